@@ -1,0 +1,202 @@
+"""What travels through the house with one call: the exchange, who calls, whom we call, and how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from hookgate.messages import Body, Headers, Request, Response
+
+if TYPE_CHECKING:
+    from hookgate.errors import Fault
+
+OutcomeKind = Literal["ok", "connect-failed", "timeout", "broken", "aborted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is calling, as an authentication method established it."""
+
+    subject: str
+    method: str = ""
+    """Name of the plugin that vouches for it."""
+    roles: tuple[str, ...] = ()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    application: str | None = None
+    """The calling application, known only where something identified it (FL-34)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a monitor found."""
+
+    healthy: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt at a target ended; given to balancers and monitors when the body is through."""
+
+    kind: OutcomeKind
+    status: int | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Target:
+    """One address of a connection: scheme, host and port, never a path (AC-2).
+
+    Weight and active come from the document; health, last seen and the counts change as the gateway runs.
+    """
+
+    __slots__ = ("active", "authority", "failures", "health", "host", "in_flight", "last_seen", "port", "scheme", "weight")
+
+    def __init__(self, scheme: str, host: str, port: int, *, weight: int = 1, active: bool = True) -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.weight = weight
+        self.active = active
+        self.health = Health(healthy=True, reason="not checked yet")
+        self.last_seen: float | None = None
+        """Unix time of the last successful check (AC-8), or ``None``."""
+        self.failures = 0
+        """Failed checks in a row."""
+        self.in_flight = 0
+        literal = f"[{host}]" if ":" in host else host
+        default = {"http": 80, "https": 443}.get(scheme)
+        self.authority = literal if port == default else f"{literal}:{port}"
+
+    @property
+    def url(self) -> str:
+        """``scheme://host[:port]``, without a path."""
+        return f"{self.scheme}://{self.authority}"
+
+    def __repr__(self) -> str:
+        return f"<Target {self.url}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds of one attempt, in seconds; ``None`` for no bound (AC-31 to AC-33)."""
+
+    connect: float | None = 5.0
+    read: float | None = 30.0
+    request: float | None = 60.0
+
+
+class Outbound:
+    """One attempt at a target. Target, Host and framing are final before header actions and credentials see it."""
+
+    __slots__ = ("attempt", "body", "connection", "headers", "method", "path", "query", "target", "timeouts")
+
+    def __init__(
+        self,
+        method: str,
+        target: Target,
+        path: str,
+        query: str = "",
+        *,
+        headers: Headers | None = None,
+        body: Body | None = None,
+        timeouts: Timeouts | None = None,
+        connection: str = "",
+        attempt: int = 1,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.headers = headers if headers is not None else Headers()
+        self.body = body if body is not None else Body()
+        self.timeouts = timeouts or Timeouts()
+        self.connection = connection
+        self.attempt = attempt
+
+    @property
+    def url(self) -> str:
+        """The whole URL of this attempt."""
+        return f"{self.target.url}{self.path}" + (f"?{self.query}" if self.query else "")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A line in the record of tries: which target, how it ended."""
+
+    target: Target
+    outcome: Outcome | None = None
+
+
+class Exchange:
+    """One call on its way through a flow.
+
+    Hooks read and change ``request`` on the way in and ``response`` on the way out, leave notes for each other in
+    ``variables``, and tell who calls in ``identity``. All times are seconds of the monotonic clock.
+    """
+
+    __slots__ = (
+        "_variables",
+        "answered_by",
+        "attempts",
+        "bytes_sent",
+        "fault",
+        "finished",
+        "generation",
+        "head_at",
+        "id",
+        "identity",
+        "outcome",
+        "params",
+        "passed",
+        "request",
+        "response",
+        "route",
+        "started",
+        "target",
+        "walk",
+    )
+
+    def __init__(self, request: Request, *, started: float | None = None) -> None:
+        self.request = request
+        self.response: Response | None = None
+        self.fault: Fault | None = None
+        """The failure being dealt with, and afterwards the last one that happened."""
+        self.identity: Identity | None = None
+        self.id = ""
+        """The request id; the ``request-id`` interceptor fills it."""
+        self.route: Any = None
+        """The :class:`~hookgate.router.Route` that matched, or ``None`` on 404 and 405."""
+        self.params: dict[str, str] = {}
+        """Path parameters by name, percent-encoded as received, in the order of the template."""
+        self.target: Target | None = None
+        """The target of the last attempt."""
+        self.attempts: list[Attempt] = []
+        self.generation = 0
+        """Number of the configuration generation that serves this call."""
+        self.answered_by = ""
+        """Id of the step that answered in place of the backend, or empty."""
+        self.outcome: OutcomeKind = "ok"
+        self.bytes_sent = 0
+        """Bytes of response body handed to the client."""
+        self.started = time.monotonic() if started is None else started
+        self.head_at: float | None = None
+        """When the head of the response was ready to leave."""
+        self.finished: float | None = None
+        self._variables: dict[str, Any] | None = None
+        self.walk: Any = None
+        """Where the engine keeps its place; not for plugins."""
+        self.passed: list[str] = []
+        """Ids of the steps that let the call pass on its way in, in order."""
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Notes that steps leave for each other during this call."""
+        if self._variables is None:
+            self._variables = {}
+        return self._variables
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request.method} {self.request.target}>"

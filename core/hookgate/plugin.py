@@ -1,0 +1,379 @@
+"""What a plugin is made of: checked options, a base class for each family, and what a plugin may ask of the house.
+
+A plugin is a plain class whose ``@hookimpl`` methods are hooks and whose options are one frozen record::
+
+    class IpAllowOptions(Options):
+        networks: tuple[IPvAnyNetwork, ...]
+        \"\"\"Networks a client may come from, in CIDR form.\"\"\"
+
+    class IpAllow(Interceptor[IpAllowOptions]):
+        category = "security"
+
+        @hookimpl
+        def on_request(self, exchange): ...
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError, core_schema
+
+from hookgate.secret import MASK, Secret
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+
+    from hookgate.counters import Counters
+    from hookgate.exchange import Exchange, Outbound, Target
+    from hookgate.expressions import Expression
+    from hookgate.messages import Response
+
+__all__ = [
+    "MASK",
+    "App",
+    "AuthMethod",
+    "Balancer",
+    "Blueprint",
+    "Branch",
+    "Certificate",
+    "Clock",
+    "Commands",
+    "Credential",
+    "Discovery",
+    "Entry",
+    "FlowOptions",
+    "HeaderProvider",
+    "Host",
+    "HttpClient",
+    "Interceptor",
+    "Monitor",
+    "MonitorOptions",
+    "Observer",
+    "Options",
+    "Plugin",
+    "Secret",
+    "SecretProvider",
+    "Send",
+    "Source",
+    "Transport",
+]
+
+Blueprint = Any
+"""A ``quart.Blueprint``; this floor does not import Quart."""
+Commands = Any
+"""A ``typer.Typer``; this floor does not import typer."""
+Send = Callable[["Outbound"], Awaitable["Response"]]
+
+
+class Options(BaseModel):
+    """The options of a plugin: one frozen record, unknown keys refused.
+
+    The string under a field is its description: in the JSON Schema, in ``hookgate plugins NAME`` and in the documentation.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One placement of a plugin in a document, with what the host itself keeps about it (the reserved key ``_``)."""
+
+    id: str
+    """Owner, plugin and ordinal (``routes.orders/rate-limit#2``), or what ``_: {id: …}`` says; stable over reloads."""
+    name: str
+    family: str
+    label: str = ""
+    disabled: bool = False
+    when: Expression | None = None
+    """The step is skipped for calls where this is false."""
+    origin: str = ""
+    """What the entry was inherited from, if anything."""
+
+
+class Clock(Protocol):
+    """Time, so that tests can move it."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def wall(self) -> float:
+        """Unix time in seconds."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class HttpClient(Protocol):
+    """A small HTTP client for everything off the data path: probes, callouts, token endpoints."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> Response:
+        """Send and return the answer with its body read. Raises the faults of ``TransportSpec.send``."""
+
+
+class Host(Protocol):
+    """What a plugin may ask of the house. It outlives configurations, so a kept instance never holds a dead one."""
+
+    clock: Clock
+    counters: Counters
+    http: HttpClient
+    log: logging.Logger
+
+    def connection(self, name: str) -> Any:
+        """Return the live connection of that name.
+
+        Raises:
+            LookupError: there is none.
+        """
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Any:
+        """Run a task that the house ends with itself; a failure is logged under the name."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what ``/-/health`` shows: state, generation, problems, connections and their targets."""
+
+    async def reload(self) -> int:
+        """Read the document again and put it live; return the generation's number.
+
+        Raises:
+            ConfigError: the document is bad; the running one stays.
+        """
+
+
+class Builder(Protocol):
+    """Builds the plugin of a nested field; put into pydantic's validation context by whoever loads a document."""
+
+    def nested(self, family: str, value: object) -> Plugin[Any]:
+        """Build from an entry: a name, or a one-key mapping of name to options."""
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class Plugin(Generic[OptionsT]):
+    """Base of every plugin of every family. Constructing has no side effects."""
+
+    family: ClassVar[str] = ""
+    """Name of the family, set by its base class."""
+    options_type: ClassVar[type[Options]] = Options
+    """The record named in the brackets of the base class."""
+    reads: ClassVar[frozenset[str] | set[str]] = frozenset()
+    """What the hooks read beyond the head: ``request.body``, ``response.body``, ``identity``, … Core keeps a body whole
+    for a *sync* hook that reads it."""
+    writes: ClassVar[frozenset[str] | set[str]] = frozenset()
+    """What the hooks change."""
+
+    def __init__(self, options: OptionsT) -> None:
+        self.options = options
+        self.entry = Entry(id=type(self).__name__, name=type(self).__name__, family=self.family)
+        """Where this instance stands in the document; set by the loader."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            if isinstance(get_origin(base), type) and issubclass(get_origin(base), Plugin):
+                for argument in get_args(base):
+                    if isinstance(argument, type) and issubclass(argument, Options):
+                        cls.options_type = argument
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Let a family's base class be the type of an option: the field then holds the built plugin."""
+
+        def validate(value: object, info: ValidationInfo) -> Plugin[Any]:
+            if isinstance(value, cls):
+                return value
+            builder: Builder | None = (info.context or {}).get("builder")
+            if builder is None:
+                raise PydanticCustomError("no_builder", "a plugin can be built only while a document is loaded")
+            return builder.nested(cls.family, value)
+
+        return core_schema.with_info_plain_validator_function(
+            validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda plugin: plugin.entry.name),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-hookgate-family": cls.family}
+
+    def __repr__(self) -> str:
+        return f"<{self.entry.family} {self.entry.id}>"
+
+
+class Interceptor(Plugin[OptionsT]):
+    """A step of a flow; see :class:`hookgate.hookspecs.FlowSpec`."""
+
+    family = "interceptor"
+    category: ClassVar[str] = "custom"
+    """Traffic, security, mediation, tracing, transformation or custom (FL-7), in lower case."""
+    scopes: ClassVar[frozenset[str] | set[str]] = frozenset({"gateway", "api", "resource", "operation", "plan"})
+    """Where the step may be placed (FL-11)."""
+    sides: ClassVar[frozenset[str] | set[str]] = frozenset({"request", "response"})
+    """``{"request"}`` for a step that has other hooks but may stand on the way in only (FL-10)."""
+    paired: ClassVar[bool] = False
+    """Its way out comes along even when only ``request:`` names it."""
+
+
+class FlowOptions(Options):
+    """A contained flow, drawn as everywhere: client on the left, backend on the right."""
+
+    flow: tuple[Interceptor[Any], ...] = ()
+    """Steps that are placed in every phase they have."""
+    request: tuple[Interceptor[Any], ...] = ()
+    """Steps on the way in only, after those of `flow`."""
+    response: tuple[Interceptor[Any], ...] = ()
+    """Steps on the way out only, right of those of `flow`."""
+
+
+class Branch(Interceptor[OptionsT]):
+    """A step that contains flows. Its ``choose`` hook names the one a call enters, on the way in or, placed on the way
+    out only, on the way out; the steps of that flow then stand in the place of the branch."""
+
+    @property
+    def branches(self) -> Mapping[str, FlowOptions]:
+        """The contained flows by the names that ``choose`` may return."""
+        raise NotImplementedError
+
+
+class AuthMethod(Plugin[OptionsT]):
+    """A way to find out who is calling; see :class:`hookgate.hookspecs.AuthSpec`."""
+
+    family = "auth"
+
+
+class Credential(Plugin[OptionsT]):
+    """A way to show a backend who we are; see :class:`hookgate.hookspecs.CredentialsSpec`."""
+
+    family = "credential"
+    signs_message: ClassVar[bool] = False
+    """It signs what the others have added, so it must come last (AC-15)."""
+
+
+class HeaderProvider(Plugin[OptionsT]):
+    """The value of a header action; see :class:`hookgate.hookspecs.HeaderSpec`."""
+
+    family = "header"
+
+
+class Balancer(Plugin[OptionsT]):
+    """Chooses targets; see :class:`hookgate.hookspecs.BalancerSpec`. One instance serves one connection."""
+
+    family = "balancer"
+
+
+class MonitorOptions(Options):
+    """What every monitor has: when to check and what to conclude (AC-8). Durations in seconds."""
+
+    active: bool = True
+    """Whether checks run."""
+    interval: float = Field(default=10.0, gt=0)
+    """Seconds between checks of a target that is well."""
+    backoff: float = Field(default=2.0, ge=1)
+    """Factor on the interval for each failed check in a row."""
+    at_most: float = Field(default=120.0, gt=0)
+    """Longest time between checks, in seconds; not below `interval`."""
+    timeout: float = Field(default=5.0, gt=0)
+    """Seconds to wait for the result of one check."""
+    unhealthy_after: int = Field(default=3, ge=1)
+    """Failed checks in a row that make a target unhealthy."""
+    healthy_after: int = Field(default=1, ge=1)
+    """Good checks in a row that make it healthy again."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check the bounds against each other (AC-9)."""
+        if self.at_most < self.interval:
+            raise ValueError(f"at_most ({self.at_most:g} s) must not be below interval ({self.interval:g} s)")
+
+
+MonitorOptionsT = TypeVar("MonitorOptionsT", bound=MonitorOptions)
+
+
+class Monitor(Plugin[MonitorOptionsT]):
+    """Checks targets; see :class:`hookgate.hookspecs.MonitorSpec`."""
+
+    family = "monitor"
+
+
+class Observer(Plugin[OptionsT]):
+    """Watches; see :class:`hookgate.hookspecs.ObserverSpec`."""
+
+    family = "observer"
+
+
+class Source(Plugin[OptionsT]):
+    """Provides the document; see :class:`hookgate.hookspecs.SourceSpec`."""
+
+    family = "source"
+
+
+class Transport(Plugin[OptionsT]):
+    """Carries attempts; see :class:`hookgate.hookspecs.TransportSpec`. One instance serves one connection.
+
+    The connection hands over its pool and TLS settings in ``configure`` before ``startup``.
+    """
+
+    family = "transport"
+    schemes: ClassVar[frozenset[str] | set[str]] = frozenset({"http", "https"})
+    """URL schemes of the targets it can call (HC-21)."""
+
+    def configure(self, pool: Pool) -> None:
+        """Take over the settings of the connection this instance serves."""
+        self.pool = pool
+
+
+class SecretProvider(Plugin[OptionsT]):
+    """Resolves references; see :class:`hookgate.hookspecs.SecretsSpec`."""
+
+    family = "secret"
+
+
+class Discovery(Plugin[OptionsT]):
+    """Finds targets; see :class:`hookgate.hookspecs.DiscoverySpec`."""
+
+    family = "discovery"
+
+
+class App(Plugin[OptionsT]):
+    """Pages and APIs; see :class:`hookgate.hookspecs.AppSpec`."""
+
+    family = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A TLS client certificate: chain and key, both PEM (HC-13)."""
+
+    chain: str
+    key: Secret
+    password: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What a transport is told about the connection it serves."""
+
+    name: str = ""
+    max_connections: int | None = None
+    """Open connections at most, over all targets; ``None`` for no bound (AC-27)."""
+    keep_alive: float = 60.0
+    """Seconds an idle connection is kept."""
+    certificates: Sequence[Certificate] = field(default_factory=tuple)

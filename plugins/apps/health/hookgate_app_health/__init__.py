@@ -1,0 +1,1 @@
+"""Show on /-/health whether the gateway and its targets are well."""

@@ -1,0 +1,1 @@
+"""HTTP Basic authentication, of callers and towards backends."""

@@ -1,0 +1,1 @@
+"""A fixed value for a header action."""

@@ -1,0 +1,1 @@
+"""Let through only callers that one or all of the named methods recognise."""

@@ -1,0 +1,1 @@
+"""Answer preflights and say which pages of other origins may read the answers."""

@@ -1,0 +1,1 @@
+"""Set, add and remove headers of requests and responses."""

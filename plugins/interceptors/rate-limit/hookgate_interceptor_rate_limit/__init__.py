@@ -1,0 +1,1 @@
+"""Bound how often callers may call, evenly spread or per calendar window."""

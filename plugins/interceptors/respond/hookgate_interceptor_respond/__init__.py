@@ -1,0 +1,1 @@
+"""Answer with a fixed response instead of calling a backend."""

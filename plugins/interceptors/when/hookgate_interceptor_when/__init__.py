@@ -1,0 +1,1 @@
+"""Run a contained flow only for the calls that a condition picks."""

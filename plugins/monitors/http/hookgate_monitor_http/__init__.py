@@ -1,0 +1,1 @@
+"""Check targets with an HTTP request and an expected status code."""

@@ -1,0 +1,1 @@
+"""Write one line for every call."""

@@ -1,0 +1,1 @@
+"""Resolve ${env:NAME} from the environment."""

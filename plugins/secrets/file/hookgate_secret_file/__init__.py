@@ -1,0 +1,1 @@
+"""Resolve ${file:/path} from a file."""

@@ -1,0 +1,1 @@
+"""Read the document from a file and notice when it changes."""

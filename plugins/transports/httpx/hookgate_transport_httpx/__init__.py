@@ -1,0 +1,1 @@
+"""Call backends over HTTP/1.1 with httpx."""
