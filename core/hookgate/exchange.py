@@ -146,6 +146,7 @@ class Exchange:
         "finished",
         "generation",
         "head_at",
+        "home",
         "id",
         "identity",
         "outcome",
@@ -186,8 +187,10 @@ class Exchange:
         """When the head of the response was ready to leave."""
         self.finished: float | None = None
         self._variables: dict[str, Any] | None = None
+        self.home: Any = None
+        """The generation that serves the call; not for plugins."""
         self.walk: Any = None
-        """Where the engine keeps its place; not for plugins."""
+        """Where the flow keeps its place; not for plugins."""
         self.passed: list[str] = []
         """Ids of the steps that let the call pass on its way in, in order."""
 

@@ -259,6 +259,11 @@ class Body:
         """Copy what streams by (after the maps so far and to come) into a sink."""
         self._sinks.append(sink)
 
+    def wrap(self, around: Callable[[AsyncIterable[bytes]], AsyncIterable[bytes]]) -> None:
+        """Put something around the source that yields the same bytes: a time limit, a counter."""
+        if self._source is not None:
+            self._source = around(self._source)
+
     def on_close(self, callback: Callable[[BaseException | None], Awaitable[None] | None]) -> None:
         """Have something called once when the source is used up, broken or abandoned, with the error if any."""
         self._on_close.append(callback)
@@ -328,7 +333,7 @@ class Body:
 class Request:
     """What the client sent. ``path`` and ``query`` stay percent-encoded, as received."""
 
-    __slots__ = ("body", "client", "headers", "host", "http_version", "method", "path", "query", "scheme")
+    __slots__ = ("body", "client", "headers", "host", "http_version", "method", "path", "peer", "query", "scheme")
 
     def __init__(
         self,
@@ -352,7 +357,9 @@ class Request:
         self.headers = headers if headers is not None else Headers()
         self.body = body if body is not None else Body()
         self.client = client
-        """IP address of the client, without port."""
+        """IP address of the client, without port: the peer, or whom a trusted proxy names."""
+        self.peer = client
+        """IP address at the other end of the connection."""
         self.http_version = http_version
 
     @property

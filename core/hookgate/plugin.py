@@ -248,6 +248,9 @@ class Branch(Interceptor[OptionsT]):
     """A step that contains flows. Its ``choose`` hook names the one a call enters, on the way in or, placed on the way
     out only, on the way out; the steps of that flow then stand in the place of the branch."""
 
+    paired = True
+    """What it contains decides for itself on which way it runs."""
+
     @property
     def branches(self) -> Mapping[str, FlowOptions]:
         """The contained flows by the names that ``choose`` may return."""

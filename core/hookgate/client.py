@@ -1,0 +1,443 @@
+"""httpx, in one place: a pool for connections that call backends through it, and a small client for everything else.
+
+No other module imports httpx, so that its successor is a change of one line. The pool works below
+``httpx.AsyncClient``: no redirects, no cookies, no decoding, no headers but those of the attempt. HTTP/1.1 only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+import httpx
+
+from hookgate.errors import (
+    BadGateway,
+    ConfigError,
+    ConnectFailed,
+    GatewayTimeout,
+    Problem,
+    ServiceUnavailable,
+)
+from hookgate.exchange import Outbound, Target, Timeouts
+from hookgate.messages import Body, Headers, RawHeader, Response
+from hookgate.plugin import Certificate, Pool
+
+READ_AHEAD = 2
+"""Chunks (of at most 64 KiB) of a response that are held for a reader that is slower than the backend."""
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+_EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class HttpxPool:
+    """Open connections to the targets of one connection, over httpx.
+
+    ``max_connections`` bounds them over all targets; a call that finds none free waits as long as it may take to
+    connect (AC-27). An idle connection is kept for ``keep_alive`` seconds. One that the backend has closed in the
+    meantime is noticed before it is used; where the backend closes it at the very moment the request goes out, a
+    request that is idempotent and has no body is sent once more on another connection (RFC 9112, 9.3.1), any other ends
+    in 502: keep ``keep_alive`` below what the backend keeps.
+
+    httpx reads the answer only after it has sent the whole request, so a backend that answers early and stops reading
+    is heard when it closes the connection, or else when the read time-out is over.
+    """
+
+    def __init__(self, pool: Pool, context: ssl.SSLContext | None = None) -> None:
+        if pool.certificates:
+            context = context or ssl.create_default_context()
+            for certificate in pool.certificates:
+                _present(certificate, context, pool.name)
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=context or _default_context(),
+            trust_env=False,
+            limits=httpx.Limits(max_connections=pool.max_connections, keepalive_expiry=pool.keep_alive),
+        )
+        # The pool of httpx loses a place for good when a call that waits for one is cancelled (encode/httpcore#1093).
+        # So nobody waits there: who has one of our places gets one of its places at once.
+        self._places = None if pool.max_connections is None else asyncio.Semaphore(pool.max_connections)
+        self._calls: set[_Call] = set()
+
+    async def send(self, outbound: Outbound) -> Response:
+        """Send an attempt; return when the head of the response is there. The body streams and must be read or closed.
+
+        The target goes out byte for byte and so do the headers, except those of framing, which follow the body. Of the
+        time-outs, ``connect`` and ``read`` (which also bounds each write) are kept here; ``request`` is the caller's.
+
+        Raises:
+            ConnectFailed: nothing was sent (``connect-refused``, ``connect-timeout``, ``dns-failed``, ``tls-failed``).
+            GatewayTimeout: the backend took too long to read or to answer. The body may raise it, too.
+            BadGateway: the backend broke off or answered nonsense. The body may raise it, too.
+            ServiceUnavailable: all connections stayed in use (``pool-exhausted``).
+        """
+        request = _request(outbound)
+        await self._take_place(outbound.timeouts.connect)
+        call = _Call(self._transport, request, repeatable=outbound.body.empty and outbound.method in _IDEMPOTENT)
+        self._calls.add(call)
+        call.task.add_done_callback(lambda _: self._ended(call))
+        return _response(await call.head(), call, outbound.method)
+
+    async def _take_place(self, wait: float | None) -> None:
+        if self._places is None:
+            return
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        try:
+            async with asyncio.timeout(wait):
+                await self._places.acquire()
+        except TimeoutError:
+            detail = "All connections to the backend are in use."
+            raise ServiceUnavailable(detail, reason="pool-exhausted") from None
+
+    def _ended(self, call: _Call) -> None:
+        self._calls.discard(call)
+        if self._places is not None:
+            self._places.release()
+
+    async def aclose(self) -> None:
+        """Break off the calls that are still under way, and close every connection."""
+        tasks = [call.task for call in self._calls]
+        for call in list(self._calls):
+            call.abandon()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._transport.aclose()
+
+
+class _Call:
+    """One request and its response, carried by a task of its own, which hands the chunks of the body over.
+
+    httpcore lets go of a connection properly only if it is cancelled at the right moments and not while it cleans up.
+    So whoever waits for a call is not what runs it: their cancellation abandons the call, and the call ends at the next
+    moment where that is safe. The trace of httpcore tells which moments are.
+    """
+
+    def __init__(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request, *, repeatable: bool) -> None:
+        self._transport = transport
+        self._repeatable = repeatable
+        self._reused = True
+        self._opening: Any = None
+        """The socket, while it is ours and no connection of httpcore has it yet."""
+        self._breakable = False
+        self._abandoned = False
+        self._broken_off = False
+        self._chunks: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        request.extensions["trace"] = self._trace
+        loop = asyncio.get_running_loop()
+        self._head: asyncio.Future[httpx.Response] = loop.create_future()
+        self.task = loop.create_task(self._run(request), name=f"call {request.url.host}")
+
+    async def head(self) -> httpx.Response:
+        """Wait for the head of the response; a cancellation meanwhile abandons the call."""
+        try:
+            return await self._head
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Have the call break off, now or as soon as that does no harm."""
+        self._abandoned = True
+        if self._breakable and not self._broken_off:
+            self._broken_off = True
+            self.task.cancel()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._chunks.get()
+        self._room.set()
+        if isinstance(chunk, bytes):
+            return chunk
+        self._chunks.put_nowait(None)
+        if chunk is None:
+            raise StopAsyncIteration
+        raise chunk
+
+    async def aclose(self) -> None:
+        """Close the response; the connection is kept only if the response had come to its end."""
+        self.abandon()
+        if not self.task.done():
+            await asyncio.wait([self.task])
+
+    async def _run(self, request: httpx.Request) -> None:
+        try:
+            response = await self._answer(request)
+            assert isinstance(request.stream, httpx.AsyncByteStream)
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            try:
+                await request.stream.aclose()  # what is left of the body, where the backend answered before its end
+                if not self._head.done():
+                    self._head.set_result(response)
+                async for chunk in response.stream:
+                    await self._hand_over(chunk)
+            finally:
+                self._breakable = False
+                await response.stream.aclose()
+        except asyncio.CancelledError:
+            self._fail(BadGateway("The call to the backend was broken off."))
+            raise
+        except Exception as error:  # noqa: BLE001  whoever waits for the call gets it
+            self._fail(_fault(error))
+        else:
+            self._chunks.put_nowait(None)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        try:
+            try:
+                return await self._transport.handle_async_request(request)
+            except (httpx.ReadError, httpx.RemoteProtocolError):
+                if self._abandoned or not (self._reused and self._repeatable):
+                    raise
+            return await self._transport.handle_async_request(request)
+        except BaseException:
+            self._breakable = False
+            await request.stream.aclose()
+            if self._opening is not None:
+                await self._opening.aclose()
+            raise
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow httpcore on its way: choosing a connection, opening it, using it, cleaning up."""
+        if event == "connection.connect_tcp.complete":
+            self._reused = False
+            self._opening = info["return_value"]
+        elif event == "http11.send_request_headers.started":
+            self._opening = None
+        self._breakable = event != "http11.response_closed.started" and (
+            event.endswith(".started") or (event.startswith("http11.") and self._breakable)
+        )
+        if self._abandoned and self._breakable and not self._broken_off:
+            self._broken_off = True
+            raise asyncio.CancelledError
+
+    async def _hand_over(self, chunk: bytes) -> None:
+        self._chunks.put_nowait(chunk)
+        if self._chunks.qsize() >= READ_AHEAD:
+            self._room.clear()
+            await self._room.wait()
+
+    def _fail(self, error: Exception) -> None:
+        if self._head.done():
+            self._chunks.put_nowait(error)
+        else:
+            self._head.set_exception(error)
+
+
+class _Upload(httpx.AsyncByteStream):
+    """The body of a request, as httpx wants it."""
+
+    def __init__(self, body: Body) -> None:
+        self._chunks = body.stream()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
+
+
+@lru_cache(maxsize=4096)
+def _origin(scheme: str, host: str, port: int) -> httpx.URL:
+    return httpx.URL(scheme=scheme, host=host, port=port)
+
+
+def _request(outbound: Outbound) -> httpx.Request:
+    target, limits = outbound.target, outbound.timeouts
+    request = httpx.Request(
+        outbound.method,
+        _origin(target.scheme, target.host, target.port),
+        headers=_framed(outbound),
+        stream=_Upload(outbound.body),
+        extensions={
+            # As it is: httpx would quote and normalise a path in the URL.
+            "target": (f"{outbound.path}?{outbound.query}" if outbound.query else outbound.path).encode(),
+            "timeout": {"connect": limits.connect, "pool": limits.connect, "read": limits.read, "write": limits.read},
+        },
+    )
+    request.method = outbound.method  # httpx writes it in capitals; methods are case-sensitive (RFC 9110, 9.1)
+    return request
+
+
+def _framed(outbound: Outbound) -> list[RawHeader]:
+    """Return the headers with the framing that the body needs (RFC 9112, 6); what says so already stays in place."""
+    raw, length = outbound.headers.raw, outbound.body.length
+    declared = [(name.lower(), value.strip().lower()) for name, value in raw if name.lower() in _FRAMING]
+    needed = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
+    if declared == [needed]:
+        return raw
+    rest = [field for field in raw if field[0].lower() not in _FRAMING]
+    if length == 0 and outbound.method not in _EXPECT_A_BODY:
+        return rest
+    return [*rest, needed]
+
+
+def _response(head: httpx.Response, call: _Call, method: str) -> Response:
+    headers = Headers.of(list(head.headers.raw))
+    if head.status_code == 101:
+        call.abandon()
+        raise BadGateway("The backend changed the protocol without being asked.")
+    length = _length(headers)
+    if method == "HEAD" or head.status_code in {204, 304} or length == 0:
+        return Response(head.status_code, headers)  # the call reads to the end by itself
+    return Response(head.status_code, headers, Body(call, length=length, too_large=BadGateway))
+
+
+def _length(headers: Headers) -> int | None:
+    if "transfer-encoding" in headers:
+        return None
+    values = set(headers.tokens("content-length"))
+    value = values.pop() if len(values) == 1 else ""
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def _fault(error: Exception) -> Exception:
+    """Turn an error of httpx into a fault whose text says nothing internal; anything else stays what it is."""
+    fault: Exception
+    match error:
+        case httpx.ConnectTimeout():
+            fault = ConnectFailed("The backend did not accept a connection in time.", reason="connect-timeout")
+        case httpx.ConnectError():
+            fault = _connect_failed(error)
+        case httpx.PoolTimeout():
+            fault = ServiceUnavailable("All connections to the backend are in use.", reason="pool-exhausted")
+        case httpx.TimeoutException():
+            fault = GatewayTimeout("The backend did not answer in time.")
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
+            fault = BadGateway("The request cannot be put into HTTP/1.1 as it is.")
+        case httpx.RemoteProtocolError():
+            fault = BadGateway("The backend gave no proper answer.")
+        case httpx.TransportError():
+            fault = BadGateway("The connection to the backend broke.")
+        case _:
+            return error
+    fault.__cause__ = error
+    return fault
+
+
+def _connect_failed(error: Exception) -> ConnectFailed:
+    causes = list(_causes(error))
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return ConnectFailed("The name of the backend cannot be resolved.", reason="dns-failed")
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return ConnectFailed("No secure connection to the backend came about.", reason="tls-failed")
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return ConnectFailed("The backend refused the connection.", reason="connect-refused")
+    return ConnectFailed("No connection to the backend came about.")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk over what led to an error, the members of groups (one for each address tried) included."""
+    yield error
+    for member in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield from _causes(member)
+    earlier = error.__cause__ or error.__context__
+    if earlier is not None:
+        yield from _causes(earlier)
+
+
+@lru_cache(maxsize=1)
+def _default_context() -> ssl.SSLContext:
+    """Trust what this machine trusts. Reading its authorities takes a tenth of a second, so all pools share one."""
+    return ssl.create_default_context()
+
+
+def _present(certificate: Certificate, context: ssl.SSLContext, connection: str) -> None:
+    """Have a context show a client certificate (HC-13).
+
+    Raises:
+        ConfigError: chain and key are not PEM, do not belong together, or the password is wrong.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # ssl reads files only; this one is ours alone (0600)
+        file.write(f"{certificate.chain}\n{certificate.key.reveal()}\n")
+        file.flush()
+        # Without a password OpenSSL would ask for one on the terminal.
+        password = certificate.password.reveal() if certificate.password is not None else ""
+        try:
+            context.load_cert_chain(file.name, password=password)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or "unreadable"
+            message = f"the client certificate cannot be used ({reason}): give chain and key in PEM, and its password"
+            raise ConfigError([Problem(("connections", connection), message)]) from None
+
+
+class Client:
+    """A small HTTP client for what is off the data path: probes, callouts, token endpoints (``Host.http``).
+
+    It follows no redirects and keeps no cookies, so that what a plugin asks for is what is sent.
+    """
+
+    answer_limit = 8 * 1024 * 1024
+    """Bytes of an answer that are read at most."""
+
+    @cached_property
+    def _pool(self) -> HttpxPool:
+        return HttpxPool(Pool(name="client"))
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> Response:
+        """Send a request and return the answer with its body read.
+
+        ``timeout`` bounds the whole call in seconds, from looking up the name to the last byte.
+
+        Raises:
+            ValueError: the URL is not an absolute http or https URL without user name and password.
+            ConnectFailed: nothing was sent.
+            GatewayTimeout: the time is up.
+            BadGateway: the server broke off, answered nonsense or sent more than ``answer_limit`` bytes.
+        """
+        place = _parsed(url)
+        path, _, query = place.raw_path.decode("ascii").partition("?")
+        fields = Headers(headers or {})
+        fields.setdefault("Host", place.netloc.decode("ascii"))
+        port = place.port or {"http": 80, "https": 443}[place.scheme]
+        outbound = Outbound(
+            method,
+            Target(place.scheme, place.host, port),
+            path,
+            query,
+            headers=fields,
+            body=Body(body),
+            timeouts=Timeouts(connect=None, read=None, request=timeout),  # the bound on the whole call is below
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._pool.send(outbound)
+                await response.body.read(self.answer_limit)
+        except TimeoutError:
+            raise GatewayTimeout(f"No answer within {timeout:g} seconds.") from None
+        return response
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if "_pool" in self.__dict__:
+            await self._pool.aclose()
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ValueError(f"{url!r} cannot be called: write an absolute http or https URL")
+    if parsed.userinfo:
+        raise ValueError(f"a URL with user name or password is refused ({parsed.host}): put them into a header")
+    return parsed

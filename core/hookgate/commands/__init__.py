@@ -1,0 +1,58 @@
+"""The ``hookgate`` command. Exit codes: 0 done, 1 failed, 2 a bad document or bad usage, 3 what this machine refuses."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hookgate import __version__
+from hookgate.commands import check, demo, plugins, reload, routes, schema, serve
+from hookgate.commands.output import errors
+from hookgate.errors import ConfigError, MachineError
+
+BAD_DOCUMENT = 2
+MACHINE_REFUSES = 3
+
+app = typer.Typer(
+    name="hookgate",
+    help="An API gateway made of plugins.",
+    epilog="Exit codes: 0 done · 1 failed · 2 bad document or usage · 3 refused by this machine (a port in use).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (serve, check, routes, plugins, schema, reload, demo):
+    app.command()(module.command)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001
+    if wanted:
+        print(f"hookgate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """An API gateway made of plugins."""
+
+
+def main() -> None:
+    """Run the command line; what is expected to go wrong ends in a message and an exit code, not in a stack trace."""
+    try:
+        app()
+    except ConfigError as error:
+        for problem in error.problems:
+            errors.print(str(problem), style="red", highlight=False, soft_wrap=True, markup=False)
+        count = len(error.problems)
+        errors.print(f"{count} problem{'s' if count != 1 else ''}; nothing was changed.", highlight=False)
+        sys.exit(BAD_DOCUMENT)
+    except MachineError as error:
+        errors.print(f"hookgate: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
+        sys.exit(MACHINE_REFUSES)

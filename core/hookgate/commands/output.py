@@ -1,0 +1,39 @@
+"""How commands speak: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hookgate.settings import Settings
+
+out = Console(soft_wrap=True)
+errors = Console(stderr=True, soft_wrap=True)
+
+DocumentArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="DOCUMENT", help="The configuration: YAML, TOML or JSON. Default: $HOOKGATE_CONFIG."),
+]
+
+
+def document_path(given: Path | None) -> Path:
+    """Return the document to use, from the command line or the environment."""
+    path = given or Settings().config
+    if path is None:
+        raise typer.BadParameter("name a document, or set HOOKGATE_CONFIG to one")
+    return path
+
+
+def start_logging(level: str | None = None) -> None:
+    """Log to stderr, a line for each event."""
+    logging.basicConfig(
+        level=(level or Settings().log_level).upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    for noisy in ("httpx", "httpcore", "watchfiles"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,415 @@
+"""The walk of a call through its interceptors: compiled at load, walked at run.
+
+A flow is drawn with the client on the left and the backend on the right. Requests walk it left to right, responses and
+faults right to left. Which of its hooks an interceptor has is found once (``hooks.py``, with pluggy checking every
+signature); what remains at run is a tuple of steps with bound methods.
+
+The fault rule: a fault turns into a response where it happened and then travels left like any other. Steps to the left of
+the failure get ``on_fault``, right to left, until one answers; if none does, the client gets RFC 9457 problem details.
+Then ``on_response`` goes on leftwards.
+
+========================================  ===============================  ==========
+interceptors a b c                        trace                            status
+========================================  ===============================  ==========
+all pass                                  ``>a >b >c <c <b <a``            200
+b answers early                           ``>a >b <a``                     b's
+c fails in on_request                     ``>a >b >c !b !a <b <a``         500
+same, b claims the fault                  ``>a >b >c !b <b <a``            b's
+c fails in on_response                    ``>a >b >c <c !b !a <b <a``      500
+b early, x and y stand on the way out     ``>a >b <y <x <a``               b's
+========================================  ===============================  ==========
+
+A step without a way in sees every answer and every fault. If an ``on_request`` ran to its end and let the call pass, its
+``on_done`` runs exactly once.
+
+The walk does no I/O of its own and is written once, as a coroutine: a flow whose hooks are all sync suspends nowhere but
+in the backend it is given, so it can be driven without an event loop (:func:`drive`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from inspect import iscoroutine
+from typing import Any, TypeVar
+
+from hookgate.errors import Fault, PluginError
+from hookgate.exchange import Exchange, OutcomeKind
+from hookgate.hooks import hooks_of
+from hookgate.hookspecs import FlowSpec
+from hookgate.messages import Response
+from hookgate.plugin import Branch, FlowOptions, Interceptor
+
+log = logging.getLogger("hookgate.flow")
+
+Backend = Callable[[Exchange], Awaitable[Response]]
+"""What stands at the right end of a flow."""
+
+HOOK_TIMEOUT = 30.0
+"""Seconds an ``async`` hook may take unless the document says otherwise."""
+
+T = TypeVar("T")
+
+
+class Step:
+    """One interceptor at one place of a flow, its hooks bound."""
+
+    __slots__ = (
+        "branches",
+        "choose",
+        "condition",
+        "enters",
+        "id",
+        "index",
+        "is_async",
+        "keeps_request",
+        "keeps_response",
+        "on_done",
+        "on_fault",
+        "on_request",
+        "on_response",
+        "plugin",
+    )
+
+    def __init__(self, plugin: Interceptor[Any], index: int, *, way_in: bool, way_out: bool) -> None:
+        hooks = hooks_of(type(plugin), FlowSpec)
+
+        def bound(name: str, wanted: bool) -> Any:  # noqa: FBT001
+            return getattr(plugin, name) if wanted and name in hooks else None
+
+        self.plugin = plugin
+        self.id = plugin.entry.id
+        self.index = index
+        self.is_async = hooks
+        """Hook name -> whether it is a coroutine function."""
+        self.condition = plugin.entry.when
+        self.on_request = bound("on_request", way_in)
+        self.on_response = bound("on_response", way_out)
+        self.on_fault = bound("on_fault", way_out)
+        self.on_done = bound("on_done", way_in or "on_request" not in hooks)
+        self.choose = bound("choose", wanted=True)
+        self.branches: dict[str, Flow] | None = None
+        self.enters = way_in and bool(self.on_request or self.choose or self.condition)
+        """Whether the way in decides if this step takes part in the call."""
+        reads = type(plugin).reads
+        self.keeps_request = "request.body" in reads and hooks.get("on_request") is False
+        self.keeps_response = "response.body" in reads and hooks.get("on_response") is False
+
+    def hooks(self) -> Iterator[str]:
+        """The names of the hooks this place of the plugin takes part with."""
+        return (
+            name
+            for name in ("on_request", "choose", "on_response", "on_fault", "on_done")
+            if getattr(self, name) is not None
+        )
+
+    def __repr__(self) -> str:
+        return f"<Step {self.id}>"
+
+
+class Walk:
+    """Where one call is in its flow."""
+
+    __slots__ = ("chosen", "done", "flow", "passed")
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.passed = bytearray(flow.size)
+        self.chosen: dict[int, Flow] = {}
+        self.done = False
+
+
+class Flow:
+    """A compiled flow. ``parts`` are its scopes from the outside in: the gateway's, the route's (FL-4).
+
+    A branch that stands on the way out only has no way in for what it contains either (``way_in``).
+    """
+
+    __slots__ = ("hook_timeout", "is_async", "size", "steps", "way_in", "way_out")
+
+    def __init__(self, *parts: FlowOptions, hook_timeout: float = HOOK_TIMEOUT, first_index: int = 0, way_in: bool = True) -> None:
+        self.hook_timeout = hook_timeout
+        self.size = first_index
+        inwards: list[Step] = []
+        outwards: list[Step] = []
+        self.steps: list[Step] = []
+        for part in parts:
+            for plugin in part.flow:
+                step = self._place(plugin, way_in=way_in, way_out=True)
+                inwards.append(step)
+                outwards.append(step)
+            for plugin in part.request if way_in else ():
+                step = self._place(plugin, way_in=True, way_out=type(plugin).paired)
+                inwards.append(step)
+                if type(plugin).paired:
+                    outwards.append(step)
+            outwards.extend(self._place(plugin, way_in=False, way_out=True) for plugin in part.response)
+        self.way_in = tuple(inwards) if way_in else ()
+        """Steps of the way in, as drawn, which is also the order they run in."""
+        self.way_out = tuple(outwards)
+        """Steps of the way out, as drawn; they run from the right."""
+        self.is_async = any(
+            any(step.is_async[name] for name in step.hooks())
+            or any(flow.is_async for flow in (step.branches or {}).values())
+            for step in self.steps
+        )
+        """Whether any hook needs an event loop; a flow of sync hooks can be driven inline."""
+
+    def _place(self, plugin: Interceptor[Any], *, way_in: bool, way_out: bool) -> Step:
+        step = Step(plugin, self.size, way_in=way_in, way_out=way_out)
+        self.size += 1
+        if isinstance(plugin, Branch):
+            step.branches = {}
+            for name, options in plugin.branches.items():
+                nested = Flow(options, hook_timeout=self.hook_timeout, first_index=self.size, way_in=way_in)
+                step.branches[name] = nested
+                self.size = nested.size
+        self.steps.append(step)
+        return step
+
+    # --- the walk ---------------------------------------------------------------------------------------------------
+
+    async def run(self, exchange: Exchange, backend: Backend) -> Response:
+        """Take a call through the flow and return what the client gets. Raises nothing but a cancellation.
+
+        Whoever calls this calls :func:`finish` afterwards, in a ``finally``.
+        """
+        walk = exchange.walk = Walk(self)
+        try:
+            response = await self._inwards(exchange, walk)
+            exchange.response = await backend(exchange) if response is None else response
+            exits = _exits(self, walk)
+        except Exception as error:  # noqa: BLE001
+            exits = _exits(self, walk)
+            await self._failed(exchange, walk, exits, error)
+        while exits:
+            step = exits.pop()
+            try:
+                if not self._holds(step, exchange):
+                    continue
+                if step.branches is not None:
+                    exits.extend(self._opened(step, exchange, walk))
+                elif step.on_response is not None:
+                    await self._outwards(step, exchange)
+            except Exception as error:  # noqa: BLE001
+                await self._failed(exchange, walk, exits, error)
+        assert exchange.response is not None
+        return exchange.response
+
+    async def _inwards(self, exchange: Exchange, walk: Walk) -> Response | None:
+        for step in self.way_in:
+            if step.condition is not None and not self._ask(step, "when", step.condition, exchange):
+                continue
+            if step.branches is not None:
+                nested = self._chosen(step, exchange)
+                if nested is not None:
+                    walk.passed[step.index] = 1
+                    walk.chosen[step.index] = nested
+                    response = await nested._inwards(exchange, walk)  # noqa: SLF001
+                    if response is not None:
+                        return response
+                continue
+            if step.on_request is not None:
+                if step.keeps_request:
+                    await exchange.request.body.read()
+                answer = await self._call(step, "on_request", exchange)
+                if answer is not None:
+                    exchange.answered_by = step.id
+                    return _response_of(step, "on_request", answer)
+                exchange.passed.append(step.id)
+            walk.passed[step.index] = 1
+        return None
+
+    async def _outwards(self, step: Step, exchange: Exchange) -> None:
+        before = exchange.response
+        assert before is not None
+        if step.keeps_response:
+            await before.body.read()
+        await self._call(step, "on_response", exchange)
+        after = _response_of(step, "on_response", exchange.response)
+        if after.body is not before.body:
+            await before.body.close()
+
+    async def _failed(self, exchange: Exchange, walk: Walk, exits: list[Step], error: Exception) -> None:
+        """Turn a failure into a response: the first one that a step left of it gives, or problem details."""
+        abandoned, exchange.response = exchange.response, None
+        exchange.fault = as_fault(error)
+        if isinstance(abandoned, Response):
+            await abandoned.body.close(error)
+        position = len(exits) - 1
+        while position >= 0:
+            step = exits[position]
+            try:
+                if step.branches is not None and self._holds(step, exchange):
+                    inside = self._opened(step, exchange, walk)
+                    if inside:
+                        exits[position : position + 1] = inside
+                        position += len(inside) - 1
+                        continue
+                elif step.on_fault is not None and self._holds(step, exchange):
+                    answer = await self._call(step, "on_fault", exchange)
+                    if answer is not None:
+                        exchange.response = _response_of(step, "on_fault", answer)
+                        exchange.answered_by = step.id
+                        return
+            except Exception as replacement:  # noqa: BLE001
+                exchange.fault = as_fault(replacement)
+            position -= 1
+        exchange.response = Response.problem(exchange.fault)
+
+    def _holds(self, step: Step, exchange: Exchange) -> bool:
+        """Whether the condition of a step that stands on the way out only holds; others were settled on the way in."""
+        return step.enters or step.condition is None or bool(self._ask(step, "when", step.condition, exchange))
+
+    def _opened(self, step: Step, exchange: Exchange, walk: Walk) -> list[Step]:
+        """Enter a branch that stands on the way out only."""
+        nested = self._chosen(step, exchange)
+        if nested is None:
+            return []
+        walk.chosen[step.index] = nested
+        walk.passed[step.index] = 1
+        return _exits(nested, walk)
+
+    def _chosen(self, step: Step, exchange: Exchange) -> Flow | None:
+        assert step.branches is not None
+        name = self._ask(step, "choose", step.choose, exchange)
+        if name is None:
+            return None
+        if name not in step.branches:
+            raise _failure(step, "choose", f"named {name!r}, which is none of {sorted(step.branches)}")
+        return step.branches[name]
+
+    @staticmethod
+    def _ask(step: Step, hook: str, question: Any, exchange: Exchange) -> Any:
+        try:
+            return question(exchange)
+        except Fault:
+            raise
+        except Exception as error:
+            raise _failure(step, hook, error) from error
+
+    async def _call(self, step: Step, hook: str, exchange: Exchange) -> Any:
+        try:
+            result = getattr(step, hook)(exchange)
+            if step.is_async[hook]:
+                result = await self._bounded(step, hook, result)
+        except Fault:
+            raise
+        except Exception as error:
+            raise _failure(step, hook, error) from error
+        if iscoroutine(result):
+            result.close()
+            raise _failure(step, hook, "returned a coroutine; write it as `async def`")
+        return result
+
+    async def _bounded(self, step: Step, hook: str, coroutine: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self.hook_timeout) as bound:
+                return await coroutine
+        except TimeoutError as error:
+            if bound.expired():
+                raise _failure(step, hook, f"took longer than {self.hook_timeout:g} s") from error
+            raise
+
+
+def finish(exchange: Exchange, outcome: OutcomeKind) -> None:
+    """End a call: run ``on_done`` of every step that let it pass, right to left. A second call does nothing."""
+    walk: Walk | None = exchange.walk
+    if walk is None or walk.done:
+        return
+    walk.done = True
+    exchange.outcome = outcome
+    _done(walk.flow, walk, exchange)
+
+
+def _done(flow: Flow, walk: Walk, exchange: Exchange) -> None:
+    for step in reversed(flow.steps):
+        if step.index in walk.chosen:
+            _done(walk.chosen[step.index], walk, exchange)
+        if step.on_done is not None and (not step.enters or walk.passed[step.index]):
+            try:
+                step.on_done(exchange)
+            except Exception as error:  # noqa: BLE001
+                as_fault(_failure(step, "on_done", error))
+
+
+def _exits(flow: Flow, walk: Walk) -> list[Step]:
+    """The steps that the way out of this call meets, as drawn, with entered branches opened up."""
+    exits: list[Step] = []
+    for step in flow.way_out:
+        if not step.enters:
+            exits.append(step)
+        elif walk.passed[step.index]:
+            if step.branches is not None:
+                exits.extend(_exits(walk.chosen[step.index], walk))
+            else:
+                exits.append(step)
+    return exits
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits, without an event loop.
+
+    Raises:
+        RuntimeError: it waited after all.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("this flow waits for something and needs an event loop")
+
+
+def as_fault(error: BaseException) -> Fault:
+    """Make any failure a fault; what a stranger must not read goes to the log, with the author's own frames only."""
+    if isinstance(error, PluginError):
+        cause = error.__cause__
+        log.error(
+            "plugin %s failed in %s: %s",
+            error.plugin or "?",
+            error.hook or "?",
+            error.detail,
+            exc_info=(type(cause), cause, _authors_frames(cause)) if cause is not None else None,
+        )
+        return error
+    if isinstance(error, Fault):
+        return error
+    log.error("the gateway failed while it handled a call", exc_info=error)
+    return PluginError(str(error))
+
+
+def _failure(step: Step, hook: str, what: object) -> PluginError:
+    detail = f"{type(what).__name__}: {what}" if isinstance(what, BaseException) else str(what)
+    return PluginError(detail, plugin=step.id, hook=hook)
+
+
+def _response_of(step: Step, hook: str, value: object) -> Response:
+    if not isinstance(value, Response):
+        raise _failure(step, hook, f"left a {type(value).__name__} where a Response was expected")
+    return value
+
+
+def _authors_frames(error: BaseException) -> Any:
+    """Leave out the frames of this module, so that a plugin's author sees only their own."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        if traceback.tb_frame.f_code.co_filename != __file__:
+            break
+        traceback = traceback.tb_next
+    return traceback
+
+
+def order(flow: Flow, phase: str) -> Sequence[tuple[Step, int]]:
+    """The steps in the order in which a phase runs them, each with the depth of its branch: what ``routes`` shows."""
+    way = flow.way_in if phase == "request" else tuple(reversed(flow.way_out))
+    found: list[tuple[Step, int]] = []
+    for step in way:
+        if step.branches is not None:
+            found.append((step, 0))
+            for nested in step.branches.values():
+                found.extend((inner, depth + 1) for inner, depth in order(nested, phase))
+        elif (step.on_request if phase == "request" else step.on_response or step.on_fault) is not None:
+            found.append((step, 0))
+    return found

@@ -1,0 +1,315 @@
+"""The gateway: reads documents, keeps one generation live, and takes every call through it.
+
+A reload is: read, validate everything, construct, start what is new, swap one reference, drain the old generation, shut
+down what no generation uses any more. Until the swap nothing of the running generation is touched, so a bad document
+never takes a good one down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from inspect import isawaitable
+from typing import Any, Literal
+
+from hookgate.catalogue import Catalogue
+from hookgate.client import Client
+from hookgate.config import Configuration, load
+from hookgate.connection import Connection
+from hookgate.counters import LocalCounters
+from hookgate.errors import ConfigError, Problem
+from hookgate.exchange import Exchange, Health, OutcomeKind, Target
+from hookgate.flow import finish
+from hookgate.generation import Backend, Generation
+from hookgate.messages import Request, Response
+from hookgate.plugin import Clock, Plugin, Source
+
+log = logging.getLogger("hookgate")
+
+State = Literal["starting", "running", "stopping", "stopped"]
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> float:
+        """Seconds of the monotonic clock."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Unix time in seconds."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+class Gateway:
+    """Everything alive behind the listeners; also the :class:`~hookgate.plugin.Host` that plugins see."""
+
+    def __init__(self, source: Source[Any], catalogue: Catalogue | None = None, clock: Clock | None = None) -> None:
+        self.source = source
+        self.catalogue = catalogue or Catalogue()
+        self.clock: Clock = clock or SystemClock()
+        self.counters = LocalCounters(self.clock)
+        self.http = Client()
+        self.log = logging.getLogger("hookgate.plugin")
+        self.state: State = "starting"
+        self.problems: tuple[Problem, ...] = ()
+        """What was wrong with the last document, if it did not go live."""
+        self.live: Generation | None = None
+        self._generations: list[Generation] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loading = asyncio.Lock()
+        self._number = 0
+
+    # --- the life of a configuration --------------------------------------------------------------------------------
+
+    async def open(self, *, watch: bool = True) -> None:
+        """Load the first document and, unless told otherwise, follow its changes.
+
+        Raises:
+            ConfigError: there is nothing to serve.
+        """
+        if self.live is None:
+            await self.reload()
+            if watch and hasattr(self.source, "changed"):
+                self.start("source", self._follow())
+
+    async def reload(self) -> int:
+        """Read the document and put it live; return the number of its generation.
+
+        Raises:
+            ConfigError: it is bad; the running generation stays, and :meth:`status` shows the problems.
+        """
+        async with self._loading:
+            try:
+                document = await self.source.read()  # type: ignore[attr-defined]
+                previous = self.live.config.instances if self.live is not None else {}
+                config = await load(document, self.catalogue, previous)
+                generation = await self._bring_up(config)
+            except ConfigError as error:
+                self.problems = error.problems
+                if self.live is not None:
+                    log.error("the new document was refused, generation %d stays:\n%s", self.live.number, error)
+                raise
+            self.problems = ()
+            self._swap(generation)
+            return generation.number
+
+    async def _bring_up(self, config: Configuration) -> Generation:
+        held = self.live.config.instances.values() if self.live is not None else ()
+        running = {id(plugin) for plugin in held}
+        backends = {name: self._backend(name, config) for name in config.connections}
+        fresh = [plugin for plugin in config.instances.values() if id(plugin) not in running]
+        started: list[Plugin[Any]] = []
+        try:
+            for plugin in fresh:
+                started.append(plugin)
+                await _lifecycle(plugin, "startup", self)
+            generation = Generation(self._number + 1, config, backends)
+        except BaseException as error:
+            await self._shut_down(started)
+            if isinstance(error, asyncio.CancelledError | ConfigError):
+                raise
+            name = started[-1].entry.id if started else "document"
+            log.exception("%s could not be started", name)
+            raise ConfigError([Problem((name,), f"could not be started: {type(error).__name__}: {error}")]) from error
+        self._number += 1
+        return generation
+
+    def _backend(self, name: str, config: Configuration) -> Backend:
+        """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""
+        mine, add_forwarded = config.connections[name], config.gateway.forwarded
+        before = self.live.backends.get(name) if self.live is not None else None
+        if before is not None and before.config == mine and before.add_forwarded == add_forwarded:
+            return before
+        if before is not None and before.config.transport is mine.transport:
+            # The transport holds the pool of the old connection, which drains under calls still running.
+            transport = type(mine.transport)(mine.transport.options)
+            transport.entry = mine.transport.entry
+            mine = replace(mine, transport=transport)
+            config.connections[name] = mine
+            config.instances[transport.entry.id] = transport
+        backend = Backend(mine, self.clock, self._target_changed, add_forwarded=add_forwarded)
+        if before is not None:
+            backend.inherit(before.connection)
+        return backend
+
+    def _swap(self, generation: Generation) -> None:
+        old, self.live = self.live, generation
+        self._generations.append(generation)
+        kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
+        for backend in generation.backends.values():
+            if backend.watch is not None and id(backend) not in kept:
+                backend.watch.start()
+        if self.state == "starting":
+            self.state = "running"
+        log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
+        self._tell("generation_loaded", self)
+        if old is not None:
+            self.start(f"drain {old.number}", self._retire(old, generation.config.gateway.drain))
+
+    async def _retire(self, generation: Generation, patience: float) -> None:
+        """Wait for the last calls of a generation, then let go of what only it used."""
+        if not await generation.drained(patience):
+            log.warning(
+                "generation %d still has %d calls after %g s and is closed under them",
+                generation.number,
+                generation.in_flight,
+                patience,
+            )
+        self._generations.remove(generation)
+        in_use = {id(plugin) for other in self._generations for plugin in other.config.instances.values()}
+        backends = {id(backend) for other in self._generations for backend in other.backends.values()}
+        for backend in generation.backends.values():
+            if backend.watch is not None and id(backend) not in backends:
+                await backend.watch.stop()
+        await self._shut_down([p for p in generation.config.instances.values() if id(p) not in in_use])
+
+    @staticmethod
+    async def _shut_down(plugins: list[Plugin[Any]]) -> None:
+        for plugin in reversed(plugins):
+            try:
+                await _lifecycle(plugin, "shutdown")
+            except Exception:
+                log.exception("%s failed in shutdown", plugin.entry.id)
+
+    async def _follow(self) -> None:
+        while True:
+            await self.source.changed()  # type: ignore[attr-defined]
+            with contextlib.suppress(ConfigError):  # reload() has said what is wrong
+                await self.reload()
+
+    async def close(self, patience: float | None = None) -> None:
+        """Finish the calls in flight (up to ``patience`` seconds), then shut everything down."""
+        if self.state == "stopped":
+            return
+        self.state = "stopping"
+        if self.live is not None:
+            bound = self.live.config.gateway.shutdown_timeout if patience is None else patience
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for generation in list(self._generations):
+                await self._retire(generation, bound)
+            self.live = None
+        await self.http.aclose()
+        self.state = "stopped"
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def begin(self, request: Request) -> Exchange:
+        """A call has arrived: give it an exchange in the live generation. Whoever calls this calls :meth:`end`."""
+        assert self.live is not None
+        generation = self.live
+        generation.enter()
+        exchange = Exchange(request, started=self.clock.now())
+        exchange.generation = generation.number
+        exchange.home = generation
+        for observer, started in generation.started:
+            _observed(observer, "exchange_started", started, exchange)
+        return exchange
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """Take a call through its flow and return the response to send. Raises nothing but a cancellation."""
+        generation: Generation = exchange.home
+        flow, backend = generation.find(exchange)
+        response = await flow.run(exchange, backend)
+        exchange.head_at = self.clock.now()
+        return response
+
+    def end(self, exchange: Exchange, outcome: OutcomeKind) -> None:
+        """A call is over: ``on_done``, then the observers, exactly once."""
+        generation: Generation = exchange.home
+        finish(exchange, outcome)
+        exchange.outcome = outcome
+        exchange.finished = self.clock.now()
+        for observer, finished in generation.finished:
+            _observed(observer, "exchange_finished", finished, exchange)
+        generation.leave()
+
+    # --- what plugins may ask for -----------------------------------------------------------------------------------
+
+    def connection(self, name: str) -> Connection:
+        """Return a live connection.
+
+        Raises:
+            LookupError: there is none of that name.
+        """
+        if self.live is None or name not in self.live.backends:
+            raise LookupError(f"there is no connection named {name!r}")
+        return self.live.backends[name].connection
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task that ends with the gateway; a failure is logged."""
+
+        async def guarded() -> None:
+            try:
+                await coroutine
+            except Exception:
+                log.exception("the task %r failed", name)
+
+        task = asyncio.create_task(guarded(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what ``/-/health`` shows."""
+        live = self.live
+        state = "degraded" if self.state == "running" and self.problems else self.state
+        return {
+            "status": "ok" if state == "running" else state,
+            "generation": live.number if live is not None else 0,
+            "draining": [g.number for g in self._generations if g is not live],
+            "in_flight": sum(g.in_flight for g in self._generations),
+            "problems": [str(problem) for problem in self.problems],
+            "connections": {
+                name: [_target(target) for target in backend.connection.targets]
+                for name, backend in (live.backends.items() if live is not None else ())
+            },
+        }
+
+    def _target_changed(self, target: Target, health: Health) -> None:
+        self._tell("target_changed", target, health)
+
+    def _tell(self, hook: str, *arguments: Any) -> None:
+        for observer in self.live.config.observers if self.live is not None else ():
+            if hasattr(observer, hook):
+                _observed(observer, hook, getattr(observer, hook), *arguments)
+
+
+async def _lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:
+    method = getattr(plugin, hook, None)
+    if method is not None:
+        result = method(*arguments)
+        if isawaitable(result):
+            await result
+
+
+def _observed(observer: Plugin[Any], hook: str, method: Any, *arguments: Any) -> None:
+    try:
+        method(*arguments)
+    except Exception:
+        log.exception("observer %s failed in %s", observer.entry.id, hook)
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {
+        "url": target.url,
+        "weight": target.weight,
+        "active": target.active,
+        "health": "healthy" if target.health.healthy else "unhealthy",
+        "reason": target.health.reason,
+        "last_seen": target.last_seen,
+        "in_flight": target.in_flight,
+        "failures": target.failures,
+    }
+
+

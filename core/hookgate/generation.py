@@ -1,0 +1,191 @@
+"""One generation of the configuration: everything that was built from one document, alive together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from hookgate.config import Configuration, ConnectionConfig, RouteConfig
+from hookgate.connection import Connection, Destination, HeaderAction
+from hookgate.errors import ContentTooLarge, Fault, ServiceUnavailable
+from hookgate.exchange import Exchange, Health, Target, Timeouts
+from hookgate.flow import Flow
+from hookgate.health import Watch
+from hookgate.messages import Response
+from hookgate.plugin import Clock, Pool
+from hookgate.router import Route, Router, compile_destination
+
+log = logging.getLogger("hookgate.generation")
+
+
+class Bounds(NamedTuple):
+    """Sizes of bodies on a route, in bytes."""
+
+    request: int
+    response: int
+    kept: int
+    """What a hook may read whole."""
+
+
+class Backend:
+    """A live connection together with the configuration it was made from and the checks of its targets."""
+
+    __slots__ = ("add_forwarded", "config", "connection", "watch")
+
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        clock: Clock,
+        changed: Callable[[Target, Health], None],
+        *,
+        add_forwarded: bool,
+    ) -> None:
+        section = config.section
+        self.config = config
+        self.add_forwarded = add_forwarded
+        bounds = section.timeouts
+        config.transport.configure(
+            Pool(
+                name=config.name,
+                max_connections=section.pool.max_connections,
+                keep_alive=section.pool.keep_alive,
+                certificates=tuple(
+                    certificate
+                    for credential in config.credentials
+                    if hasattr(credential, "client_certificate")
+                    and (certificate := credential.client_certificate()) is not None
+                ),
+            ),
+        )
+        self.connection = Connection(
+            config.name,
+            [Target(t.scheme, t.host, t.port, weight=t.weight, active=t.active) for t in config.targets],
+            config.transport,
+            balancer=config.balancer,
+            monitor=config.monitor,
+            actions=[HeaderAction(a.action, a.name, a.provider) for a in config.headers],
+            credentials=config.credentials,
+            base_path=section.base_path,
+            max_tries=section.max_tries,
+            timeouts=Timeouts(connect=bounds.connect, read=bounds.read, request=bounds.request),
+            on_all_unhealthy=section.on_all_unhealthy,
+            add_forwarded=add_forwarded,
+            tags=section.tags,
+            clock=clock,
+        )
+        self.watch = Watch(self.connection, config.monitor, changed) if config.monitor is not None else None
+
+    def inherit(self, predecessor: Connection) -> None:
+        """Keep what is known of targets that stay (the same address), so that a reload forgets no health."""
+        known = {target.url: target for target in predecessor.targets}
+        for target in self.connection.targets:
+            if (before := known.get(target.url)) is not None:
+                target.health, target.last_seen, target.failures = before.health, before.last_seen, before.failures
+
+
+class Generation:
+    """What serves calls from the moment a document goes live until its last call is over."""
+
+    def __init__(
+        self,
+        number: int,
+        config: Configuration,
+        backends: Mapping[str, Backend],
+    ) -> None:
+        self.number = number
+        self.config = config
+        self.backends = dict(backends)
+        self.in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        gateway = config.gateway
+        self.limits = gateway.limits
+        self.started = tuple((o, o.exchange_started) for o in config.observers if hasattr(o, "exchange_started"))
+        self.finished = tuple((o, o.exchange_finished) for o in config.observers if hasattr(o, "exchange_finished"))
+        for route in config.routes:
+            self._compile(route)
+        self.router = Router([route.route for route in config.routes])
+        self.unrouted = Flow(config.flow, hook_timeout=gateway.hook_timeout)
+
+    def _compile(self, config: RouteConfig) -> None:
+        gateway, route, to = self.config.gateway, config.route, config.section.to
+        route.flow = Flow(self.config.flow, config.steps, hook_timeout=gateway.hook_timeout)
+        route.settings = self._bounds(config)
+        if to is None:
+            route.destination = _nowhere
+            return
+        connection = self.backends[to.connection].connection
+        bounds = self._bounds(config)
+        destination = Destination(
+            path=None if to.path is None else compile_destination(to.path, route.parameters, to.path_params),
+            timeout=to.timeout,
+            timeout_status=gateway.timeout_status,
+            preserve_host=to.preserve_host,
+            stream=to.stream,
+        )
+        async def call(exchange: Exchange) -> Response:
+            length = exchange.request.body.length
+            if length is not None and length > bounds.request:
+                raise ContentTooLarge(f"The body is {length} bytes long; this route takes at most {bounds.request} bytes.")
+            response = await connection.send(exchange, destination)
+            response.body.limit = bounds.response
+            response.body.keep_limit = bounds.kept
+            return response
+
+        route.destination = call
+
+    def _bounds(self, config: RouteConfig) -> Bounds:
+        common, own = self.limits, config.section.limits
+        return Bounds(
+            common.request_body if own.request_body is None else own.request_body,
+            common.response_body if own.response_body is None else own.response_body,
+            common.buffered_body if own.buffered_body is None else own.buffered_body,
+        )
+
+    def find(self, exchange: Exchange) -> tuple[Flow, Any]:
+        """Return the flow a call takes and what stands at its right end: a destination, or the fault of 404 and 405."""
+        try:
+            route: Route = self.router.find(exchange)
+        except Fault as fault:
+            return self.unrouted, _raising(fault)
+        body, bounds = exchange.request.body, route.settings
+        body.limit, body.keep_limit = bounds.request, bounds.kept
+        return route.flow, route.destination
+
+    def enter(self) -> None:
+        """A call begins in this generation."""
+        self.in_flight += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """A call that began here is over."""
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self._idle.set()
+
+    async def drained(self, seconds: float) -> bool:
+        """Wait until no call is left, or so many seconds; return whether none is left."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _raising(fault: Fault) -> Callable[[Exchange], Any]:
+    async def raise_it(exchange: Exchange) -> Response:
+        raise fault
+
+    return raise_it
+
+
+async def _nowhere(exchange: Exchange) -> Response:
+    raise ServiceUnavailable(
+        "This route calls no backend, and none of its steps answered.",
+        reason="no-destination",
+    )
+
+

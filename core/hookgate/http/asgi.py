@@ -1,0 +1,193 @@
+"""The edge: takes an HTTP call from any ASGI server through the gateway and streams the answer back.
+
+Two tasks serve a call. One walks the flow and sends the answer; the other reads what the client sends, hands body chunks
+over one by one (so that a slow backend slows the client down) and, when the client goes away, cancels the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from email.utils import formatdate
+from ipaddress import ip_address
+from typing import Any
+
+from hookgate.errors import BadRequest, Fault
+from hookgate.exchange import Exchange, OutcomeKind
+from hookgate.forwarding import framed
+from hookgate.gateway import Gateway
+from hookgate.connection import outcome_of
+from hookgate.messages import Body, Headers, Request, Response
+from hookgate.paths import normalise
+
+log = logging.getLogger("hookgate.edge")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+SendMessage = Callable[[Message], Awaitable[None]]
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip")
+
+
+class Intake:
+    """What the client sends: body chunks on demand, and the news that it has gone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
+
+    async def pump(self) -> None:
+        """Read until the client has gone."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return
+            if chunk := message.get("body"):
+                await self._chunks.put(chunk)
+            if not message.get("more_body"):
+                await self._chunks.put(None)
+
+    async def body(self, headers: Headers, http_version: str) -> Body:
+        """Return the request body, whose length only HTTP/1 tells beforehand."""
+        length = headers.get("content-length")
+        if length is not None:
+            return Body(self._stream(), length=int(length)) if int(length) else Body()
+        if http_version.startswith("1"):
+            return Body(self._stream()) if "transfer-encoding" in headers else Body()
+        first = await self._chunks.get()
+        return Body() if first is None else Body(self._stream(first))
+
+    async def _stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
+        if first:
+            yield first
+        while (chunk := await self._chunks.get()) is not None:
+            yield chunk
+
+
+class Edge:
+    """The ASGI application of the data path."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def __call__(self, scope: Message, receive: Receive, send: SendMessage) -> None:
+        """Serve one call."""
+        intake = Intake(receive)
+        serving = asyncio.create_task(self._serve(scope, intake, send))
+        pumping = asyncio.create_task(intake.pump())
+        try:
+            await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (serving, pumping):
+                task.cancel()
+            await asyncio.gather(serving, pumping, return_exceptions=True)
+        if not serving.cancelled() and (error := serving.exception()) is not None:
+            log.error("a call could not be served", exc_info=error)
+
+    async def _serve(self, scope: Message, intake: Intake, send: SendMessage) -> None:
+        gateway = self.gateway
+        if gateway.live is None or gateway.state != "running":
+            await _refuse(send, 503, b"The gateway is starting or stopping.")
+            return
+        try:
+            request = self._request(scope)
+            request.body = await intake.body(request.headers, request.http_version)
+        except Fault as fault:  # not a call yet: answered by the listener itself
+            await _refuse(send, fault.status, fault.detail.encode())
+            return
+        exchange = gateway.begin(request)
+        outcome: OutcomeKind = "aborted"
+        try:
+            response = await gateway.answer(exchange)
+            outcome = await self._send(exchange, response, send)
+        finally:
+            gateway.end(exchange, outcome)
+            await request.body.close()
+            if exchange.response is not None:
+                await exchange.response.body.close()
+
+    def _request(self, scope: Message) -> Request:
+        live = self.gateway.live
+        assert live is not None
+        limits = live.limits
+        raw: list[tuple[bytes, bytes]] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        if len(raw) > limits.header_count or sum(len(n) + len(v) for n, v in raw) > limits.header_bytes:
+            raise _HeadTooLarge("The request head is longer than this gateway takes.")
+        headers = Headers.of(raw)
+        path = scope.get("raw_path") or scope["path"].encode()
+        query = scope["query_string"]
+        if len(path) + len(query) > limits.url:
+            raise _UrlTooLong(f"The URL is longer than {limits.url} bytes.")
+        peer = (scope.get("client") or ("127.0.0.1", 0))[0]
+        request = Request(
+            scope["method"],
+            normalise(path.decode("ascii", "strict") if path.isascii() else _not_ascii()),
+            query.decode("latin-1"),
+            scheme=scope["scheme"],
+            host=headers.get("host") or "",
+            headers=headers,
+            client=peer,
+            http_version=scope["http_version"],
+        )
+        self._trust(request)
+        return request
+
+    def _trust(self, request: Request) -> None:
+        """Believe what a trusted proxy says of the client; take it out of the mouth of anyone else."""
+        assert self.gateway.live is not None
+        trusted = self.gateway.live.config.gateway.trusted_proxies
+        headers = request.headers
+        if not trusted or not any(ip_address(request.peer) in network for network in trusted):
+            headers.remove(*_FORWARDED)
+            return
+        for hop in reversed([part.strip() for line in headers.getall("x-forwarded-for") for part in line.split(",")]):
+            try:
+                address = ip_address(hop)
+            except ValueError:
+                break
+            request.client = str(address)
+            if not any(address in network for network in trusted):
+                break
+        if (scheme := headers.get("x-forwarded-proto")) in ("http", "https"):
+            request.scheme = scheme
+
+    async def _send(self, exchange: Exchange, response: Response, send: SendMessage) -> OutcomeKind:
+        has_body = framed(response, exchange.request.method)
+        response.headers.setdefault("date", formatdate(usegmt=True))
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+        if has_body:
+            try:
+                async with aclosing(response.body.stream()) as chunks:
+                    async for chunk in chunks:
+                        exchange.bytes_sent += len(chunk)
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except Exception as error:  # noqa: BLE001
+                # The head is out, so nothing can be said any more: ending without the last chunk makes the server
+                # close the connection, which is how the client learns that the body is not whole.
+                exchange.fault = error if isinstance(error, Fault) else None
+                log.warning("the response to %s broke off: %s", exchange.request.path, error)
+                return outcome_of(error)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return "ok"
+
+
+def _not_ascii() -> str:
+    raise BadRequest("The path has a byte that must be percent-encoded.", reason="bad-path")
+
+
+class _HeadTooLarge(Fault):
+    status = 431
+    default_reason = "head-too-large"
+
+
+class _UrlTooLong(Fault):
+    status = 414
+    default_reason = "url-too-long"
+
+
+async def _refuse(send: SendMessage, status: int, text: bytes) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text, "more_body": False})

@@ -1,0 +1,1 @@
+"""Listeners, the Quart app and the process around the gateway."""

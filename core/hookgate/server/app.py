@@ -1,0 +1,75 @@
+"""The gateway as a Quart app: plain Hypercorn (or any ASGI server) with this app serves every route.
+
+``asgi_app`` takes gateway calls below Quart, which costs them nothing of it, and gives Quart what is Quart's: apps that the
+document exposes on the public listener by name, and the lifespan that starts and stops the gateway.
+"""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quart import Quart
+
+from hookgate.catalogue import Catalogue
+from hookgate.gateway import Gateway
+from hookgate.http.asgi import Edge
+from hookgate.settings import Settings
+
+if TYPE_CHECKING:
+    from hookgate.generation import Generation
+
+
+class GatewayApp(Quart):
+    """Quart with the data path in front."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__("hookgate")
+        self.gateway = gateway
+        self.edge = Edge(gateway)
+        self.before_serving(gateway.open)
+        self.after_serving(gateway.close)
+        self._exposed: weakref.WeakKeyDictionary[Generation, dict[str, Quart]] = weakref.WeakKeyDictionary()
+
+    async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve gateway calls at once and leave the rest to Quart."""
+        if scope["type"] != "http":
+            await super().asgi_app(scope, receive, send)
+            return
+        app = self._exposed_at(scope["path"])
+        await (app(scope, receive, send) if app is not None else self.edge(scope, receive, send))
+
+    def _exposed_at(self, path: str) -> Quart | None:
+        live = self.gateway.live
+        if live is None or not live.config.exposed:
+            return None
+        apps = self._exposed.get(live)
+        if apps is None:
+            apps = self._exposed[live] = {}
+            for prefix, plugin in live.config.exposed.items():
+                apps[prefix] = app = Quart(f"hookgate{prefix}")
+                app.register_blueprint(plugin.blueprint(self.gateway), url_prefix=prefix)  # type: ignore[attr-defined]
+        return next((app for prefix, app in apps.items() if path == prefix or path.startswith(prefix + "/")), None)
+
+
+def gateway_for(path: Path, plugins_dir: Path | None = None) -> Gateway:
+    """Make a gateway that reads its document from a file, by the default source."""
+    catalogue = Catalogue(plugins_dir)
+    name = catalogue.default("source")
+    if name is None:
+        raise LookupError("no source plugin is installed: pip install hookgate-source-file")
+    cls = catalogue.get("source", name)
+    return Gateway(cls(cls.options_type.model_validate({"path": path})), catalogue)  # type: ignore[arg-type]
+
+
+def create_app(path: str | Path | None = None) -> GatewayApp:
+    """Make the app of a document, for ASGI servers: ``hypercorn 'hookgate.server.app:create_app("gateway.yaml")'``.
+
+    Without a path, ``HOOKGATE_CONFIG`` names the document.
+    """
+    settings = Settings()
+    document = Path(path) if path is not None else settings.config
+    if document is None:
+        raise LookupError("name a document, or set HOOKGATE_CONFIG to one")
+    return GatewayApp(gateway_for(document, settings.plugins_dir))

@@ -1,0 +1,76 @@
+"""The management app: the pages and APIs under ``/-/``, on a listener of their own and never on the public port."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Any
+
+from quart import Blueprint, Quart, Response, jsonify, request
+
+from hookgate.errors import ConfigError
+from hookgate.gateway import Gateway
+
+
+class ManagementApp:
+    """An ASGI app that serves the apps of the generation that is live."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._number = -1
+        self._app: Quart | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one call with the app of the live generation."""
+        live = self.gateway.live
+        if self._app is None or (live is not None and live.number != self._number):
+            self._app = self._build()
+            self._number = live.number if live is not None else -1
+        await self._app(scope, receive, send)
+
+    def _build(self) -> Quart:
+        app = Quart("hookgate-management")
+        app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
+        app.before_request(_only_from_here)
+        app.register_blueprint(_core(self.gateway), url_prefix="/-")
+        if self.gateway.live is not None:
+            for plugin in self.gateway.live.config.apps:
+                blueprint = plugin.blueprint(self.gateway)  # type: ignore[attr-defined]
+                app.register_blueprint(blueprint, url_prefix="/-")
+        return app
+
+
+async def _only_from_here() -> Response | None:
+    """Keep pages of other sites out: a browser sends ``Origin``, and a rebound name is not an address of ours."""
+    host = request.host.rpartition(":")[0] if ":" in request.host else request.host
+    if request.method not in ("GET", "HEAD") and "Origin" in request.headers:
+        return _problem(403, "Calls from web pages are refused.")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        if host != "localhost":
+            return _problem(421, "Call the management listener by address or as localhost.")
+    return None
+
+
+def _core(gateway: Gateway) -> Blueprint:
+    blueprint = Blueprint("core", __name__)
+
+    @blueprint.post("/reload")
+    async def reload() -> Response:
+        try:
+            return jsonify({"generation": await gateway.reload()})
+        except ConfigError as error:
+            return _problem(
+                422,
+                "The document was refused; the running generation stays.",
+                problems=[str(problem) for problem in error.problems],
+                generation=gateway.live.number if gateway.live else 0,
+            )
+
+    return blueprint
+
+
+def _problem(status: int, detail: str, **more: object) -> Response:
+    document = {"type": "about:blank", "status": status, "detail": detail, **more}
+    return Response(json.dumps(document), status, content_type="application/problem+json")

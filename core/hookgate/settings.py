@@ -1,0 +1,23 @@
+"""Settings of the process, from the environment (``HOOKGATE_…``). The document says everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process is told before it has read a document."""
+
+    model_config = SettingsConfigDict(env_prefix="HOOKGATE_", extra="ignore", use_attribute_docstrings=True)
+
+    config: Path | None = None
+    """The document to serve, where the command line names none."""
+    plugins_dir: Path | None = None
+    """A folder whose ``*.py`` files hold plugins of this site. Never taken from a document."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much the process says on stderr."""
+    management_url: str = "http://127.0.0.1:8001"
+    """Where ``hookgate reload`` finds the running gateway."""

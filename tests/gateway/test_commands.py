@@ -1,0 +1,122 @@
+"""The command line, as a person types it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+HELLO = """\
+gateway: {flow: [request-id]}
+routes:
+  - name: hello
+    match: {path: /hello, methods: [GET]}
+    flow: [cors: {allow_origins: ["https://a.example"]}, respond: {body: hello}]
+    response: [headers: {response: {set: {x-a: "1"}}}]
+"""
+
+
+def run_cli(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "hookgate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
+    )
+
+
+@pytest.fixture
+def hello(tmp_path):
+    file = tmp_path / "hello.yaml"
+    file.write_text(HELLO)
+    return file
+
+
+def test_check_tells_a_good_document_from_a_bad_one(hello, tmp_path):
+    good = run_cli("check", hello)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(HELLO.replace("request-id", "requst-id"))
+    refused = run_cli("check", bad)
+
+    assert (good.returncode, good.stdout) == (0, f"{hello}: good: 1 route, 0 connections\n")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        f"{bad}:1:18: gateway.flow[0]: no interceptor is installed under the name 'requst-id'; did you mean 'request-id'?",
+    )
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_missing_file_is_an_error_with_the_name_of_the_file():
+    refused = run_cli("check", "nowhere.yaml")
+
+    assert refused.returncode == 2
+    assert "nowhere.yaml" in refused.stderr
+
+
+def test_a_port_in_use_is_exit_code_3_and_a_sentence(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        file = tmp_path / "gateway.yaml"
+        file.write_text(f'gateway: {{listen: ["127.0.0.1:{port}"]}}\nmanagement: {{listen: ["127.0.0.1:0"]}}\n')
+        refused = run_cli("serve", file)
+
+    assert refused.returncode == 3
+    assert f"cannot listen on 127.0.0.1:{port}: the port is in use" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_routes_shows_the_order_in_which_things_run(hello):
+    shown = json.loads(run_cli("routes", hello, "--json").stdout)
+    table = run_cli("routes", hello).stdout
+
+    assert shown == [
+        {
+            "name": "hello",
+            "match": "GET /hello",
+            "request": ["request-id", "cors", "respond"],
+            "response": ["headers", "cors", "request-id"],
+            "to": "",
+        },
+    ]
+    assert "request-id" in table
+
+
+def test_plugins_lists_what_is_installed_and_shows_the_options_of_one():
+    listed = {(entry["family"], entry["name"]) for entry in json.loads(run_cli("plugins", "--json").stdout)}
+    one = run_cli("plugins", "ip-allow").stdout
+
+    assert {("interceptor", "cors"), ("auth", "basic"), ("credential", "basic"), ("transport", "httpx")} <= listed
+    assert "Networks a client may come from" in one
+    assert run_cli("plugins", "nonsense").returncode == 1
+
+
+def test_a_broken_plugin_is_listed_with_the_reason_and_harms_nobody(tmp_path, hello):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "broken.py").write_text("import a_module_that_is_not_there\n")
+    environment = {"HOOKGATE_PLUGINS_DIR": str(tmp_path / "site")}
+    listed = run_cli("plugins", **environment)
+
+    assert listed.returncode == 0
+    assert "a_module_that_is_not_there" in listed.stdout
+    assert run_cli("check", hello, **environment).returncode == 0
+
+
+def test_schema_is_json_schema_of_every_plugin(tmp_path):
+    run_cli("schema", "-o", tmp_path / "schema.json")
+    schema = json.loads((tmp_path / "schema.json").read_text())
+
+    assert "Networks a client may come from" in json.dumps(schema)
+    assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12")
+
+
+def test_help_reads_well():
+    text = run_cli("--help").stdout
+
+    for command in ("serve", "check", "routes", "plugins", "schema", "reload", "demo"):
+        assert command in text
+    assert "Exit codes" in text

@@ -1,0 +1,220 @@
+"""Generations: what a reload changes, what it leaves alone, and that no call is lost over it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from hookgate import ConfigError
+from hookgate.testing import running, upstream
+
+
+def answering(text, **more):
+    return {"routes": [{"name": "one", "match": {"path": "/"}, "flow": [{"respond": {"body": text}}]}], **more}
+
+
+def test_a_new_document_serves_the_next_call_and_a_bad_one_changes_nothing():
+    with running(answering("first")) as gate:
+        assert gate.request("GET", "/").text == "first"
+        assert gate.reload(answering("second")) == 2
+        assert gate.request("GET", "/").text == "second"
+
+        with pytest.raises(ConfigError) as refused:
+            gate.reload(answering("third", routs=[]))
+        health = httpx.get(gate.management + "/-/health").json()
+
+        assert "routs" in str(refused.value)
+        assert gate.request("GET", "/").text == "second"
+        assert (health["status"], health["generation"]) == ("degraded", 2)
+        assert "did you mean 'routes'" in health["problems"][0]
+
+        gate.reload(answering("fourth"))
+        assert httpx.get(gate.management + "/-/health").json()["status"] == "ok"
+
+
+def limited(text):
+    route = {"name": "one", "match": {"path": "/"}}
+    return {"routes": [{**route, "flow": [{"rate-limit": {"limit": 2, "window": 3600}}, {"respond": {"body": text}}]}]}
+
+
+def test_an_unchanged_instance_lives_on_with_its_state():
+    with running(limited("a")) as gate:
+        before = gate.gateway.live.config.instances
+        assert gate.request("GET", "/").status_code == 200
+        gate.reload(limited("b"))
+        after = gate.gateway.live.config.instances
+
+        assert [gate.request("GET", "/").status_code for _ in range(2)] == [200, 429]
+        same = {name for name in before if before[name] is after.get(name)}
+        assert any("rate-limit" in name for name in same)
+        assert not any("respond" in name for name in same)
+
+
+@pytest.fixture
+def lifecycle(tmp_path):
+    """A plugin of this site that writes down its lifecycle."""
+    (tmp_path / "noting.py").write_text(
+        '''
+from hookgate import Interceptor, Options, hookimpl
+
+class NotingOptions(Options):
+    name: str
+    fails: bool = False
+
+EVENTS = []
+
+class Noting(Interceptor[NotingOptions]):
+    @hookimpl
+    async def startup(self, host):
+        EVENTS.append("start " + self.options.name)
+        if self.options.fails:
+            raise OSError("no such device")
+
+    @hookimpl
+    async def shutdown(self):
+        EVENTS.append("stop " + self.options.name)
+
+    @hookimpl
+    def on_request(self, exchange):
+        pass
+''',
+    )
+    return tmp_path
+
+
+def noting(*names, fails=None):
+    entries = [{"noting": {"name": name, "fails": name == fails, "_": {"id": name}}} for name in names]
+    return {"routes": [{"name": "one", "flow": [*entries, "respond"]}]}
+
+
+def test_startup_and_shutdown_run_once_for_each_instance(lifecycle):
+    with running(noting("a", "b"), plugins_dir=lifecycle) as gate:
+        events = sys.modules[type(gate.gateway.live.config.instances["a"]).__module__].EVENTS
+        assert events == ["start a", "start b"]
+        gate.reload(noting("b", "c"))
+        gate.run(until(lambda: len(events) == 4))
+        assert events[2:] == ["start c", "stop a"]
+
+        with pytest.raises(ConfigError, match="no such device"):
+            gate.reload(noting("b", "d", "e", fails="e"))
+        assert events[4:] == ["start d", "start e", "stop e", "stop d"]
+        assert gate.request("GET", "/").status_code == 200
+    assert sorted(events[8:]) == ["stop b", "stop c"]
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("how", ["replaced", "edited in place"])
+def test_a_changed_file_goes_live_by_itself(tmp_path, how):
+    file = tmp_path / "gateway.yaml"
+    free = {"gateway": {"listen": ["127.0.0.1:0"]}, "management": {"listen": ["127.0.0.1:0"]}}
+    file.write_text(json.dumps(answering("first", **free)))
+    with running(file) as gate:
+        assert gate.request("GET", "/").text == "first"
+        text = json.dumps(answering("second", **free))
+        if how == "replaced":
+            (tmp_path / "new").write_text(text)
+            (tmp_path / "new").replace(file)
+        else:
+            file.write_text(text)
+        gate.run(until(lambda: gate.gateway.live.number == 2))
+
+        assert gate.request("GET", "/").text == "second"
+
+
+def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_path):
+    """No call is lost, and each is answered by exactly one generation, from its first step to its last."""
+
+    def document(number):
+        mark = {"headers": {"request": {"set": {"x-generation": str(number)}}, "response": {"set": {"x-generation": str(number)}}}}
+        return json.dumps(
+            {
+                "gateway": {"listen": ["127.0.0.1:0"]},
+                "management": {"listen": ["127.0.0.1:0"]},
+                "routes": [{"name": "all", "flow": [mark], "to": {"connection": "backend"}}],
+                "connections": {"backend": {"targets": backend.url}},
+            },
+        )
+
+    async def echo(request):
+        await asyncio.sleep(0.2)
+        return 200, {"x-seen": request.header("x-generation")}, request.body
+
+    with upstream(echo) as backend:
+        file = tmp_path / "gateway.json"
+        file.write_text(document(1))
+        with running(file) as gate:
+
+            async def call(client, number):
+                answer = await client.post(f"{gate.url}/{number}", content=str(number))
+                return answer.status_code, answer.text == str(number), answer.headers["x-generation"], answer.headers["x-seen"]
+
+            async def replace():
+                for number in range(2, 22):
+                    (tmp_path / "next").write_text(document(number))
+                    (tmp_path / "next").replace(file)
+                    while gate.gateway.live.number < number:
+                        await asyncio.sleep(0.005)
+
+            async def main():
+                limits = httpx.Limits(max_connections=None)
+                async with httpx.AsyncClient(limits=limits, timeout=100, trust_env=False) as client:
+                    calls = [asyncio.create_task(call(client, number)) for number in range(1000)]
+                    await replace()
+                    return await asyncio.gather(*calls)
+
+            answers = asyncio.run(main())
+
+    assert len(answers) == 1000
+    assert {(status, whole) for status, whole, _, _ in answers} == {(200, True)}
+    assert all(inside == outside for _, _, outside, inside in answers)
+    assert len({outside for _, _, outside, _ in answers}) > 1
+
+
+def command(*arguments, **environment):
+    return [sys.executable, "-m", "hookgate", *map(str, arguments)]
+
+
+def test_a_process_reloads_on_sighup_and_on_command_and_stops_on_sigterm(tmp_path):
+    file = tmp_path / "gateway.json"
+    text = answering("first", gateway={"listen": ["127.0.0.1:0"]}, management={"listen": ["127.0.0.1:0"]})
+    file.write_text(json.dumps(text))
+    environment = {**os.environ, "HOOKGATE_LOG_LEVEL": "info"}
+    process = subprocess.Popen(command("serve", file), stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        lines = iter(process.stderr.readline, "")
+        url = next(line for line in lines if "serves" in line).split()[-1]
+        management = next(line for line in lines if "management on" in line).split()[-1].removesuffix("/-/health")
+        assert httpx.get(url).text == "first"
+
+        process.send_signal(signal.SIGHUP)
+        assert next(line for line in lines if "generation 2 is live" in line)
+
+        done = subprocess.run(command("reload", "--management", management), capture_output=True, text=True)
+        assert (done.returncode, done.stdout.strip()) == (0, "generation 3 is live")
+
+        file.write_text("routes: [")
+        refused = subprocess.run(command("reload", "--management", management), capture_output=True, text=True)
+        assert refused.returncode == 2
+        assert str(file) in refused.stderr
+        assert httpx.get(url).text == "first"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_page_of_another_site_cannot_reload():
+    with running(answering("first")) as gate:
+        refused = httpx.post(gate.management + "/-/reload", headers={"Origin": "https://evil.example"})
+        rebound = httpx.get(gate.management + "/-/health", headers={"Host": "evil.example"})
+
+    assert (refused.status_code, rebound.status_code) == (403, 421)

@@ -1,0 +1,45 @@
+import re
+
+from .workspace import ROOT, files, under
+
+LONGEST = 450
+"""Lines a file of core may have; one that passes 300 asks for a second look."""
+EMPTY_NAMES = {"utils", "common", "helpers", "base"}
+LOCKS = {"uv.lock", "poetry.lock", "Pipfile.lock", "pylock.toml", "package-lock.json", "yarn.lock", "pnpm-lock.yaml"}
+# Written so that this file does not hold what it looks for.
+HOSTS = re.compile(r"pypi[.]org|pythonhosted[.]org|registry[.]npmjs|deb[.]debian|proxy[.]golang|pypi[/]simple")
+PATHS = re.compile(r"(?<![\w.}/-])/(?:root|work|home/\w+|Users/\w+|opt/(?:pypi|wheels))/")
+
+
+def texts():
+    """Every file that is text, with its content."""
+    for path in files():
+        try:
+            yield path, (ROOT / path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def test_every_file_has_a_name_that_says_what_it_holds():
+    assert not [path for path in files() if path.stem.removeprefix("test_") in EMPTY_NAMES]
+
+
+def test_files_of_core_stay_small():
+    lengths = {path: (ROOT / path).read_text(encoding="utf-8").count("\n") for path in under("core")}
+
+    assert not {path: length for path, length in lengths.items() if length > LONGEST}
+
+
+def test_no_lock_file_is_committed():
+    assert not [path for path in files() if path.name in LOCKS]
+
+
+def test_no_file_names_a_package_registry_or_a_path_of_one_machine():
+    found = [
+        f"{path}:{number}: {line.strip()}"
+        for path, text in texts()
+        for number, line in enumerate(text.splitlines(), 1)
+        if HOSTS.search(line) or PATHS.search(line)
+    ]
+
+    assert not found

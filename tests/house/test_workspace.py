@@ -1,0 +1,126 @@
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import hookgate
+from hookgate import Options
+
+from . import workspace
+from .workspace import FAMILIES, ROOT, camel, contributions, members, plugins, project
+
+BUNDLE = project(Path())
+PIN = re.compile(r"[a-z0-9-]+==[0-9][A-Za-z0-9.+]*(; python_full_version [<>=]+ '[0-9.]+')?")
+GROUPS = {family.group: family for family in FAMILIES.values()}
+
+each_plugin = pytest.mark.parametrize("plugin", plugins(), ids=str)
+each_member = pytest.mark.parametrize("folder", members(), ids=str)
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")
+
+
+def test_every_folder_is_a_member_of_the_workspace():
+    globs = BUNDLE["tool"]["uv"]["workspace"]["members"]
+    projects = {path.parent.relative_to(ROOT) for glob in globs for path in ROOT.glob(f"{glob}/pyproject.toml")}
+
+    assert projects == set(members())
+
+
+def test_every_member_is_taken_from_the_workspace():
+    names = [project(folder)["project"]["name"] for folder in members()]
+
+    assert BUNDLE["tool"]["uv"]["sources"] == {name: {"workspace": True} for name in names}
+
+
+def test_the_bundle_ships_core_and_every_plugin():
+    shipped = BUNDLE["project"]["dependencies"]
+
+    assert sorted(shipped) == sorted(["hookgate-core", *(plugin.distribution for plugin in plugins())])
+
+
+@each_member
+def test_there_is_one_version_one_licence_and_one_way_to_build(folder):
+    ours, bundle = project(folder), BUNDLE
+
+    assert ours["project"]["version"] == bundle["project"]["version"] == hookgate.__version__
+    assert ours["project"]["license"] == bundle["project"]["license"]
+    assert ours["project"]["requires-python"] == bundle["project"]["requires-python"]
+    assert ours["build-system"] == bundle["build-system"]
+    assert ours["project"]["description"].endswith(".")
+
+
+@each_plugin
+def test_a_plugin_is_three_files_and_nothing_else(plugin):
+    beside = {path.relative_to(plugin.folder).parts[0] for path in workspace.files() if plugin.folder in path.parents}
+
+    assert beside == {"pyproject.toml", plugin.package, f"test_{plugin.name.replace('-', '_')}.py"}
+    assert (ROOT / plugin.folder / plugin.package / "__init__.py").is_file()
+
+
+@each_plugin
+def test_all_names_of_a_plugin_derive_from_its_folder(plugin):
+    metadata = project(plugin.folder)["project"]
+    points = dict(metadata["entry-points"])
+    defaults = points.pop("hookgate.defaults", {})
+
+    assert metadata["name"] == plugin.distribution
+    assert plugin.family.group in points
+    assert points.keys() <= GROUPS.keys(), "an entry-point group that no family has"
+    for group, entries in points.items():
+        family = GROUPS[group]
+        suffix = "" if family == plugin.family else camel(family.name)
+        assert entries == {plugin.name: f"{plugin.package}:{plugin.class_name}{suffix}"}
+    own = points[plugin.family.group][plugin.name]
+    assert defaults in ({}, {plugin.family.name: own}), "hookgate.defaults names the family and the plugin's own class"
+
+
+@each_plugin
+def test_the_classes_of_a_plugin_are_what_their_family_wants(plugin):
+    module = import_module(plugin.package)
+    for group, entries in project(plugin.folder)["project"]["entry-points"].items():
+        if group == "hookgate.defaults":
+            continue
+        cls = getattr(module, entries[plugin.name].partition(":")[2])
+
+        assert issubclass(cls, GROUPS[group].base)
+        assert issubclass(cls.options_type, Options)
+        shared = cls.options_type.__module__.startswith("hookgate.")
+        assert shared or cls.options_type.__name__ == f"{cls.__name__}Options"
+
+
+@each_plugin
+def test_a_plugin_depends_on_core_and_on_no_other_plugin(plugin):
+    wanted = {name_of(requirement) for requirement in project(plugin.folder)["project"]["dependencies"]}
+
+    assert {name for name in wanted if name.startswith("hookgate")} == {"hookgate-core"}
+
+
+def test_no_two_families_have_the_same_default():
+    claimed = [
+        family
+        for plugin in plugins()
+        for family in project(plugin.folder)["project"]["entry-points"].get("hookgate.defaults", {})
+    ]
+
+    assert len(claimed) == len(set(claimed))
+
+
+def test_every_third_party_package_is_pinned_by_version_and_never_by_address():
+    pins = BUNDLE["tool"]["uv"]["constraint-dependencies"]
+    pinned = {name_of(pin) for pin in pins}
+    asked = [
+        *BUNDLE["dependency-groups"]["dev"],
+        *(requirement for folder in members() for requirement in project(folder)["project"]["dependencies"]),
+    ]
+    third_party = {name for name in map(name_of, asked) if not name.startswith("hookgate")}
+
+    assert not [pin for pin in pins if not PIN.fullmatch(pin)]
+    assert pins == sorted(pins, key=name_of)
+    assert not third_party - pinned, "run: ./run python tests/house/pins.py"
+
+
+def test_contrib_folders_have_a_project_each():
+    assert all((ROOT / folder / "pyproject.toml").is_file() for folder in contributions())
