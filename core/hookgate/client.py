@@ -45,8 +45,8 @@ class HttpxPool:
     request that is idempotent and has no body is sent once more on another connection (RFC 9112, 9.3.1), any other ends
     in 502: keep ``keep_alive`` below what the backend keeps.
 
-    httpx reads the answer only after it has sent the whole request, so a backend that answers early and stops reading
-    is heard when it closes the connection, or else when the read time-out is over.
+    httpx reads the answer only when it has sent the whole request. A backend that answers early must still take the
+    rest of the request: if it hangs up instead the call ends in 502, if it stops reading in 504.
     """
 
     def __init__(self, pool: Pool, context: ssl.SSLContext | None = None) -> None:
@@ -420,7 +420,10 @@ class Client:
         try:
             async with asyncio.timeout(timeout):
                 response = await self._pool.send(outbound)
-                await response.body.read(self.answer_limit)
+                try:
+                    await response.body.read(self.answer_limit)
+                finally:
+                    await response.body.close()
         except TimeoutError:
             raise GatewayTimeout(f"No answer within {timeout:g} seconds.") from None
         return response

@@ -14,8 +14,9 @@ from hookgate.exchange import Exchange, Health, Target, Timeouts
 from hookgate.flow import Flow
 from hookgate.health import Watch
 from hookgate.messages import Response
+from hookgate.paths import compile_destination
 from hookgate.plugin import Clock, Pool
-from hookgate.router import Route, Router, compile_destination
+from hookgate.router import Route, Router
 
 log = logging.getLogger("hookgate.generation")
 

@@ -21,7 +21,6 @@ class HookError(TypeError):
     """A plugin class whose hooks cannot be used; the text names the class, the hook and what would be right."""
 
 
-@lru_cache(maxsize=4096)
 def hooks_of(cls: type[Plugin[Any]], spec: type) -> Mapping[str, bool]:
     """Return the hooks of a class, lifecycle included: name -> whether it is ``async def``.
 
@@ -32,6 +31,11 @@ def hooks_of(cls: type[Plugin[Any]], spec: type) -> Mapping[str, bool]:
         HookError: a hook or argument that the specification does not have, an ``async def`` where nothing may wait, an
             option that would reorder the flow, a hook without ``@hookimpl``, or no hook at all.
     """
+    return _inspected(cls, spec)
+
+
+@lru_cache(maxsize=4096)
+def _inspected(cls: Any, spec: Any) -> Mapping[str, bool]:
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(spec)
     manager.add_hookspecs(LifecycleSpec)

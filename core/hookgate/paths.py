@@ -69,7 +69,7 @@ def normalise(path: str) -> str:
 
 
 def _respelt(text: str) -> str:
-    """Decode escapes of unreserved characters, write the others in upper case; ``ValueError`` for what no path holds."""
+    """Decode escapes of unreserved characters, upper-case the others; raise ``ValueError`` for what no path holds."""
     if wrong := _NEVER.search(text):
         raise ValueError(f"The path holds the character {wrong[0]!r}, which is written %{ord(wrong[0]):02X} in a path.")
     return _ESCAPE.sub(_escape, text)

@@ -23,20 +23,21 @@ a dot at the end, and with a port only where the pattern has one.
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from hookgate.errors import MethodNotAllowed, NotFound
 from hookgate.exchange import Exchange
 from hookgate.expressions import Expression
-from hookgate.messages import Request
 from hookgate.paths import WHOLE, Segment, Template, normalise, parse, take
 
 _log = logging.getLogger(__name__)
 
 _HOST = re.compile(r"(\*\.)?([a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
-_LONGEST_HOST = 255
-"""No name is longer (RFC 1035, 2.3.4), and looking for the wildcard of one takes time by the square of its length."""
+_LONGEST_AUTHORITY = 261
+"""A name (RFC 1035, 2.3.4) and a port. What is longer is not looked up: that takes time by the square of the length."""
+_REMEMBERED_HOSTS = 1024
 
 HostPattern = tuple[bool, str, str]
 """Whether it is a wildcard, the name (for a wildcard what follows ``*.``), and the port or nothing."""
@@ -235,9 +236,10 @@ class _Table:
                 pending.append((child, depth, values))
             if node.variable is not None and segment:
                 pending.append((node.variable, depth, (*values, segment)))
-            for mixed, child in node.mixed.items():
-                if (taken := take(mixed, segment)) is not None:
-                    pending.append((child, depth, values + taken))
+            if node.mixed:
+                for mixed, child in node.mixed.items():
+                    if (taken := take(mixed, segment)) is not None:
+                        pending.append((child, depth, values + taken))
         if self._extensions:
             tail = segments[-1][-self._longest_extension :]
             dot = tail.find(".")
@@ -261,7 +263,8 @@ class Router:
             hosts.setdefault(route.host_pattern, []).append(route)
         self._hosts = {pattern: _Table(alike) for pattern, alike in hosts.items()}
         anywhere = self._hosts.pop(None, None)
-        self._anywhere = [] if anywhere is None else [anywhere]
+        self._anywhere = () if anywhere is None else (anywhere,)
+        self._tables = lru_cache(_REMEMBERED_HOSTS)(self._look_up)
 
     def find(self, exchange: Exchange) -> Route:
         """Find the route of a call and write it into ``exchange.route``, its path parameters into ``exchange.params``.
@@ -277,7 +280,7 @@ class Router:
         path = normalise(request.path)
         method = request.method
         missed: list[_Leaf] = []
-        for table in self._tables(request):
+        for table in self._tables(request.host, request.scheme) if self._hosts else self._anywhere:
             leaf = table.exact(path)
             if leaf is not None:
                 if (route := leaf.choose(method, exchange)) is not None:
@@ -298,31 +301,27 @@ class Router:
             "This path takes other methods; see Allow.", headers={"Allow": ", ".join(sorted(allowed))}
         )
 
-    def _tables(self, request: Request) -> list[_Table]:
+    def _look_up(self, authority: str, scheme: str) -> tuple[_Table, ...]:
         """Return the tables for the host of a request, the most specific first."""
-        if not self._hosts:
+        if len(authority) > _LONGEST_AUTHORITY:
             return self._anywhere
-        name, port = _split_host(request)
+        name, port = _split(authority.lower())
+        port = port or _DEFAULT_PORTS.get(scheme, "")
         patterns = [(False, name)]
-        dot = name.find(".", 1) if len(name) <= _LONGEST_HOST else -1
+        dot = name.find(".", 1)
         while dot >= 0:
             patterns.append((True, name[dot + 1 :]))
             dot = name.find(".", dot + 1)
-        found = [
-            table
-            for wildcard, part in patterns
-            for either in (port, "")
-            if (table := self._hosts.get((wildcard, part, either))) is not None
-        ]
-        return found + self._anywhere
+        keys = [(wildcard, part, either) for wildcard, part in patterns for either in (port, "")]
+        return tuple(self._hosts[key] for key in keys if key in self._hosts) + self._anywhere
 
 
-def _split_host(request: Request) -> tuple[str, str]:
-    """Return the host a request asks for, as patterns are kept, and its port, which may be the one of the scheme."""
-    name, colon, port = request.host.lower().rpartition(":")
+def _split(authority: str) -> tuple[str, str]:
+    """Return the host without a dot at its end, and the port, which is empty where none is written."""
+    name, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):
-        name, port = request.host.lower(), ""
-    return name.removesuffix("."), port or _DEFAULT_PORTS.get(request.scheme, "")
+        name, port = authority, ""
+    return name.removesuffix("."), port
 
 
 def conflicts(routes: Sequence[Route]) -> list[tuple[Route, Route]]:

@@ -154,7 +154,7 @@ class TestTheFaultRule:
 
         assert b"fails in" not in exchange.response.body.data
         assert "a fails in on_request" in caplog.text
-        assert 'flow.py", line' not in caplog.text
+        assert 'hookgate/flow.py", line' not in caplog.text
 
 
 class TestNonsense:

@@ -95,7 +95,7 @@ def test_a_host_leaves_after_so_many_failures_in_a_row_and_comes_back_after_one_
                 checks = len(seen) + 1
                 a.wait_for(lambda backend, n=checks: len(backend.requests) >= n)
                 b.wait_for(lambda backend, n=checks: len(backend.requests) >= n)
-                wait_until(lambda: len(gate.run(wakes(clock))) == 2)
+                wait_until(lambda: gate.run(wakes(clock)) == [10, 10])
                 seen.append(healths(gate)[0])
 
     assert seen == ["healthy", "healthy", "unhealthy", "healthy"]
@@ -115,12 +115,11 @@ def test_checks_of_a_failing_host_come_at_growing_intervals_up_to_the_maximum():
         with running(balanced(targets=[{"url": a.url}], monitor=monitor), clock=clock) as gate:
             delays = []
             for check in range(1, 8):
-                if check == 7:
-                    answers["status"] = 200
                 a.wait_for(lambda backend, n=check: len(backend.requests) >= n)
                 wait_until(lambda: gate.run(wakes(clock)) and max(gate.run(wakes(clock))) != 1)
                 (wait,) = gate.run(wakes(clock))
                 delays.append(wait)
+                answers["status"] = 500 if check < 6 else 200
                 gate.run(clock.advance(wait))
 
     assert delays == [20, 40, 80, 120, 120, 120, 10]
@@ -272,7 +271,7 @@ def test_calls_share_connections_and_a_changed_connection_cuts_no_call():
 
         with futures.ThreadPoolExecutor(1) as threads:
             running_call = threads.submit(gate.request, "GET", "/slow")
-            backend.wait_for(lambda b: entered)
+            backend.wait_for(lambda b: b.requests[-1].path == "/slow")
             gate.reload(balanced(targets=backend.url, timeouts={"read": 20}))
             assert gate.request("GET", "/").status_code == 200
             entered.append(1)

@@ -34,10 +34,13 @@ def imports(path: Path) -> list[tuple[str, str | None]]:
     """Every import of a file, wherever it stands: (module, name or None)."""
     found: list[tuple[str, str | None]] = []
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, None) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found += [("." * node.level + (node.module or ""), alias.name) for alias in node.names]
+        match node:
+            case ast.Import(names=names):
+                found += [(alias.name, None) for alias in names if alias.name != "hookgate"]
+            case ast.ImportFrom(module=module, names=names, level=level):
+                found += [("." * level + (module or ""), alias.name) for alias in names]
+            case ast.Attribute(value=ast.Name(id="hookgate"), attr=name):
+                found.append(("hookgate", name))  # what a plain `import hookgate` is used for
     return found
 
 

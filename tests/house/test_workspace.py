@@ -8,7 +8,7 @@ import hookgate
 from hookgate import Options
 
 from . import workspace
-from .workspace import FAMILIES, ROOT, camel, contributions, members, plugins, project
+from .workspace import FAMILIES, ROOT, camel, members, plugins, project
 
 BUNDLE = project(Path())
 PIN = re.compile(r"[a-z0-9-]+==[0-9][A-Za-z0-9.+]*(; python_full_version [<>=]+ '[0-9.]+')?")
@@ -120,7 +120,3 @@ def test_every_third_party_package_is_pinned_by_version_and_never_by_address():
     assert not [pin for pin in pins if not PIN.fullmatch(pin)]
     assert pins == sorted(pins, key=name_of)
     assert not third_party - pinned, "run: ./run python tests/house/pins.py"
-
-
-def test_contrib_folders_have_a_project_each():
-    assert all((ROOT / folder / "pyproject.toml").is_file() for folder in contributions())

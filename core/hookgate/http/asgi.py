@@ -14,11 +14,11 @@ from email.utils import formatdate
 from ipaddress import ip_address
 from typing import Any
 
+from hookgate.connection import outcome_of
 from hookgate.errors import BadRequest, Fault
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.forwarding import framed
 from hookgate.gateway import Gateway
-from hookgate.connection import outcome_of
 from hookgate.messages import Body, Headers, Request, Response
 from hookgate.paths import normalise
 

@@ -215,6 +215,10 @@ def test_of_two_steps_the_left_one_decides():
 
     assert through(left, right, headers={"origin": APP}).response.headers.getall("access-control-allow-origin") == [APP]
     assert cors_headers(through(left, right, headers={"origin": "https://evil.example"}).response) == {}
+    assert (
+        through(left, build(Hiding), right, headers={"origin": APP}).response.headers["access-control-allow-origin"]
+        == APP
+    )
 
 
 @pytest.mark.parametrize(

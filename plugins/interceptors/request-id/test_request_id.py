@@ -95,7 +95,7 @@ def test_the_answer_is_left_alone_when_told_so():
 def test_a_second_step_shows_the_same_id_under_its_own_header():
     exchange = through(build(RequestId), build(RequestId, header="X-Correlation-Id", trust="never"))
 
-    assert exchange.request.headers["x-correlation-id"] == exchange.id
+    assert exchange.request.headers["x-correlation-id"] == exchange.request.headers["x-request-id"] == exchange.id
     assert exchange.response.headers["x-correlation-id"] == exchange.response.headers["x-request-id"] == exchange.id
 
 

@@ -33,7 +33,7 @@ def decode(token: str) -> tuple[str, str]:
     Raises:
         ValueError: it is not Base64, not UTF-8, or has no colon.
     """
-    user, colon, password = b64decode(token, validate=False).decode("utf-8").partition(":")
+    user, colon, password = b64decode(token, validate=True).decode("utf-8").partition(":")
     if not colon:
         raise ValueError("no colon between user and password")
     return user, password

@@ -13,7 +13,7 @@ _FRAMING = frozenset({"connection", "content-length", "keep-alive", "te", "trail
 def _name(name: str) -> str:
     hookgate.Headers({name: ""})
     if name.lower() in _FRAMING or name.lower().startswith("proxy-"):
-        raise ValueError(f"{name} belongs to a single connection and is written by the gateway itself; leave it out")
+        raise ValueError(f"leave out {name}: it belongs to a single connection and is written by the gateway itself")
     return name
 
 
@@ -58,7 +58,7 @@ class HeadersOptions(Options):
     @classmethod
     def _leave_host_alone(cls, changes: Changes) -> Changes:
         if any(name.lower() == "host" for name in (*changes.remove, *changes.set, *changes.add)):
-            raise ValueError("Host is written by the connection for the target it calls; leave it out")
+            raise ValueError("leave out Host: it is written by the connection, for the target it calls")
         return changes
 
     @model_validator(mode="after")

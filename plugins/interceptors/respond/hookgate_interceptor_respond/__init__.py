@@ -15,7 +15,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     Headers(headers)
     for name in headers:
         if name.lower() in _NOT_YOURS or name.lower().startswith("proxy-"):
-            raise ValueError(f"{name} is written by the gateway itself; leave it out")
+            raise ValueError(f"leave out {name}: it is written by the gateway itself")
         if name.lower() == "content-type":
             raise ValueError("write the type of the body as content_type, beside headers")
     return headers

@@ -1,0 +1,108 @@
+"""Expressions in a document: checked and compiled at load, evaluated for each call, unable to change or reach anything.
+
+The language is a small part of Python's: paths (``request.headers['x-env']``), literals, lists, ``and or not``,
+comparisons, ``in``, ``is null``, arithmetic on numbers, ``+`` on strings and lists, indices and slices, and
+``a if b else c``; the functions ``len int float str lower upper min max``; on strings the methods ``lower upper strip
+startswith endswith replace split``. ``null``, ``true`` and ``false`` may be written so. What can be read:
+
+============  ====================================================================================================
+``request``   ``method path query headers host scheme client params``; ``query`` holds the first value of each name,
+              ``params`` what the template of the route took from the path
+``response``  ``status headers``
+``identity``  ``subject method roles claims application``
+``route``     ``name``
+``target``    ``url``
+``fault``     ``status reason``
+``vars``      what other steps noted in ``exchange.variables``
+============  ====================================================================================================
+
+**Null is answered with null.** What is not there (no response yet, nobody identified, no such header, key or index) is
+null, whatever is asked of null is null, and nothing is in null. Only a function or an operator that needs a value fails
+on it, with :class:`ExpressionError`. Header names are looked up without case and listed in lower case.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticCustomError, core_schema
+from simpleeval import InvalidExpression  # type: ignore[import-untyped]
+
+from hookgate.expressions.evaluate import quick, roots, thorough
+from hookgate.expressions.syntax import MAX_DEPTH, MAX_TEXT, ExpressionError, parse
+from hookgate.expressions.values import MAX_BITS, MAX_LENGTH, copied
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+
+    from hookgate.exchange import Exchange
+
+__all__ = ["MAX_BITS", "MAX_DEPTH", "MAX_LENGTH", "MAX_TEXT", "Expression", "ExpressionError"]
+
+
+class Expression:
+    """A compiled expression; ``expression(exchange)`` gives its value. As the type of an option it takes a string.
+
+    Two expressions with the same text are equal. Evaluating changes nothing, ends soon, and may be done by several
+    threads at once. A list or a mapping comes out as a copy.
+
+    Raises:
+        ExpressionError: the text is no expression; the message begins with the column where that is known.
+    """
+
+    __slots__ = ("_evaluate", "roots", "text")
+
+    def __init__(self, text: str) -> None:
+        tree = parse(text)
+        self.text = text
+        self.roots = roots(tree)
+        """Names of the roots it reads: ``request``, ``identity``, …"""
+        self._evaluate = quick(tree) or thorough(text, tree)
+
+    def __call__(self, exchange: Exchange) -> Any:
+        """Evaluate over an exchange.
+
+        Raises:
+            ExpressionError: a value has the wrong type for what is done with it, or is too large.
+        """
+        try:
+            value = self._evaluate(exchange)
+            return value if value is None or isinstance(value, (str, int, float)) else copied(value)
+        except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, InvalidExpression) as error:
+            raise ExpressionError(f"the expression {self.text!r} cannot be evaluated: {error}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash((Expression, self.text))
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
+        return Expression, (self.text,)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        def validate(value: object) -> Expression:
+            if isinstance(value, Expression):
+                return value
+            if not isinstance(value, str):
+                raise PydanticCustomError("expression_type", "an expression is written as a string")
+            try:
+                return Expression(value)
+            except ExpressionError as error:
+                raise PydanticCustomError("expression", "{problem}", {"problem": str(error)}) from None
+
+        return core_schema.no_info_plain_validator_function(
+            validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "format": "hookgate-expression"}

@@ -1,0 +1,295 @@
+"""What an expression can read and what it can do with it.
+
+Both ways of evaluating use these functions and no others, so that they cannot differ and there is one place to guard.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hookgate.exchange import Exchange
+    from hookgate.messages import Headers
+
+MAX_LENGTH = 100_000
+"""Characters of a string and items of a list that an expression reads, makes or hands out."""
+MAX_BITS = 1024
+"""Bits of a whole number that an expression reads or makes."""
+_MAX_DEPTH = 40
+"""Nesting of a value that an expression hands out."""
+
+Evaluate = Callable[[Any], Any]
+"""A function of the exchange."""
+Callables = dict[str, tuple[Callable[..., Any], int, int]]
+"""Functions by name, with how many arguments they take at least and at most."""
+
+LITERALS = {"null": None, "true": True, "false": False}
+
+PARTS: dict[str, Evaluate] = {
+    "request": operator.attrgetter("request"),
+    "response": operator.attrgetter("response"),
+    "identity": operator.attrgetter("identity"),
+    "route": operator.attrgetter("route"),
+    "target": operator.attrgetter("target"),
+    "fault": operator.attrgetter("fault"),
+    "vars": operator.attrgetter("variables"),
+}
+"""The roots: parts of the exchange, each there or ``None``."""
+
+ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
+    "request": {
+        **{name: operator.attrgetter(f"request.{name}") for name in ("method", "path", "host", "scheme", "client")},
+        "query": operator.attrgetter("request.params"),
+        "headers": lambda exchange: HeaderView(exchange.request.headers),
+        "params": operator.attrgetter("params"),
+    },
+    "response": {
+        "status": operator.attrgetter("response.status"),
+        "headers": lambda exchange: HeaderView(exchange.response.headers),
+    },
+    "identity": {
+        name: operator.attrgetter(f"identity.{name}")
+        for name in ("subject", "method", "roles", "claims", "application")
+    },
+    "route": {"name": operator.attrgetter("route.name")},
+    "target": {"url": operator.attrgetter("target.url")},
+    "fault": {name: operator.attrgetter(f"fault.{name}") for name in ("status", "reason")},
+}
+"""What the roots have, read only when asked for; ``vars`` has whatever steps put there."""
+
+
+class HeaderView(Mapping[str, str]):
+    """Headers as a mapping: names without case, and of a repeated name the first value."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        value: str | None = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def get(self, name: object, default: Any = None) -> Any:
+        """Return the first value; ``default`` for what is not there and what is no name."""
+        return self._headers.get(name, default) if isinstance(name, str) and name.isascii() else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._headers)
+
+    def __len__(self) -> int:
+        return len(list(self._headers))
+
+
+class View:
+    """A part of the exchange as an expression sees it: its attributes, and no way to the object itself."""
+
+    __slots__ = ("_exchange", "_root")
+
+    def __init__(self, exchange: Exchange, root: str) -> None:
+        self._exchange = exchange
+        self._root = root
+
+    def get(self, name: str) -> Any:
+        """Read one attribute; ``None`` when there is none of that name."""
+        read = ATTRIBUTES[self._root].get(name)
+        return None if read is None else read(self._exchange)
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Read all of them."""
+        return ((name, read(self._exchange)) for name, read in ATTRIBUTES[self._root].items())
+
+
+def part(exchange: Exchange, root: str) -> Any:
+    """Return what the name of a root alone stands for."""
+    found = PARTS[root](exchange)
+    return found if found is None or root not in ATTRIBUTES else View(exchange, root)
+
+
+def sound(value: Any) -> Any:
+    """Let through plain data within the bounds; all that an expression reads or makes passes here.
+
+    Raises:
+        TypeError: something else, such as an object that a plugin noted in ``vars``.
+        ValueError: too large.
+    """
+    if isinstance(value, str):
+        if len(value) > MAX_LENGTH:
+            raise ValueError(f"a string of {len(value)} characters is longer than {MAX_LENGTH}")
+    elif isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise ValueError(f"a number of {value.bit_length()} bits is larger than {MAX_BITS} bits")
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        if len(value) > MAX_LENGTH:
+            raise ValueError(f"a list of {len(value)} items is longer than {MAX_LENGTH}")
+        if isinstance(value, tuple):
+            return list(value)  # there is one kind of list, so that equal ones are equal
+    elif value is not None and not isinstance(value, (float, View, Mapping, slice)):
+        raise TypeError(f"an expression cannot work with {kind(value)}")
+    return value
+
+
+def kind(value: Any) -> str:
+    """Name the type of a value for a message."""
+    names = {str: "a string", int: "a number", float: "a number", bool: "a truth value", list: "a list"}
+    if value is None:
+        return "null"
+    if isinstance(value, (View, Mapping)):
+        return "a mapping"
+    return names.get(type(value), f"an object of type {type(value).__name__}")
+
+
+def copied(value: Any) -> Any:
+    """Copy containers, so that whoever gets the value cannot change the exchange through it.
+
+    Raises:
+        TypeError: something in it is not plain data.
+        ValueError: it is too large.
+    """
+    room = MAX_LENGTH
+
+    def copy(value: Any, depth: int) -> Any:
+        nonlocal room
+        room -= 1
+        if room < 0 or depth > _MAX_DEPTH:
+            raise ValueError("the value has too many items or is nested too deeply to be handed out")
+        value = sound(value)
+        if isinstance(value, list):
+            return [copy(item, depth + 1) for item in value]
+        if isinstance(value, (View, Mapping)):
+            return {key: copy(item, depth + 1) for key, item in value.items()}
+        return set(value) if isinstance(value, (set, frozenset)) else value
+
+    return copy(value, 0)
+
+
+def attribute(value: Any, name: str) -> Any:
+    """``value.name``; null for what is not there.
+
+    Raises:
+        TypeError: the value has no attributes.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (View, Mapping)):
+        return sound(value.get(name))
+    raise TypeError(f"{kind(value)} has no {name!r}")
+
+
+def item(value: Any, key: Any) -> Any:
+    """``value[key]``; null for what is not there.
+
+    Raises:
+        TypeError: the value has no items, or none with such a key.
+    """
+    if isinstance(value, (str, list)):
+        if isinstance(key, slice):
+            return value[key]
+        if not isinstance(key, int):
+            raise TypeError(f"the index of {kind(value)} is a whole number, not {key!r}")
+        return sound(value[key]) if -len(value) <= key < len(value) else None
+    if value is None:
+        return None
+    if isinstance(value, (View, Mapping)) and not isinstance(key, slice):
+        return sound(value.get(key))
+    raise TypeError(f"{kind(value)} has no items" + (" in an order" if isinstance(key, slice) else ""))
+
+
+def _contains(item: Any, container: Any) -> bool:
+    if container is None or (item is None and isinstance(container, str)):
+        return False
+    return item in container
+
+
+def _numbers(calculate: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep an operator to numbers: on strings and lists, ``*`` makes large ones and ``%`` prints whole objects."""
+
+    def checked(*operands: Any) -> Any:
+        for operand in operands:
+            if not isinstance(operand, (int, float)):
+                raise TypeError(f"a number is needed, not {kind(operand)}")
+        return calculate(*operands)
+
+    return checked
+
+
+def _add(left: Any, right: Any) -> Any:
+    for joined in (str, list):
+        if isinstance(left, joined) and isinstance(right, joined):
+            if len(left) + len(right) > MAX_LENGTH:
+                raise ValueError(f"the sum is longer than {MAX_LENGTH}")
+            return operator.add(left, right)
+    if isinstance(left, str) or isinstance(right, str):
+        raise TypeError(f"{kind(left)} and {kind(right)} cannot be joined; write str(…) around what is not a string")
+    return _sum(left, right)
+
+
+_sum = _numbers(operator.add)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise TypeError(f"{kind(value)} has no text")
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    if len(text) + text.count(old) * (len(new) - len(old)) > MAX_LENGTH:
+        raise ValueError(f"the replaced string is longer than {MAX_LENGTH} characters")
+    return text.replace(old, new)
+
+
+def _any_of(test: Callable[..., bool]) -> Callable[[str, Any], bool]:
+    """Let ``startswith`` and ``endswith`` take a list, of which one must fit."""
+    return lambda text, affix: test(text, tuple(affix) if isinstance(affix, list) else affix)
+
+
+OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: _add,
+    ast.Sub: _numbers(operator.sub),
+    ast.Mult: _numbers(operator.mul),
+    ast.Div: _numbers(operator.truediv),
+    ast.FloorDiv: _numbers(operator.floordiv),
+    ast.Mod: _numbers(operator.mod),
+    ast.USub: _numbers(operator.neg),
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: _contains,
+    ast.NotIn: lambda item, container: not _contains(item, container),
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.Not: operator.not_,
+}
+
+FUNCTIONS: Callables = {
+    "len": (len, 1, 1),
+    "int": (int, 1, 1),
+    "float": (float, 1, 1),
+    "str": (_text, 1, 1),
+    "lower": (str.lower, 1, 1),
+    "upper": (str.upper, 1, 1),
+    "min": (min, 1, 100),
+    "max": (max, 1, 100),
+}
+
+METHODS: Callables = {
+    "lower": (str.lower, 0, 0),
+    "upper": (str.upper, 0, 0),
+    "strip": (str.strip, 0, 1),
+    "startswith": (_any_of(str.startswith), 1, 1),
+    "endswith": (_any_of(str.endswith), 1, 1),
+    "replace": (_replace, 2, 2),
+    "split": (str.split, 0, 2),
+}
+"""Those of strings; the string itself is not counted as an argument."""

@@ -1,0 +1,327 @@
+"""The sections of a document, as records. The words under the fields are what an editor shows while one writes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from hookgate.expressions import Expression
+from hookgate.plugin import Options
+
+MIB = 1024 * 1024
+FRAMING_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    },
+)
+"""Headers that belong to one hop or to the framing and are nobody's to set (AC-19)."""
+
+
+def _entry(family: str) -> Any:
+    return WithJsonSchema({"x-hookgate-family": family})
+
+
+def _entries(family: str) -> Any:
+    return WithJsonSchema({"type": "array", "items": {"x-hookgate-family": family}})
+
+
+def _as_list(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError("is written as a list")  # noqa: TRY004 - pydantic collects ValueErrors
+    return tuple(value)
+
+
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+        raise ValueError(f"{value!r} is no address: write host:port, :port for every interface, or [::1]:port")
+    return value
+
+
+Interceptors = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("interceptor")]
+Observers = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("observer")]
+Apps = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("app")]
+Credentials = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("credential")]
+Address = Annotated[str, AfterValidator(_address)]
+Method = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"), AfterValidator(str.upper)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s/#]+$")]
+
+
+class LimitsSection(Options):
+    """Bounds on what comes in, in bytes where nothing else is said."""
+
+    request_body: int = Field(default=1024 * MIB, ge=0)
+    """Longest request body that is passed on."""
+    response_body: int = Field(default=16 * 1024 * MIB, ge=0)
+    """Longest response body that is passed on."""
+    buffered_body: int = Field(default=8 * MIB, ge=0)
+    """Longest body that a step may read whole."""
+    url: int = Field(default=8192, ge=64)
+    """Longest path and query."""
+    header_bytes: int = Field(default=32768, ge=256)
+    """All header names and values of a request together."""
+    header_count: int = Field(default=100, ge=1)
+    """Header lines of a request."""
+
+
+class RouteLimitsSection(Options):
+    """What a route sets differently from `gateway.limits`, in bytes."""
+
+    request_body: int | None = Field(default=None, ge=0)
+    """Longest request body that is passed on."""
+    response_body: int | None = Field(default=None, ge=0)
+    """Longest response body that is passed on."""
+    buffered_body: int | None = Field(default=None, ge=0)
+    """Longest body that a step may read whole."""
+
+
+class GatewaySection(Options):
+    """The data path as a whole."""
+
+    listen: tuple[Address, ...] = ("127.0.0.1:8080",)
+    """Addresses to take calls on; port 0 takes a free one. A change needs a restart."""
+    flow: Interceptors = ()
+    """Steps left of those of every route, on 404 and 405 too."""
+    request: Interceptors = ()
+    """Steps on the way in only."""
+    response: Interceptors = ()
+    """Steps on the way out only."""
+    observers: Observers = ()
+    """Who watches the calls."""
+    expose: dict[str, Annotated[Any, _entry("app")]] = Field(default_factory=dict)
+    """Apps on the public listener, by the path they stand under."""
+    limits: LimitsSection = LimitsSection()
+    """Bounds on what comes in."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Networks of proxies in front, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    forwarded: bool = True
+    """Tell backends who called, in X-Forwarded-For, -Proto and -Host."""
+    timeout_status: Literal[502, 504] = 502
+    """Answer when the time limit of a route's destination runs out (FL-15)."""
+    hook_timeout: float = Field(default=30.0, gt=0)
+    """Seconds one `async` hook may take."""
+    drain: float = Field(default=30.0, ge=0)
+    """Seconds that calls of a replaced generation have to finish."""
+    shutdown_timeout: float = Field(default=30.0, ge=0)
+    """Seconds that calls in flight have to finish when the gateway stops."""
+
+    @field_validator("expose")
+    @classmethod
+    def _prefixes(cls, expose: dict[str, Any]) -> dict[str, Any]:
+        for prefix in expose:
+            if not prefix.startswith("/") or prefix == "/" or prefix.endswith("/"):
+                raise ValueError(f"{prefix!r} is no prefix: write a path such as /status")
+        return expose
+
+
+class ManagementSection(Options):
+    """Health, pages and APIs for those who run the gateway; never on the public port."""
+
+    enabled: bool = True
+    """Whether there is a management listener."""
+    listen: tuple[Address, ...] = ("127.0.0.1:8001",)
+    """Addresses of the management listener. A change needs a restart."""
+    apps: Apps | None = None
+    """What is served there, under `/-/`; by default what the installed plugins offer as default."""
+
+
+class MatchSection(Options):
+    """Which calls a route takes."""
+
+    host: str | None = None
+    """A host, or `*.example.org`; any if left out."""
+    path: str = "/{rest...}"
+    """`/exact`, `/prefix/*`, `*.ext`, or a template with `{variables}` and a `{catch-all...}` at the end."""
+    methods: tuple[Method, ...] | None = Field(default=None, min_length=1)
+    """Methods, any if left out; HEAD comes with GET."""
+    when: Expression | None = None
+    """A condition on the request, such as `request.headers['x-env'] == 'test'`."""
+
+
+class DestinationSection(Options):
+    """Where a route's calls go."""
+
+    connection: str
+    """Name of a connection."""
+    path: str | None = None
+    """Path on the backend, with the variables of the match; the path of the request if left out."""
+    path_params: Literal["positional", "by_name"] = "positional"
+    """Whether variables are filled in the order received (FL-20) or by their names (FL-21)."""
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds until the response is complete, over all tries."""
+    preserve_host: bool = False
+    """Pass on the Host of the client instead of that of the target."""
+    stream: bool = False
+    """Answers may go on for as long as they like: time limits end at the response head, the idle limit goes on."""
+
+
+class RouteSection(Options):
+    """Calls that match, the steps they pass, and where they go."""
+
+    name: Name
+    """A name of its own; it stands in logs, traces and the ids of its steps."""
+    description: str = ""
+    """What the route is for."""
+    match: MatchSection = MatchSection()
+    """Which calls it takes; all if left out."""
+    flow: Interceptors = ()
+    """Steps as drawn: the client on the left, the backend on the right."""
+    request: Interceptors = ()
+    """Steps on the way in only, right of those in `flow`."""
+    response: Interceptors = ()
+    """Steps on the way out only, right of those in `flow`."""
+    to: DestinationSection | None = None
+    """Where the calls go; left out where a step always answers."""
+    limits: RouteLimitsSection = RouteLimitsSection()
+    """What differs from `gateway.limits`."""
+
+
+class TargetSection(Options):
+    """One address of a connection."""
+
+    url: str
+    """`scheme://host[:port]`, without a path (AC-2)."""
+    weight: int = Field(default=1, ge=0, le=1000)
+    """Share of the calls; 0 gets none."""
+    active: bool = True
+    """An inactive target gets no calls (AC-6)."""
+
+    @field_validator("url")
+    @classmethod
+    def _location(cls, url: str) -> str:
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"{url!r} has no valid port") from None
+        if not parts.scheme or not parts.hostname or port == 0:
+            raise ValueError(f"{url!r} is no location: write scheme://host or scheme://host:port")
+        if parts.path not in ("", "/"):
+            raise ValueError(f"a location has no path, but this one has {parts.path!r}: put it into base_path or into the route")
+        if parts.query or parts.fragment or "@" in parts.netloc or url.endswith(("?", "#")):
+            raise ValueError("a location is scheme://host[:port] only, without user, query or fragment")
+        return url.removesuffix("/")
+
+
+class HeaderActionSection(Options):
+    """One thing done to a header of every call to the backend: `{set: Name, from: …}`, `{add: …}` or `{remove: Name}`."""
+
+    set: str | None = None
+    """Put one line in the place of all of that name."""
+    add: str | None = None
+    """Append a line, whatever is there."""
+    remove: str | None = None
+    """Take all lines of that name out."""
+    from_: Annotated[Any, _entry("header")] = Field(default=None, alias="from")
+    """Where the value comes from: a header plugin."""
+
+    @model_validator(mode="after")
+    def _one_action(self) -> HeaderActionSection:
+        named = [name for name in (self.set, self.add, self.remove) if name is not None]
+        if len(named) != 1:
+            raise ValueError("write exactly one of set, add and remove")
+        if (self.remove is None) != (self.from_ is not None):
+            raise ValueError("set and add take their value from a header plugin: write from; remove has none")
+        if not named[0] or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in named[0]) or not named[0].isascii():
+            raise ValueError(f"{named[0]!r} is not a header name")
+        if named[0].lower() in FRAMING_HEADERS:
+            raise ValueError(f"{named[0]} belongs to one hop or to the framing and cannot be changed here")
+        return self
+
+
+class TimeoutsSection(Options):
+    """Time limits of one attempt, in seconds; null for none."""
+
+    connect: float | None = Field(default=5.0, gt=0)
+    """To establish a connection (AC-33), or to get a free one."""
+    read: float | None = Field(default=30.0, gt=0)
+    """Without a byte from the backend (AC-32)."""
+    request: float | None = Field(default=60.0, gt=0)
+    """Until the response is complete (AC-31)."""
+
+
+class PoolSection(Options):
+    """Open connections that are kept and shared."""
+
+    max_connections: int | None = None
+    """Open connections at most, over all targets; null or -1 for no bound (AC-27)."""
+    keep_alive: float = Field(default=60.0, ge=0)
+    """Seconds an idle connection is kept."""
+
+    @field_validator("max_connections")
+    @classmethod
+    def _bound(cls, value: int | None) -> int | None:
+        if value is not None and value < 1 and value != -1:
+            raise ValueError("is at least 1, or -1 for no bound")
+        return None if value == -1 else value
+
+
+def _targets(value: object) -> object:
+    """Let one URL, or URLs in a list, stand for targets."""
+    if isinstance(value, str):
+        return [{"url": value}]
+    if isinstance(value, list | tuple):
+        return [{"url": each} if isinstance(each, str) else each for each in value]
+    return value
+
+
+def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple({tag.strip().lower(): tag.strip() for tag in tags if tag.strip()}.values())
+
+
+class ConnectionSection(Options):
+    """A backend and the way to it, shared by every route that names it."""
+
+    targets: Annotated[tuple[TargetSection, ...], BeforeValidator(_targets)] = Field(min_length=1)
+    """One URL, or a list of targets to balance over."""
+    base_path: str = Field(default="/", pattern=r"^/[^?#]*$")
+    """Path in front of every path on this backend."""
+    balancer: Annotated[Any, _entry("balancer")] = None
+    """Which target is next; the default balancer if left out."""
+    max_tries: int = Field(default=1, ge=1, le=100)
+    """Attempts in all; only one that could not connect is followed by another (AC-7)."""
+    on_all_unhealthy: Literal["fail", "use_all"] = "fail"
+    """When every target is unhealthy: answer 503, or try them all the same (AC-14)."""
+    monitor: Annotated[Any, _entry("monitor")] = None
+    """Checks whether targets are well; needs a list of targets."""
+    headers: tuple[HeaderActionSection, ...] = ()
+    """What is done to headers, in this order, before credentials sign."""
+    auth: Credentials = ()
+    """Credentials, in this order; one that signs the message comes last."""
+    transport: Annotated[Any, _entry("transport")] = None
+    """What carries the calls; the default transport if left out."""
+    timeouts: TimeoutsSection = TimeoutsSection()
+    """Time limits of one attempt."""
+    pool: PoolSection = PoolSection()
+    """Open connections that are kept and shared."""
+    tags: Annotated[tuple[str, ...], AfterValidator(_tags)] = ()
+    """Words to find the connection by (AC-34)."""
+
+    @field_validator("targets")
+    @classmethod
+    def _distinct(cls, targets: tuple[TargetSection, ...]) -> tuple[TargetSection, ...]:
+        urls = [target.url.lower() for target in targets]
+        for index, url in enumerate(urls):
+            if url in urls[:index]:
+                raise ValueError(f"{url} is there twice; give it one weight instead")
+        return targets
