@@ -7,7 +7,27 @@ from hypothesis import strategies as st
 from hookgate.errors import BadRequest
 from hookgate.paths import compile_destination, normalise, parse, take
 
-PIECES = ["/", "//", ".", "..", "%2e", "%2E", "%2f", "%2F", "%5c", "%25", "%7e", "%41", "a", "B", "~", ";", "é", "%c3%a9", "..."]
+PIECES = [
+    "/",
+    "//",
+    ".",
+    "..",
+    "%2e",
+    "%2E",
+    "%2f",
+    "%2F",
+    "%5c",
+    "%25",
+    "%7e",
+    "%41",
+    "a",
+    "B",
+    "~",
+    ";",
+    "é",
+    "%c3%a9",
+    "...",
+]
 ARRIVING = st.lists(st.sampled_from(PIECES), max_size=14).map(lambda pieces: "/" + "".join(pieces))
 ANYTHING = st.one_of(ARRIVING, st.text(max_size=12).map("/".__add__), st.text("/.%2eE;\\x", max_size=12))
 
@@ -86,7 +106,7 @@ def test_normalising_twice_changes_nothing(path):
 def test_no_dot_segment_is_left_in_any_spelling(path):
     once = spelt(path)
 
-    assert once is None or not {".", ".."} & set(re.sub("%2e", ".", once, flags=re.I).split("/"))
+    assert once is None or not {".", ".."} & set(re.sub("%2e", ".", once, flags=re.IGNORECASE).split("/"))
 
 
 @given(ANYTHING)
@@ -201,7 +221,9 @@ def test_a_wrong_template_says_what_would_be_right(text, message):
         (("", ".", ".", ""), "1.2.3.4", ("1", "2", "3.4")),
     ],
 )
-def test_variables_of_a_segment_take_one_character_or_more_and_the_left_ones_as_little_as_they_can(segment, text, values):
+def test_variables_of_a_segment_take_one_character_or_more_and_the_left_ones_as_little_as_they_can(
+    segment, text, values
+):
     assert take(segment, text) == values
 
 

@@ -57,7 +57,8 @@ def parse(text: str) -> ast.expr:
             at = _offset(text, error.lineno or 1, error.offset - 1)
             hint = _HINTS.get(text[at : at + 1], "")
         else:  # how Python says that there should be more
-            at, hint = len(text.rstrip()), "; something is missing at the end"
+            at = len(text.rstrip())
+            hint = "; something is missing at the end" if error.msg == "invalid syntax" else ""
         raise ExpressionError(f"{_place(text, at)}: {error.msg.split('. ')[0]}{hint}") from None
     except (ValueError, RecursionError, MemoryError, Warning) as error:
         raise ExpressionError(f"this cannot be read as an expression: {error or 'nested too deeply'}") from None

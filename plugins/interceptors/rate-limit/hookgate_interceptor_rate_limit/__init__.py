@@ -1,1 +1,151 @@
 """Bound how often callers may call, evenly spread or per calendar window."""
+
+import math
+from hashlib import blake2b
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from hookgate import Decision, Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
+
+NOTE = "rate_limit"
+LONGEST_KEY = 128
+
+
+def _one_message(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        raise PydanticCustomError(
+            "window", "a window is a number of seconds above 0, or second, minute, hour, day, week or month"
+        ) from None
+
+
+Window = Annotated[
+    Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["second", "minute", "hour", "day", "week", "month"],
+    WrapValidator(_one_message),
+]
+
+
+class RateLimitOptions(Options):
+    """Options of `rate-limit`."""
+
+    limit: int = Field(ge=1)
+    """Calls allowed in one window."""
+    window: Window
+    """Seconds, for calls spread evenly: `limit` (or `burst`) may come at once, and each gives its place back after
+    `window / limit` seconds, so that no window ever sees more than `limit` plus `burst`. Or the name of a calendar window
+    (`second`, `minute`, `hour`, `day`, `week`, `month`), which starts and ends by the clock in UTC: a minute that a call
+    opens at 11:55:55 begins anew at 11:56:00."""
+    burst: int | None = Field(default=None, ge=1)
+    """Calls that may come at once, for a window in seconds; `limit` unless given. With 1, calls keep a distance of
+    `window / limit` seconds."""
+    by: Expression | None = None
+    """What to count by, each value on its own: `request.client`, `identity.subject`, `identity.application`,
+    `request.headers['x-key']`, or several as a list, `[request.client, route.name]`. Calls for which it is null are counted
+    together, as one unknown caller. Without it everybody is counted together."""
+    soft: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """Percentage over the limit that is still served; the headers tell of the limit itself. 10 serves 110 calls of 100."""
+    headers: bool = True
+    """Whether answers tell the client how it stands, in `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        Limit(self.limit, self.window, self.burst)
+        return self
+
+
+class RateLimit(Interceptor[RateLimitOptions]):
+    """Answers 429 with `Retry-After` (seconds, RFC 9110) to a caller who has used up the limit.
+
+    Each entry counts for itself; routes share a count by placing one named instance. Place it after the step that
+    identifies the caller if it counts by `identity`. Every call that gets here is counted, whatever becomes of it; one
+    that is refused is not.
+
+    Answers carry three headers, on errors too: `RateLimit-Limit` (calls that may come at once), `RateLimit-Remaining`
+    (calls left now) and `RateLimit-Reset` (seconds until all of them are there again). Where a call passes several limits,
+    they tell of the tightest. The same three stand in `vars.rate_limit`, as `limit`, `remaining` and `reset`.
+    """
+
+    category = "traffic"
+    sides = {"request"}
+    paired = True
+    writes = {"response.headers", "variables"}
+
+    def __init__(self, options: RateLimitOptions) -> None:
+        super().__init__(options)
+        size = options.burst or options.limit
+        self._size = size
+        """Calls that may come at once, as the client is told."""
+        self._extra = _share(size, options.soft)
+        """Calls more than these that are served all the same."""
+        self._limit = Limit(
+            options.limit + _share(options.limit, options.soft),
+            options.window,
+            options.burst and options.burst + self._extra,
+        )
+        self._strategy = options.window if isinstance(options.window, str) else "spread"
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Take hold of the counters, which outlive configurations."""
+        self._counters = host.counters
+
+    @hookimpl
+    def on_request(self, exchange: Exchange) -> None:
+        """Count the call.
+
+        Raises:
+            TooManyRequests: the limit is used up.
+            ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
+        """
+        decision = self._counters.take([(self._key(exchange), 1, self._limit)])
+        self._note(exchange, decision)
+        if not decision.allowed:
+            wait = max(1, math.ceil(decision.retry_after))
+            raise TooManyRequests(
+                f"More calls came than are served here; try again in {wait} s.",
+                headers=[("Retry-After", str(wait)), *self._fields(exchange)],
+            )
+
+    @hookimpl
+    def on_response(self, exchange: Exchange) -> None:
+        """Tell the client how it stands."""
+        if exchange.response is not None:
+            for name, value in self._fields(exchange):
+                exchange.response.headers.set(name, value)
+
+    def _key(self, exchange: Exchange) -> str:
+        """Name the counter; entries and strategies never share one."""
+        key = f"{self.entry.id}/{self._strategy}"
+        if self.options.by is None:
+            return key
+        value = self.options.by(exchange)
+        if value is None:
+            return f"{key}?"
+        text = value if isinstance(value, str) else repr(value)
+        if len(text) > LONGEST_KEY:  # what a client sends must not fill the memory
+            text = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        return f"{key}={text}"
+
+    def _note(self, exchange: Exchange, decision: Decision) -> None:
+        """Leave the standing of the call for the way out, unless a tighter limit has left its own."""
+        standing = {
+            "limit": self._size,
+            "remaining": max(0, decision.remaining - self._extra),
+            "reset": math.ceil(decision.reset),
+        }
+        noted = exchange.variables.get(NOTE)
+        if noted is None or standing["remaining"] * noted["limit"] <= noted["remaining"] * standing["limit"]:
+            exchange.variables[NOTE] = standing
+
+    def _fields(self, exchange: Exchange) -> list[tuple[str, str]]:
+        noted = exchange.variables.get(NOTE)
+        if noted is None or not self.options.headers:
+            return []
+        return [(f"RateLimit-{name.capitalize()}", str(value)) for name, value in noted.items()]
+
+
+def _share(amount: int, percentage: float) -> int:
+    return int(amount * percentage / 100)
