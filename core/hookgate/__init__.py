@@ -59,6 +59,7 @@ from hookgate.secret import Secret
 __version__ = "0.1.0"
 
 __all__ = [
+    "MASK",
     "App",
     "Attempt",
     "AuthMethod",
@@ -92,7 +93,6 @@ __all__ = [
     "Identity",
     "Interceptor",
     "Limit",
-    "MASK",
     "MachineError",
     "MethodNotAllowed",
     "Monitor",

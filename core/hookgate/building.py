@@ -1,34 +1,39 @@
 """From an entry of a document to a plugin instance.
 
-Constructing is validating: the options of an entry are checked by the plugin's own record, and where an option is itself a
-plugin the nested one is built during that check. Mistakes are collected with their paths and never stop the rest.
+Constructing is validating: the options of an entry are checked by the plugin's own record, and where an option is
+itself a plugin the nested one is built during that check. Mistakes are collected with their paths and never stop the
+rest.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticOmit
 
 from hookgate.catalogue import Catalogue
 from hookgate.errors import ConfigError, Path, Problem
 from hookgate.expressions import Expression
-from hookgate.plugin import Entry, Options, Plugin
+from hookgate.hooks import hooks_of
+from hookgate.hookspecs import FlowSpec
+from hookgate.plugin import Entry, FlowOptions, Interceptor, Options, Plugin
+from hookgate.validation import NESTED, flattened
 
-NESTED = "hookgate_nested"
-"""Type of the pydantic error that carries the problems of a nested plugin."""
 HOST_KEY = "_"
 """The key inside an entry's options that belongs to the host and never to the plugin."""
+SIDES = ("flow", "request", "response")
+"""The three lists of a flow."""
 
 PluginT = TypeVar("PluginT", bound=Plugin[Any])
 
 
-class Rejected(Exception):  # noqa: N818
+class Rejected(Exception):
     """An entry that cannot be built; the paths of its problems start at the entry."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -67,14 +72,17 @@ def written(value: object) -> Written:
         Rejected: it has neither of the two forms.
     """
     if isinstance(value, str) and value:
-        return Written(value, {}, {}, ())
+        return Written(value, {}, None, ())
     if isinstance(value, Mapping) and len(value) == 1:
         ((name, options),) = value.items()
-        if isinstance(name, str) and (options is None or isinstance(options, Mapping)):
+        if options is None or isinstance(options, Mapping):
             rest = dict(options or {})
-            return Written(name, rest, rest.pop(HOST_KEY, None) or {}, (name,))
+            return Written(name, rest, rest.pop(HOST_KEY, None), (name,))
         raise Rejected([Problem((name,), f"the options of {name} are written as a mapping, or left out")])
-    raise Rejected([Problem((), "an entry is a plugin's name, or one name with its options: `cors` or `cors: {…}`")])
+    message = "an entry is a plugin's name, or one name with its options: `cors` or `cors: {…}`"
+    if isinstance(value, Mapping) and value:
+        message += f"; here stand {' and '.join(map(str, value))}, so indent the options under their name"
+    raise Rejected([Problem((), message)])
 
 
 class Builder:
@@ -85,180 +93,236 @@ class Builder:
         catalogue: Catalogue,
         previous: Mapping[str, Plugin[Any]] | None = None,
         shared: Mapping[str, object] | None = None,
+        problems: list[Problem] | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.instances: dict[str, Plugin[Any]] = {}
         """What was built, by id, in order of construction: nested ones before those that hold them."""
-        self.problems: list[Problem] = []
+        self.problems = [] if problems is None else problems
         self._previous = previous or {}
         self._shared = shared or {}
         self._built: dict[str, Plugin[Any] | None] = {}
+        self._failed: set[str] = set()
         self._building: list[str] = []
         self._owner = ""
+        self._origin = ""
         self._ordinals: Counter[str] = Counter()
+        self._ids: set[str] = set()
 
-    def place(self, family: str, value: object, path: Path, owner: str) -> Plugin[Any] | None:
-        """Build the entry that stands at a path; a mistake is noted and ``None`` returned."""
-        before, self._owner = self._owner, owner
+    def place(self, family: str, value: object, path: Path, owner: str, origin: str = "") -> Any:
+        """Build the entry that stands at a path; ``None`` for a mistake, which is noted, and for a disabled entry."""
+        before = self._owner, self._origin
+        self._owner, self._origin = owner, origin
         try:
-            return self._build(family, value)
+            return self.build(family, value)
         except Rejected as rejected:
             self.problems.extend(problem.under(path) for problem in rejected.problems)
             return None
         finally:
-            self._owner = before
+            self._owner, self._origin = before
+
+    def places(self, family: str, entries: object, path: Path, owner: str) -> list[Any]:
+        """Build the entries of a list, as :meth:`place` does; what is no list is for the section's record to refuse."""
+        listed = entries if isinstance(entries, list | tuple) else ()
+        built = [self.place(family, entry, (*path, index), owner) for index, entry in enumerate(listed)]
+        return [plugin for plugin in built if plugin is not None]
+
+    def steps(self, raw: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
+        """Build the three lists of a flow."""
+        built: dict[str, tuple[Interceptor[Any], ...]] = {}
+        for side in SIDES:
+            entries = raw.get(side)
+            placed: list[Interceptor[Any]] = []
+            for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+                step = self.place("interceptor", entry, (*path, side, index), owner, origin)
+                if step is not None:
+                    placed.append(step)
+                    if reason := misplaced(step, side):
+                        self.problems.append(Problem((*path, side, index), reason))
+            built[side] = tuple(placed)
+        return FlowOptions.model_construct(None, **built)
 
     def nested(self, family: str, value: object) -> Plugin[Any]:
         """Build the entry of a nested field while pydantic validates the options around it."""
         try:
-            return self._build(family, value)
+            plugin = self.build(family, value)
         except Rejected as rejected:
             raise PydanticCustomError(NESTED, "cannot be built", {"problems": rejected.problems}) from None
+        if plugin is None:
+            raise PydanticOmit  # pydantic leaves it out of the list it stands in
+        return plugin
 
-    def named(self, name: str) -> Plugin[Any] | None:
-        """Build the shared instance of a name (once), or find it built."""
-        if name in self._building:
-            cycle = " -> ".join([*self._building[self._building.index(name) :], name])
-            raise Rejected([Problem((), f"circular reference: {cycle}; one of them has to go")])
-        if name not in self._built:
-            self._building.append(name)
-            try:
-                self._built[name] = self.place("interceptor", self._shared[name], ("plugins", name), f"plugins.{name}")
-            finally:
-                self._building.pop()
-        return self._built[name]
+    def share(self) -> None:
+        """Build the named instances, each once."""
+        for name in self._shared:
+            if name in self.catalogue.names("interceptor"):
+                message = f"{name!r} is the name of an installed plugin; give the instance a name of its own"
+                self.problems.append(Problem(("plugins", name), message, at_key=True))
+                self._failed.add(name)
+                continue
+            with suppress(Rejected):
+                self._named(name)
 
-    def _build(self, family: str, value: object) -> Plugin[Any]:
+    def build(self, family: str, value: object) -> Plugin[Any] | None:
+        """Build an entry for the owner at hand; ``None`` for a disabled one, which is checked all the same.
+
+        Raises:
+            Rejected: every mistake in it.
+        """
         entry = written(value)
-        if family == "interceptor" and entry.name in self._shared and entry.name not in self._building[-1:]:
+        if family == "interceptor" and entry.name in self._shared:
             return self._shared_instance(entry)
         try:
             cls = self.catalogue.get(family, entry.name)
         except LookupError as error:
-            raise Rejected([Problem((), str(error))]) from None
+            raise Rejected([Problem(entry.prefix, str(error), at_key=bool(entry.prefix))]) from None
         host, problems = self._host_options(entry)
         base = f"{self._owner}/{entry.name}"
         self._ordinals[base] += 1
         number = self._ordinals[base]
         entry_id = host.id or (base if number == 1 else f"{base}#{number}")
-        if entry_id in self.instances:
+        if entry_id in self._ids:
             problems.append(Problem((*entry.prefix, HOST_KEY, "id"), f"the id {entry_id!r} is taken; ids are unique"))
+        self._ids.add(entry_id)
+        before = set(self.instances) if host.disabled else set()
         options = self._options(cls, entry, entry_id, problems)
         if problems or options is None:
             raise Rejected(problems)
-        instance = self._instance(cls, options, entry_id, entry)
-        instance.entry = Entry(entry_id, entry.name, family, host.label, host.disabled, host.when)
-        self.instances[entry_id] = instance
+        if host.disabled:
+            self._forget(before)
+            return None
+        placed = Entry(entry_id, entry.name, family, host.label, when=host.when, origin=self._origin)
+        instance = self.instances[entry_id] = self._instance(cls, options, placed, entry.prefix)
         return instance
 
-    def _shared_instance(self, entry: Written) -> Plugin[Any]:
+    def _forget(self, before: set[str]) -> None:
+        """Take out what was built inside a disabled entry, except named instances: they belong to everybody."""
+        for entry_id in set(self.instances) - before:
+            if not entry_id.startswith("plugins."):
+                del self.instances[entry_id]
+
+    def _named(self, name: str) -> Plugin[Any] | None:
+        """Build a named instance (once), or find it built; ``None`` if it is disabled.
+
+        Raises:
+            Rejected: without problems when it cannot be built: they are noted where it is defined.
+        """
+        if name in self._building:
+            cycle = " -> ".join([*self._building[self._building.index(name) :], name])
+            raise Rejected([Problem((), f"circular reference: {cycle}")])
+        if name not in self._built:
+            self._building.append(name)
+            noted = len(self.problems)
+            self._built[name] = self.place("interceptor", self._shared[name], ("plugins", name), f"plugins.{name}")
+            self._building.pop()
+            if len(self.problems) > noted:
+                self._failed.add(name)
+        if name in self._failed:
+            raise Rejected([])
+        return self._built[name]
+
+    def _shared_instance(self, entry: Written) -> Plugin[Any] | None:
         if entry.options or entry.host:
-            message = f"{entry.name} is an instance from `plugins:`; its options are written there and not where it is placed"
-            raise Rejected([Problem((), message)])
-        instance = self.named(entry.name)
-        if instance is None:
-            raise Rejected([])  # reported where it is defined
-        return instance
+            message = f"{entry.name} stands in `plugins:`; its options are written there and not where it is placed"
+            raise Rejected([Problem(entry.prefix, message)])
+        return self._named(entry.name)
 
     def _host_options(self, entry: Written) -> tuple[HostOptions, list[Problem]]:
+        if entry.host is None:
+            return _NOTHING_SAID, []
         try:
             return HostOptions.model_validate(entry.host), []
         except ValidationError as error:
-            return HostOptions(), flattened(error, HostOptions, entry.host, (*entry.prefix, HOST_KEY))
+            return _NOTHING_SAID, flattened(error, HostOptions, entry.host, (*entry.prefix, HOST_KEY))
 
     def _options(self, cls: type[Plugin[Any]], entry: Written, owner: str, problems: list[Problem]) -> Options | None:
         before, self._owner = self._owner, owner
         try:
-            return cls.options_type.model_validate(entry.options, context={"builder": self})
+            options = cls.options_type.model_validate(entry.options, context={"builder": self})
         except ValidationError as error:
             problems += flattened(error, cls.options_type, entry.options, entry.prefix)
             return None
         finally:
             self._owner = before
+        problems += _inside(options, entry.options, entry.prefix)
+        return options
 
-    def _instance(self, cls: type[Plugin[Any]], options: Options, entry_id: str, entry: Written) -> Plugin[Any]:
-        before = self._previous.get(entry_id)
-        if before is not None and type(before) is cls and before.options == options:
+    def _instance(self, cls: type[Plugin[Any]], options: Options, entry: Entry, prefix: Path) -> Plugin[Any]:
+        before = self._previous.get(entry.id)
+        if before is not None and type(before) is cls and before.options == options and before.entry == entry:
             return before  # it lives on with its state
         try:
-            return cls(options)
-        except Exception as error:  # noqa: BLE001 - a constructor may raise what it likes
-            raise Rejected([Problem(entry.prefix, f"{type(error).__name__}: {error}")]) from error
+            instance = cls(options)
+        except Exception as error:
+            raise Rejected([Problem(prefix, f"{type(error).__name__}: {error}")]) from error
+        instance.entry = entry
+        return instance
+
+
+_NOTHING_SAID = HostOptions()
+
+
+def misplaced(step: Plugin[Any], side: str) -> str:
+    """Say why a step has nothing to do in a list of a flow (FL-10); empty if it has."""
+    hooks, sides = hooks_of(type(step), FlowSpec).keys(), getattr(type(step), "sides", ())
+    fits = {
+        "request": "request" in sides and bool({"on_request", "choose", "on_done"} & hooks),
+        "response": "response" in sides and bool({"on_response", "on_fault", "choose"} & hooks),
+    }
+    fits["flow"] = any(fits.values())
+    if fits[side]:
+        return ""
+    allowed = " or ".join(f"`{name}`" for name in SIDES if fits[name])
+    return f"{step.entry.name} cannot stand in `{side}`" + (f"; it may stand in {allowed}" if allowed else "")
+
+
+def _inside(value: object, raw: object, path: Path) -> Iterator[Problem]:
+    """Look through options for contained flows with misplaced steps, and for plugins that may not be disabled."""
+    if isinstance(value, BaseModel):
+        raw = raw if isinstance(raw, Mapping) else {}
+        for name, field in type(value).model_fields.items():
+            key = field.alias if field.alias in raw else name
+            if name not in value.__dict__:
+                yield Problem((*path, str(key)), "this plugin cannot be disabled; another one has to stand here")
+            elif isinstance(value, FlowOptions) and name in SIDES:
+                yield from _in_a_flow(value.__dict__[name], raw.get(key), name, (*path, name))
+            else:
+                yield from _inside(value.__dict__[name], raw.get(key), (*path, str(key)))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _inside(item, raw.get(key) if isinstance(raw, Mapping) else None, (*path, key))
+    elif isinstance(value, list | tuple):
+        listed = raw if isinstance(raw, list | tuple) and len(raw) == len(value) else [None] * len(value)
+        for index, item in enumerate(value):
+            yield from _inside(item, listed[index], (*path, index))
+
+
+def _in_a_flow(steps: tuple[Plugin[Any], ...], raw: object, side: str, path: Path) -> Iterator[Problem]:
+    listed = raw if isinstance(raw, list | tuple) else ()
+    for index, step in enumerate(steps):
+        if reason := misplaced(step, side):  # disabled steps are gone from the flow, so that its indices say nothing
+            yield Problem((*path, index) if len(listed) == len(steps) else path, reason)
+
+
+@lru_cache(maxsize=1)
+def _installed() -> Catalogue:
+    return Catalogue()
 
 
 def construct(plugin: type[PluginT], options: Mapping[str, Any], catalogue: Catalogue | None = None) -> PluginT:
-    """Validate options and construct one plugin, outside of any document.
+    """Check the hooks of a class, validate options and construct, outside of any document.
 
     Raises:
         ConfigError: every mistake in the options.
+        HookError: the hooks are not as their family wants them.
     """
+    catalogue = catalogue or _installed()
+    hooks_of(plugin, catalogue.family(plugin.family).spec)
     try:
-        context = {"builder": Builder(catalogue or Catalogue())}
-        return plugin(plugin.options_type.model_validate(dict(options), context=context))
+        checked = plugin.options_type.model_validate(dict(options), context={"builder": Builder(catalogue)})
     except ValidationError as error:
         raise ConfigError(flattened(error, plugin.options_type, options, ())) from None
-
-
-def flattened(error: ValidationError, model: type[BaseModel], raw: object, prefix: Path) -> list[Problem]:
-    """Turn pydantic's errors into problems, those of nested plugins with paths of their own."""
-    problems: list[Problem] = []
-    for each in error.errors(include_url=False, include_input=False):
-        path = prefix + _real(raw, each["loc"], missing=each["type"] == "missing")
-        if each["type"] == NESTED:
-            problems += [nested.under(path) for nested in each["ctx"]["problems"]]
-        elif each["type"] == "extra_forbidden":
-            known = _keys(_model_at(model, each["loc"][:-1]))
-            problems.append(Problem(path, f"there is no option {each['loc'][-1]!r}{near(str(each['loc'][-1]), known)}", at_key=True))
-        else:
-            message = each["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            problems.append(Problem(path, "is required" if each["type"] == "missing" else _lower_first(message)))
-    return problems
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: the likely one, or what there is."""
-    known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(known)}" if known else ""
-
-
-def _lower_first(message: str) -> str:
-    return message[:1].lower() + message[1:] if message[1:2].islower() else message
-
-
-def _real(raw: object, loc: tuple[str | int, ...], *, missing: bool) -> Path:
-    """Keep of pydantic's location what really stands in the document: unions and functions put names of theirs in."""
-    path: list[str | int] = []
-    for index, step in enumerate(loc):
-        last = index == len(loc) - 1
-        if isinstance(raw, Mapping) and (step in raw or (last and missing)):
-            raw = raw.get(step)
-        elif isinstance(raw, list | tuple) and isinstance(step, int) and step < len(raw):
-            raw = raw[step]
-        else:
-            continue
-        path.append(step)
-    return tuple(path)
-
-
-def _keys(model: type[BaseModel] | None) -> list[str]:
-    return [] if model is None else [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_at(model: type[BaseModel] | None, loc: tuple[str | int, ...]) -> type[BaseModel] | None:
-    """Follow a location through the fields of models as far as it goes."""
-    for step in loc:
-        if model is None or isinstance(step, int):
-            continue
-        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        if field is not None:
-            model = _first_model(field.annotation)
-    return model
-
-
-def _first_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _first_model(each)) is not None), None)
+    problems = list(_inside(checked, options, ()))
+    if problems:
+        raise ConfigError(problems)
+    return plugin(checked)

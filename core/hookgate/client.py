@@ -10,9 +10,10 @@ import asyncio
 import socket
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -47,6 +48,10 @@ class HttpxPool:
 
     httpx reads the answer only when it has sent the whole request. A backend that answers early must still take the
     rest of the request: if it hangs up instead the call ends in 502, if it stops reading in 504.
+
+    The pool of httpx itself looks at every connection and every waiting call for each event, which at a thousand calls
+    is a standstill; and it loses a place for good when a call that waits for one is cancelled (encode/httpcore#1093).
+    So each connection here is an httpx transport of its own with room for one, and this class is the pool.
     """
 
     def __init__(self, pool: Pool, context: ssl.SSLContext | None = None) -> None:
@@ -54,14 +59,14 @@ class HttpxPool:
             context = context or ssl.create_default_context()
             for certificate in pool.certificates:
                 _present(certificate, context, pool.name)
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=context or _default_context(),
-            trust_env=False,
-            limits=httpx.Limits(max_connections=pool.max_connections, keepalive_expiry=pool.keep_alive),
-        )
-        # The pool of httpx loses a place for good when a call that waits for one is cancelled (encode/httpcore#1093).
-        # So nobody waits there: who has one of our places gets one of its places at once.
+        self._context = context or _default_context()
+        self._limit = pool.max_connections
+        self._keep_alive = pool.keep_alive
         self._places = None if pool.max_connections is None else asyncio.Semaphore(pool.max_connections)
+        self._idle: dict[httpx.URL, deque[_Idle]] = {}
+        """Kept connections by origin, the one used last at the right end."""
+        self._closing: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
         self._calls: set[_Call] = set()
 
     async def send(self, outbound: Outbound) -> Response:
@@ -78,10 +83,14 @@ class HttpxPool:
         """
         request = _request(outbound)
         await self._take_place(outbound.timeouts.connect)
-        call = _Call(self._transport, request, repeatable=outbound.body.empty and outbound.method in _IDEMPOTENT)
+        origin = request.url
+        repeatable = outbound.body.empty and outbound.method in _IDEMPOTENT
+        call = _Call(self._taken(origin), request, repeatable=repeatable, ended=lambda call: self._ended(call, origin))
         self._calls.add(call)
-        call.task.add_done_callback(lambda _: self._ended(call))
-        return _response(await call.head(), call, outbound.method)
+        response = _response(await call.head(), call, outbound.method)
+        if response.body.empty:
+            await asyncio.wait([call.task])  # so that the next call finds the connection free
+        return response
 
     async def _take_place(self, wait: float | None) -> None:
         if self._places is None:
@@ -96,10 +105,46 @@ class HttpxPool:
             detail = "All connections to the backend are in use."
             raise ServiceUnavailable(detail, reason="pool-exhausted") from None
 
-    def _ended(self, call: _Call) -> None:
+    def _taken(self, origin: httpx.URL) -> httpx.AsyncHTTPTransport:
+        """Take the connection to an origin that was used last, or make a new one, at the cost of an idle one."""
+        if kept := self._idle.get(origin):
+            return kept.pop().transport
+        if self._limit is not None and len(self._calls) + sum(map(len, self._idle.values())) >= self._limit:
+            oldest = min((kept for kept in self._idle.values() if kept), key=lambda kept: kept[0].since, default=None)
+            if oldest is not None:
+                self._close(oldest.popleft().transport)
+        limits = httpx.Limits(max_connections=1, keepalive_expiry=self._keep_alive)
+        return httpx.AsyncHTTPTransport(verify=self._context, trust_env=False, limits=limits)
+
+    def _ended(self, call: _Call, origin: httpx.URL) -> None:
         self._calls.discard(call)
+        if call.whole:
+            now = asyncio.get_running_loop().time()
+            self._idle.setdefault(origin, deque()).append(_Idle(now, call.transport))
+            if self._sweep is None and self._keep_alive > 0:
+                self._sweep = asyncio.get_running_loop().call_later(self._keep_alive, self._close_old)
+        else:
+            self._close(call.transport)
         if self._places is not None:
             self._places.release()
+
+    def _close_old(self) -> None:
+        """Close what has been idle for too long; come back when the next one will have been."""
+        self._sweep = None
+        loop = asyncio.get_running_loop()
+        for origin, kept in list(self._idle.items()):
+            while kept and loop.time() - kept[0].since >= self._keep_alive:
+                self._close(kept.popleft().transport)
+            if not kept:
+                del self._idle[origin]
+        if self._idle:
+            oldest = min(kept[0].since for kept in self._idle.values())
+            self._sweep = loop.call_at(oldest + self._keep_alive, self._close_old)
+
+    def _close(self, transport: httpx.AsyncHTTPTransport) -> None:
+        task = asyncio.get_running_loop().create_task(transport.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def aclose(self) -> None:
         """Break off the calls that are still under way, and close every connection."""
@@ -108,7 +153,22 @@ class HttpxPool:
             call.abandon()
         if tasks:
             await asyncio.wait(tasks)
-        await self._transport.aclose()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for kept in self._idle.values():
+            for idle in kept:
+                self._close(idle.transport)
+        self._idle.clear()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+
+class _Idle(NamedTuple):
+    """A connection that waits for its next call."""
+
+    since: float
+    """Time of the event loop."""
+    transport: httpx.AsyncHTTPTransport
 
 
 class _Call:
@@ -119,9 +179,20 @@ class _Call:
     moment where that is safe. The trace of httpcore tells which moments are.
     """
 
-    def __init__(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request, *, repeatable: bool) -> None:
-        self._transport = transport
+    def __init__(
+        self,
+        transport: httpx.AsyncHTTPTransport,
+        request: httpx.Request,
+        *,
+        repeatable: bool,
+        ended: Callable[[_Call], None],
+    ) -> None:
+        self.transport = transport
+        self.whole = False
+        """The response came to its proper end, so the connection can serve another call."""
         self._repeatable = repeatable
+        self._ended = ended
+        """Told once that the connection is free, before whoever reads the response can know that it is over."""
         self._reused = True
         self._opening: Any = None
         """The socket, while it is ours and no connection of httpcore has it yet."""
@@ -178,28 +249,49 @@ class _Call:
                 await request.stream.aclose()  # what is left of the body, where the backend answered before its end
                 if not self._head.done():
                     self._head.set_result(response)
-                async for chunk in response.stream:
-                    await self._hand_over(chunk)
+                last = await self._stream(response)
             finally:
                 self._breakable = False
                 await response.stream.aclose()
+            self.whole = True
+            self._ended(self)
+            if last is not None:
+                self._chunks.put_nowait(last)
         except asyncio.CancelledError:
+            self._ended(self)
             self._fail(BadGateway("The call to the backend was broken off."))
             raise
         except Exception as error:  # noqa: BLE001  whoever waits for the call gets it
+            self._ended(self)
             self._fail(_fault(error))
         else:
             self._chunks.put_nowait(None)
+
+    async def _stream(self, response: httpx.Response) -> bytes | None:
+        """Hand the chunks over, all but the one that is known to be the last.
+
+        That one follows when the connection is free again: whoever gets the end of a response may call at once.
+        """
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        left = _length(Headers.of(list(response.headers.raw)))
+        last = None
+        async for chunk in response.stream:
+            if left is not None and len(chunk) == left:
+                last = chunk
+                continue
+            left = None if left is None else left - len(chunk)
+            await self._hand_over(chunk)
+        return last
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
         try:
             try:
-                return await self._transport.handle_async_request(request)
+                return await self.transport.handle_async_request(request)
             except (httpx.ReadError, httpx.RemoteProtocolError):
                 if self._abandoned or not (self._reused and self._repeatable):
                     raise
-            return await self._transport.handle_async_request(request)
+            return await self.transport.handle_async_request(request)
         except BaseException:
             self._breakable = False
             await request.stream.aclose()
@@ -444,3 +536,8 @@ def _parsed(url: str) -> httpx.URL:
     if parsed.userinfo:
         raise ValueError(f"a URL with user name or password is refused ({parsed.host}): put them into a header")
     return parsed
+
+
+def blocking_client(base_url: str) -> httpx.Client:
+    """Make a keep-alive client for tests that are not ``async``, without redirects and without proxies."""
+    return httpx.Client(base_url=base_url, timeout=30.0, trust_env=False)

@@ -1,7 +1,8 @@
 """Named, shared connections: pick a target, prepare the attempt, send it, record how it went.
 
-A connection does no I/O of its own; it hands attempts to its transport. The order for each attempt is fixed: target, Host,
-framing and forwarded headers first, then the header actions as written, then the credentials as written (AC-15, AC-22).
+A connection does no I/O of its own; it hands attempts to its transport. The order for each attempt is fixed: target,
+Host, framing and forwarded headers first, then the header actions as written, then the credentials as written (AC-15,
+AC-22).
 """
 
 from __future__ import annotations
@@ -314,5 +315,3 @@ async def _until(source: AsyncIterable[bytes], end: float, late: Fault) -> Async
     finally:
         if close is not None:
             await close()
-
-

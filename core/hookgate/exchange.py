@@ -52,7 +52,18 @@ class Target:
     Weight and active come from the document; health, last seen and the counts change as the gateway runs.
     """
 
-    __slots__ = ("active", "authority", "failures", "health", "host", "in_flight", "last_seen", "port", "scheme", "weight")
+    __slots__ = (
+        "active",
+        "authority",
+        "failures",
+        "health",
+        "host",
+        "in_flight",
+        "last_seen",
+        "port",
+        "scheme",
+        "weight",
+    )
 
     def __init__(self, scheme: str, host: str, port: int, *, weight: int = 1, active: bool = True) -> None:
         self.scheme = scheme

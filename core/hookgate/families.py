@@ -28,7 +28,9 @@ class Family:
 
 INTERCEPTORS = Family("interceptor", "interceptors", hookspecs.FlowSpec, plugin.Interceptor, "Steps of a flow.")
 AUTH = Family("auth", "auth", hookspecs.AuthSpec, plugin.AuthMethod, "Who is calling.")
-CREDENTIALS = Family("credential", "credentials", hookspecs.CredentialsSpec, plugin.Credential, "How we call a backend.")
+CREDENTIALS = Family(
+    "credential", "credentials", hookspecs.CredentialsSpec, plugin.Credential, "How we call a backend."
+)
 HEADERS = Family("header", "headers", hookspecs.HeaderSpec, plugin.HeaderProvider, "Values of header actions.")
 BALANCERS = Family("balancer", "balancers", hookspecs.BalancerSpec, plugin.Balancer, "Which target is next.")
 MONITORS = Family("monitor", "monitors", hookspecs.MonitorSpec, plugin.Monitor, "Is a target well.")

@@ -4,9 +4,9 @@ A flow is drawn with the client on the left and the backend on the right. Reques
 faults right to left. Which of its hooks an interceptor has is found once (``hooks.py``, with pluggy checking every
 signature); what remains at run is a tuple of steps with bound methods.
 
-The fault rule: a fault turns into a response where it happened and then travels left like any other. Steps to the left of
-the failure get ``on_fault``, right to left, until one answers; if none does, the client gets RFC 9457 problem details.
-Then ``on_response`` goes on leftwards.
+The fault rule: a fault turns into a response where it happened and then travels left like any other. Steps to the left
+of the failure get ``on_fault``, right to left, until one answers; if none does, the client gets RFC 9457 problem
+details. Then ``on_response`` goes on leftwards.
 
 ========================================  ===============================  ==========
 interceptors a b c                        trace                            status
@@ -19,11 +19,11 @@ c fails in on_response                    ``>a >b >c <c !b !a <b <a``      500
 b early, x and y stand on the way out     ``>a >b <y <x <a``               b's
 ========================================  ===============================  ==========
 
-A step without a way in sees every answer and every fault. If an ``on_request`` ran to its end and let the call pass, its
-``on_done`` runs exactly once.
+A step without a way in sees every answer and every fault. If an ``on_request`` ran to its end and let the call pass,
+its ``on_done`` runs exactly once.
 
-The walk does no I/O of its own and is written once, as a coroutine: a flow whose hooks are all sync suspends nowhere but
-in the backend it is given, so it can be driven without an event loop (:func:`drive`).
+The walk does no I/O of its own and is written once, as a coroutine: a flow whose hooks are all sync suspends nowhere
+but in the backend it is given, so it can be driven without an event loop (:func:`drive`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Step:
     def __init__(self, plugin: Interceptor[Any], index: int, *, way_in: bool, way_out: bool) -> None:
         hooks = hooks_of(type(plugin), FlowSpec)
 
-        def bound(name: str, wanted: bool) -> Any:  # noqa: FBT001
+        def bound(name: str, wanted: bool) -> Any:
             return getattr(plugin, name) if wanted and name in hooks else None
 
         self.plugin = plugin
@@ -128,7 +128,9 @@ class Flow:
 
     __slots__ = ("hook_timeout", "is_async", "size", "steps", "way_in", "way_out")
 
-    def __init__(self, *parts: FlowOptions, hook_timeout: float = HOOK_TIMEOUT, first_index: int = 0, way_in: bool = True) -> None:
+    def __init__(
+        self, *parts: FlowOptions, hook_timeout: float = HOOK_TIMEOUT, first_index: int = 0, way_in: bool = True
+    ) -> None:
         self.hook_timeout = hook_timeout
         self.size = first_index
         inwards: list[Step] = []
@@ -149,7 +151,7 @@ class Flow:
         """Steps of the way in, as drawn, which is also the order they run in."""
         self.way_out = tuple(outwards)
         """Steps of the way out, as drawn; they run from the right."""
-        self.is_async = any(
+        self.is_async: bool = any(
             any(step.is_async[name] for name in step.hooks())
             or any(flow.is_async for flow in (step.branches or {}).values())
             for step in self.steps
@@ -206,7 +208,7 @@ class Flow:
                 if nested is not None:
                     walk.passed[step.index] = 1
                     walk.chosen[step.index] = nested
-                    response = await nested._inwards(exchange, walk)  # noqa: SLF001
+                    response = await nested._inwards(exchange, walk)
                     if response is not None:
                         return response
                 continue

@@ -40,7 +40,7 @@ def forwarded(headers: Headers, request: Request) -> None:
 
 
 def framed(response: Response, method: str) -> bool:
-    """Make the framing headers of a response agree with its body; return whether a body is sent at all (RFC 9110, 6.4)."""
+    """Make the framing headers agree with the body; return whether a body is sent at all (RFC 9110, 6.4)."""
     headers, body = response.headers, response.body
     if body.changed:
         headers.raw[:] = [field for field in headers.raw if field[0].lower() not in STALE_WHEN_BODY_CHANGES]

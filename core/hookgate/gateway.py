@@ -96,7 +96,9 @@ class Gateway:
             except ConfigError as error:
                 self.problems = error.problems
                 if self.live is not None:
-                    log.error("the new document was refused, generation %d stays:\n%s", self.live.number, error)
+                    log.error(  # noqa: TRY400 - a mistake of a person, not a failure of the program
+                        "the new document was refused, generation %d stays:\n%s", self.live.number, error
+                    )
                 raise
             self.problems = ()
             self._swap(generation)
@@ -311,5 +313,3 @@ def _target(target: Target) -> dict[str, Any]:
         "in_flight": target.in_flight,
         "failures": target.failures,
     }
-
-

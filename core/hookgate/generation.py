@@ -126,10 +126,13 @@ class Generation:
             preserve_host=to.preserve_host,
             stream=to.stream,
         )
+
         async def call(exchange: Exchange) -> Response:
             length = exchange.request.body.length
             if length is not None and length > bounds.request:
-                raise ContentTooLarge(f"The body is {length} bytes long; this route takes at most {bounds.request} bytes.")
+                raise ContentTooLarge(
+                    f"The body is {length} bytes long; this route takes at most {bounds.request} bytes."
+                )
             response = await connection.send(exchange, destination)
             response.body.limit = bounds.response
             response.body.keep_limit = bounds.kept
@@ -188,5 +191,3 @@ async def _nowhere(exchange: Exchange) -> Response:
         "This route calls no backend, and none of its steps answered.",
         reason="no-destination",
     )
-
-

@@ -36,7 +36,9 @@ def delay(options: MonitorOptions, failures: int) -> float:
 class Watch:
     """The checks of one connection."""
 
-    def __init__(self, connection: Connection, monitor: Monitor[Any], changed: Callable[[Target, Health], None]) -> None:
+    def __init__(
+        self, connection: Connection, monitor: Monitor[Any], changed: Callable[[Target, Health], None]
+    ) -> None:
         self.connection = connection
         self.monitor = monitor
         self.options: MonitorOptions = monitor.options

@@ -45,9 +45,9 @@ class LifecycleSpec:
 class FlowSpec:
     """``hookgate.interceptors``: steps of a flow, drawn with the client on the left and the backend on the right.
 
-    The invariant: if your ``on_request`` ran to its end and let the call pass, your ``on_done`` runs exactly once, after
-    the last byte, an abort or a cancellation; and before it your ``on_response`` has run once, unless the client was gone
-    first. A step without ``on_request`` sees every answer and every fault of its flow.
+    The invariant: if your ``on_request`` ran to its end and let the call pass, your ``on_done`` runs exactly once,
+    after the last byte, an abort or a cancellation; and before it your ``on_response`` has run once, unless the client
+    was gone first. A step without ``on_request`` sees every answer and every fault of its flow.
     """
 
     @hookspec(firstresult=True)
@@ -79,7 +79,9 @@ class AuthSpec:
 
     @hookspec
     async def identify(self, exchange: Exchange) -> Identity | None:
-        """Return who calls; ``None`` when there are no credentials of this kind; raise ``Unauthorized`` for wrong ones."""
+        """Return who calls; ``None`` when there are no credentials of this kind; raise ``Unauthorized`` for wrong
+        ones.
+        """
 
     @hookspec
     def challenge(self, exchange: Exchange) -> str | None:
@@ -127,7 +129,9 @@ class BalancerSpec:
 
 
 class MonitorSpec:
-    """``hookgate.monitors``: is this target well? Core owns the clock, the thresholds and the back-off (AC-8 to AC-14)."""
+    """``hookgate.monitors``: is this target well? Core owns the clock, the thresholds and the back-off (AC-8 to
+    AC-14).
+    """
 
     @hookspec(firstresult=True)
     async def probe(self, target: Target, send: Send) -> Health:

@@ -1,7 +1,8 @@
 """Requests and responses as they travel through the house: heads as raw bytes, bodies as lazy streams.
 
-Nothing here knows a server or a client. A head is kept as the bytes that arrived and decoded only where somebody looks;
-a body is a stream that nobody reads unless a hook asks, and then it is kept whole so that it can be read (and sent) again.
+Nothing here knows a server or a client. A head is kept as the bytes that arrived and decoded only where somebody
+looks; a body is a stream that nobody reads unless a hook asks, and then it is kept whole so that it can be read (and
+sent) again.
 """
 
 import json
@@ -149,7 +150,7 @@ class Sink(Protocol):
     def write(self, chunk: bytes) -> None:
         """Take one chunk; called in order."""
 
-    def close(self, complete: bool) -> None:  # noqa: FBT001
+    def close(self, complete: bool) -> None:
         """Called once: ``complete`` says whether the stream came to its proper end."""
 
 
@@ -160,13 +161,25 @@ Flush = Callable[[], bytes]
 class Body:
     """A message body: a stream that is passed through unless somebody asks for more.
 
-    ``await body.read()`` keeps it whole (up to ``keep_limit`` bytes), after which ``body.data`` is there for sync hooks
-    and the body can be sent again; ``body.set(data)`` replaces it; ``body.map(feed, flush)`` changes it chunk by chunk;
-    ``body.tee(sink)`` copies it. A stream longer than ``limit`` bytes ends in the fault that ``too_large`` makes: 413 for
-    a request, 502 for a response.
+    ``await body.read()`` keeps it whole (up to ``keep_limit`` bytes), after which ``body.data`` is there for sync
+    hooks and the body can be sent again; ``body.set(data)`` replaces it; ``body.map(feed, flush)`` changes it chunk by
+    chunk; ``body.tee(sink)`` copies it. A stream longer than ``limit`` bytes ends in the fault that ``too_large``
+    makes: 413 for a request, 502 for a response.
     """
 
-    __slots__ = ("_data", "_feeds", "_on_close", "_sinks", "_source", "_streaming", "changed", "keep_limit", "length", "limit", "too_large")
+    __slots__ = (
+        "_data",
+        "_feeds",
+        "_on_close",
+        "_sinks",
+        "_source",
+        "_streaming",
+        "changed",
+        "keep_limit",
+        "length",
+        "limit",
+        "too_large",
+    )
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
     from hookgate.counters import Counters
-    from hookgate.exchange import Exchange, Outbound, Target
+    from hookgate.exchange import Outbound
     from hookgate.expressions import Expression
     from hookgate.messages import Response
 
@@ -73,7 +73,8 @@ Send = Callable[["Outbound"], Awaitable["Response"]]
 class Options(BaseModel):
     """The options of a plugin: one frozen record, unknown keys refused.
 
-    The string under a field is its description: in the JSON Schema, in ``hookgate plugins NAME`` and in the documentation.
+    The string under a field is its description: in the JSON Schema, in ``hookgate plugins NAME`` and in the
+    documentation.
     """
 
     model_config = ConfigDict(

@@ -33,7 +33,7 @@ from hookgate.paths import WHOLE, Segment, Template, normalise, parse, take
 
 _log = logging.getLogger(__name__)
 
-_HOST = re.compile(r"(\*\.)?([a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+_HOST = re.compile(r"(\*\.)?([a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _LONGEST_AUTHORITY = 261
 """A name (RFC 1035, 2.3.4) and a port. What is longer is not looked up: that takes time by the square of the length."""

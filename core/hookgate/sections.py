@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+import re
+from ipaddress import IPv6Address
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +37,12 @@ FRAMING_HEADERS = frozenset(
 )
 """Headers that belong to one hop or to the framing and are nobody's to set (AC-19)."""
 
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]+)([^\s]*)")
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PORT = re.compile(r"[0-9]{1,5}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 def _entry(family: str) -> Any:
     return WithJsonSchema({"x-hookgate-family": family})
@@ -53,9 +60,76 @@ def _as_list(value: object) -> object:
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+    if not colon or not _PORT.fullmatch(port) or int(port) > 65535 or not _HOST.fullmatch(host or "any"):
         raise ValueError(f"{value!r} is no address: write host:port, :port for every interface, or [::1]:port")
     return value
+
+
+def _method(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise ValueError(f"{value!r} is no method")
+    return value.upper()
+
+
+def _name(value: str) -> str:
+    if not 0 < len(value) <= 200 or value != value.strip() or not value.isprintable() or "/" in value or "#" in value:
+        raise ValueError(f"{value!r} is no name: up to 200 characters, without '/', '#' and spaces around it")
+    return value
+
+
+class Location(NamedTuple):
+    """Where a target is."""
+
+    scheme: str
+    host: str
+    """Name or address, an IPv6 address without brackets."""
+    port: int
+
+
+def location(url: str) -> Location:
+    """Take the URL of a target apart: ``scheme://host[:port]`` and nothing more (AC-2); one slash may follow.
+
+    Raises:
+        ValueError: it is no such URL; the text says what to do.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise ValueError(f"{_without_user(url)!r} is no location: write scheme://host or scheme://host:port")
+    scheme, authority, rest = match[1].lower(), match[2], match[3]
+    if "@" in authority:
+        raise ValueError("a location has no user and password; write them as `auth: [{basic: {…}}]`")
+    if rest not in ("", "/"):
+        path = rest.partition("?")[0].partition("#")[0]
+        if path not in ("", "/"):
+            raise ValueError(
+                f"a location has no path, but here is {path!r}; put it into base_path or a route's to.path"
+            )
+        raise ValueError("a location ends after the host or port, without query and fragment")
+    host, _, port = authority.rpartition(":") if re.search(r":\d*$", authority) else (authority, "", "")
+    if not _HOST.fullmatch(host) or (host.startswith("[") and not _is_ipv6(host[1:-1])):
+        raise ValueError(f"{host!r} is no host: write a name (an international one in its xn-- form) or an address")
+    number = int(port) if _PORT.fullmatch(port) else _DEFAULT_PORTS.get(scheme, 0) if not port else -1
+    if not 0 < number < 65536:
+        raise ValueError(f"{url!r} needs a port between 1 and 65535")
+    return Location(scheme, host.strip("[]").lower(), number)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _base_path(value: str) -> str:
+    if not value.startswith("/") or "?" in value or "#" in value:
+        raise ValueError("begins with '/' and has no query")
+    return value
+
+
+def _without_user(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//…@", url)
 
 
 Interceptors = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("interceptor")]
@@ -63,8 +137,8 @@ Observers = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("obse
 Apps = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("app")]
 Credentials = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("credential")]
 Address = Annotated[str, AfterValidator(_address)]
-Method = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"), AfterValidator(str.upper)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s/#]+$")]
+Method = Annotated[str, AfterValidator(_method)]
+Name = Annotated[str, AfterValidator(_name)]
 
 
 class LimitsSection(Options):
@@ -209,22 +283,12 @@ class TargetSection(Options):
     @field_validator("url")
     @classmethod
     def _location(cls, url: str) -> str:
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:
-            raise ValueError(f"{url!r} has no valid port") from None
-        if not parts.scheme or not parts.hostname or port == 0:
-            raise ValueError(f"{url!r} is no location: write scheme://host or scheme://host:port")
-        if parts.path not in ("", "/"):
-            raise ValueError(f"a location has no path, but this one has {parts.path!r}: put it into base_path or into the route")
-        if parts.query or parts.fragment or "@" in parts.netloc or url.endswith(("?", "#")):
-            raise ValueError("a location is scheme://host[:port] only, without user, query or fragment")
+        location(url)
         return url.removesuffix("/")
 
 
 class HeaderActionSection(Options):
-    """One thing done to a header of every call to the backend: `{set: Name, from: …}`, `{add: …}` or `{remove: Name}`."""
+    """One thing done to a header of every attempt: `{set: Name, from: …}`, `{add: …}` or `{remove: Name}`."""
 
     set: str | None = None
     """Put one line in the place of all of that name."""
@@ -242,7 +306,7 @@ class HeaderActionSection(Options):
             raise ValueError("write exactly one of set, add and remove")
         if (self.remove is None) != (self.from_ is not None):
             raise ValueError("set and add take their value from a header plugin: write from; remove has none")
-        if not named[0] or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in named[0]) or not named[0].isascii():
+        if not _TOKEN.fullmatch(named[0]):
             raise ValueError(f"{named[0]!r} is not a header name")
         if named[0].lower() in FRAMING_HEADERS:
             raise ValueError(f"{named[0]} belongs to one hop or to the framing and cannot be changed here")
@@ -294,7 +358,7 @@ class ConnectionSection(Options):
 
     targets: Annotated[tuple[TargetSection, ...], BeforeValidator(_targets)] = Field(min_length=1)
     """One URL, or a list of targets to balance over."""
-    base_path: str = Field(default="/", pattern=r"^/[^?#]*$")
+    base_path: Annotated[str, AfterValidator(_base_path)] = "/"
     """Path in front of every path on this backend."""
     balancer: Annotated[Any, _entry("balancer")] = None
     """Which target is next; the default balancer if left out."""
@@ -320,8 +384,10 @@ class ConnectionSection(Options):
     @field_validator("targets")
     @classmethod
     def _distinct(cls, targets: tuple[TargetSection, ...]) -> tuple[TargetSection, ...]:
-        urls = [target.url.lower() for target in targets]
-        for index, url in enumerate(urls):
-            if url in urls[:index]:
-                raise ValueError(f"{url} is there twice; give it one weight instead")
+        seen: set[Location] = set()
+        for target in targets:
+            where = location(target.url)
+            if where in seen:
+                raise ValueError(f"{target.url} is there twice; give it one weight instead")
+            seen.add(where)
         return targets

@@ -240,7 +240,7 @@ async def test_what_is_left_of_a_request_body_is_dropped_when_the_answer_comes_f
 
     closed = asyncio.Event()
     async with pooling() as pool:
-        pool._transport = Early()
+        pool._taken = lambda origin: Early()
         response = await pool.send(outbound(Target("http", "backend", 80), "POST", body=endless(closed)))
 
         assert (response.status, closed.is_set()) == (413, True)
@@ -623,15 +623,27 @@ async def test_cancelling_many_calls_leaves_every_place_free():
 
 
 async def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_disturbs_nobody():
-    async with serving(answering(OK)) as backend, pooling(max_connections=1) as pool:
-        busy = await pool.send(outbound(backend, method="GET"))
+    go = asyncio.Event()
+
+    async def handler(backend, reader, writer):
+        while True:
+            await backend.head(reader)
+            async with backend.changed:
+                backend.changed.notify_all()
+            await go.wait()
+            writer.write(OK)
+
+    async with serving(handler) as backend, pooling(max_connections=1) as pool:
+        busy = asyncio.create_task(whole(pool, backend))
+        await backend.until(lambda: backend.heads)
         waiting = [asyncio.create_task(whole(pool, backend)) for _ in range(5)]
         await asyncio.sleep(0)
         for call in waiting:
             call.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+        go.set()
 
-        assert await busy.body.read() == b"ok"
+        assert await busy == b"ok"
         assert await whole(pool, backend) == b"ok"
         assert (backend.accepted, len(backend.heads)) == (1, 2)
 

@@ -1,6 +1,8 @@
 import copy
 import threading
 import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import MappingProxyType, SimpleNamespace
 
@@ -388,22 +390,35 @@ def test_sizes_are_bounded():
             Expression(text)(call(list=[0] * 60_000, deep=deep))
 
 
+def test_a_string_that_would_be_too_long_is_not_even_made():
+    exchange = call(some="a" * 10_000)
+    expression = Expression("vars.some.replace('a', vars.some)")
+
+    tracemalloc.start()
+    with suppress(ExpressionError):
+        expression(exchange)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 10_000_000
+
+
 def test_threads_evaluate_side_by_side():
-    expression = Expression("request.path.replace('x', vars.name) + vars.name")
+    barrier = threading.Barrier(2, timeout=30)
+
+    class Meeting(dict):
+        """Holds whoever reads it until the other thread reads it too."""
+
+        def get(self, key):
+            barrier.wait()
+            return key
+
+    expression = Expression("vars.meeting.and_then + vars.name + str(len(request.path))")
     assert quick(parse(expression.text)) is None
-    wrong = []
+    with ThreadPoolExecutor(2) as pool:
+        got = pool.map(expression, [call(name=name, meeting=Meeting()) for name in ("one", "two")])
 
-    def work(name):
-        exchange = call(name=name)
-        wrong.extend(name for _ in range(300) if not expression(exchange).endswith(name))
-
-    threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "two", "three")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert wrong == []
+        assert list(got) == ["and_thenone15", "and_thentwo15"]
 
 
 def test_an_exchange_is_not_kept_alive_by_its_evaluation():

@@ -4,11 +4,21 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookgate import Exchange, Expression, Fault, FlowOptions, Forbidden, Interceptor, Options, Request, Response, hookimpl
+from hookgate import (
+    Exchange,
+    Expression,
+    Fault,
+    FlowOptions,
+    Forbidden,
+    Interceptor,
+    Options,
+    Request,
+    Response,
+    hookimpl,
+)
 from hookgate.flow import Flow, drive, finish
 from hookgate.plugin import Branch
 from hookgate.testing import build, place, through
@@ -319,7 +329,9 @@ def test_on_done_runs_exactly_once_for_each_step_that_let_the_call_pass(drawn, h
     seen, done = exchange.variables["trace"], Counter(exchange.variables["done"])
     options = {step.options.name: step.options for step in _leaves(steps)}
     passed = {
-        name for name in names if ">" + name in seen and not options[name].answers and options[name].fails != "on_request"
+        name
+        for name in names
+        if ">" + name in seen and not options[name].answers and options[name].fails != "on_request"
     } & {name.removeprefix(">") for name in seen}
 
     assert all(count == 1 for count in done.values())

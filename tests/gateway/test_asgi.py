@@ -105,7 +105,7 @@ def test_http_2_calls_take_the_same_flow(example):
             while not ended:
                 for event in http.receive_data(connection.recv(65536)):
                     if isinstance(event, events.ResponseReceived):
-                        headers = {name: value for name, value in event.headers}
+                        headers = dict(event.headers)
                     elif isinstance(event, events.DataReceived):
                         body += event.data
                     elif isinstance(event, events.StreamEnded):

@@ -44,7 +44,8 @@ def test_check_tells_a_good_document_from_a_bad_one(hello, tmp_path):
     assert (good.returncode, good.stdout) == (0, f"{hello}: good: 1 route, 0 connections\n")
     assert refused.returncode == 2
     assert refused.stderr.startswith(
-        f"{bad}:1:18: gateway.flow[0]: no interceptor is installed under the name 'requst-id'; did you mean 'request-id'?",
+        f"{bad}:1:18: gateway.flow[0]: no interceptor is installed under the name 'requst-id'; "
+        "did you mean 'request-id'?",
     )
     assert "Traceback" not in refused.stderr
 

@@ -113,5 +113,3 @@ def test_steps_on_one_side_only_and_shared_instances():
         statuses = [gate.request("GET", path).status_code for path in ("/a", "/b", "/a", "/b")]
 
     assert statuses == [200, 200, 429, 429]
-
-

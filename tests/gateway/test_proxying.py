@@ -94,7 +94,9 @@ def test_a_backend_that_cannot_be_reached_is_502_with_a_reason():
 
 def test_a_backend_that_talks_nonsense_is_502_and_harms_nobody_else():
     with upstream() as backend, running(front(backend)) as gate:
-        backend.answer = lambda request: Reset(b"SSH-2.0-OpenSSH_9.2\r\n\r\n") if request.path == "/bad" else (200, {}, "ok")
+        backend.answer = lambda request: (
+            Reset(b"SSH-2.0-OpenSSH_9.2\r\n\r\n") if request.path == "/bad" else (200, {}, "ok")
+        )
 
         assert gate.request("GET", "/bad").status_code == 502
         assert gate.request("GET", "/good").text == "ok"
@@ -107,7 +109,10 @@ def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one():
 
     import httpx
 
-    with upstream(lambda request: (200, {"content-length": "5000"}, breaking())) as backend, running(front(backend)) as gate:
+    with (
+        upstream(lambda request: (200, {"content-length": "5000"}, breaking())) as backend,
+        running(front(backend)) as gate,
+    ):
         with pytest.raises(httpx.RemoteProtocolError):
             gate.request("GET", "/")
         (exchange,) = gate.wait_for_exchanges(1)
@@ -155,7 +160,9 @@ def test_a_dot_segment_does_not_walk_around_a_protected_route():
         )
         with running(document) as gate:
             for path in ("/admin/x", "/a/../admin/x", "/a/%2e%2e/admin/x", "/%61dmin/x"):
-                assert raw(gate, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 403")
+                assert raw(gate, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").startswith(
+                    b"HTTP/1.1 403"
+                )
 
 
 def test_bodies_over_the_limit_are_refused_whether_or_not_their_length_is_told():

@@ -59,7 +59,7 @@ def test_an_unchanged_instance_lives_on_with_its_state():
 def lifecycle(tmp_path):
     """A plugin of this site that writes down its lifecycle."""
     (tmp_path / "noting.py").write_text(
-        '''
+        """
 from hookgate import Interceptor, Options, hookimpl
 
 class NotingOptions(Options):
@@ -82,7 +82,7 @@ class Noting(Interceptor[NotingOptions]):
     @hookimpl
     def on_request(self, exchange):
         pass
-''',
+""",
     )
     return tmp_path
 
@@ -134,7 +134,12 @@ def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_
     """No call is lost, and each is answered by exactly one generation, from its first step to its last."""
 
     def document(number):
-        mark = {"headers": {"request": {"set": {"x-generation": str(number)}}, "response": {"set": {"x-generation": str(number)}}}}
+        mark = {
+            "headers": {
+                "request": {"set": {"x-generation": str(number)}},
+                "response": {"set": {"x-generation": str(number)}},
+            }
+        }
         return json.dumps(
             {
                 "gateway": {"listen": ["127.0.0.1:0"]},
@@ -155,7 +160,12 @@ def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_
 
             async def call(client, number):
                 answer = await client.post(f"{gate.url}/{number}", content=str(number))
-                return answer.status_code, answer.text == str(number), answer.headers["x-generation"], answer.headers["x-seen"]
+                return (
+                    answer.status_code,
+                    answer.text == str(number),
+                    answer.headers["x-generation"],
+                    answer.headers["x-seen"],
+                )
 
             async def replace():
                 for number in range(2, 22):

@@ -21,6 +21,9 @@ THIRD_PARTY = {
 }
 """What each floor may import from outside, as docs/architecture.md says it."""
 
+PROMISED_BESIDE = {"hookgate.client": {"HttpxPool"}, "hookgate.document": {"MAX_BYTES", "parse"}}
+"""What plugins may use beside the public names; not in `hookgate` itself, which would then import httpx and yaml."""
+
 
 def floors() -> dict[str, int]:
     """Module of core -> its floor, read from the contract that lint-imports checks."""
@@ -79,6 +82,8 @@ def test_a_plugin_imports_only_what_hookgate_promises_and_no_other_plugin(plugin
             top = module.partition(".")[0]
             if module == "hookgate":
                 assert name in hookgate.__all__, f"{place} is no public name of hookgate"
+            elif module in PROMISED_BESIDE:
+                assert name in PROMISED_BESIDE[module], f"{place} is not for plugins"
             elif module == "hookgate.testing":
                 assert is_test, f"{place} is for tests"
                 assert name in hookgate.testing.__all__, f"{place} is no public name of hookgate.testing"

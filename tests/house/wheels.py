@@ -13,9 +13,11 @@ import sys
 import tempfile
 import threading
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
+from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKGATE = Path(sys.executable).with_name("hookgate")
@@ -31,24 +33,39 @@ routes:
 """
 
 
-def distributions() -> list[dict[str, Any]]:
-    """The `[project]` tables of the whole workspace."""
+def distributions() -> dict[Path, dict[str, Any]]:
+    """Folder -> `[project]` table, over the whole workspace."""
     found = [path for glob in ("core", "plugins/*/*", "contrib/*") for path in ROOT.glob(f"{glob}/pyproject.toml")]
-    return [tomllib.loads(path.read_text(encoding="utf-8"))["project"] for path in [ROOT / "pyproject.toml", *found]]
+    return {
+        path.parent: tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        for path in [ROOT / "pyproject.toml", *found]
+    }
 
 
-def installed(folder: Path) -> list[dict[str, Any]]:
-    """Install every wheel of the folder, and nothing of ours from anywhere else."""
-    projects = distributions()
-    wheels = sorted(folder.glob("*.whl"))
-    names = {tuple(wheel.name.split("-")[:2]) for wheel in wheels}
-    expected = {(project["name"].replace("-", "_"), project["version"]) for project in projects}
-    assert names == expected, f"wheels that are missing or too many: {names ^ expected}"
-    subprocess.run(["uv", "pip", "install", "--quiet", "--python", sys.executable, *wheels], cwd=ROOT, check=True)
-    return projects
+def complete(wheel: Path, folder: Path) -> None:
+    """Check that a wheel holds every file of the packages in its folder."""
+    written = {
+        path.relative_to(folder).as_posix()
+        for package in folder.glob("*/__init__.py")
+        for path in package.parent.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    missing = written - set(ZipFile(wheel).namelist())
+    assert not missing, f"files that {wheel.name} lacks: {missing}"
 
 
-def offered(projects: list[dict[str, Any]]) -> set[str]:
+def install(wheels: Path, projects: dict[Path, dict[str, Any]]) -> None:
+    """Install every wheel, and nothing of ours from anywhere else."""
+    found = {tuple(wheel.name.split("-")[:2]): wheel for wheel in wheels.glob("*.whl")}
+    expected = {(project["name"].replace("-", "_"), project["version"]): folder for folder, project in projects.items()}
+    assert found.keys() == expected.keys(), f"wheels that are missing or too many: {found.keys() ^ expected.keys()}"
+    for name, folder in expected.items():
+        complete(found[name], folder)
+    command = ["uv", "pip", "install", "--quiet", "--python", sys.executable, *found.values()]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def offered(projects: Iterable[dict[str, Any]]) -> set[str]:
     """The plugins that the project files promise, as `distribution:name`."""
     return {
         f"{project['name']}:{name}"
@@ -91,8 +108,10 @@ def served() -> str:
 
 
 def main() -> None:
-    projects = installed(Path(sys.argv[1]).resolve())
-    assert listed() == offered(projects), f"not as the project files say: {listed() ^ offered(projects)}"
+    projects = distributions()
+    install(Path(sys.argv[1]), projects)
+    found, promised = listed(), offered(projects.values())
+    assert found == promised, f"not as the project files say: {found ^ promised}"
     with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):
         subprocess.run([HOOKGATE, "plugins"], check=True)
         assert served() == "hello"

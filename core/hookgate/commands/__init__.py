@@ -1,4 +1,4 @@
-"""The ``hookgate`` command. Exit codes: 0 done, 1 failed, 2 a bad document or bad usage, 3 what this machine refuses."""
+"""The ``hookgate`` command. Exit codes: 0 done, 1 failed, 2 a bad document or usage, 3 what this machine refuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ for module in (serve, check, routes, plugins, schema, reload, demo):
     app.command()(module.command)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001
+def _version(wanted: bool) -> None:
     if wanted:
         print(f"hookgate {__version__}")
         raise typer.Exit

@@ -76,7 +76,9 @@ def _facts(catalogue: Catalogue, entry: Any) -> dict[str, Any]:
 
 
 def _details(facts: dict[str, Any]) -> None:
-    out.print(Text.assemble((facts["name"], "bold"), f"  {facts['family']}, {facts['distribution']} {facts['version']}"))
+    out.print(
+        Text.assemble((facts["name"], "bold"), f"  {facts['family']}, {facts['distribution']} {facts['version']}")
+    )
     if "broken" in facts:
         out.print(Text(f"broken: {facts['broken']}", style="red"))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -38,7 +38,7 @@ def command(
     out.print(table)
 
 
-def _row(config: Configuration, route: RouteConfig) -> dict[str, object]:
+def _row(config: Configuration, route: RouteConfig) -> dict[str, Any]:
     flow = Flow(config.flow, route.steps)
     match, to = route.section.match, route.section.to
     methods = ",".join(match.methods) if match.methods else "*"
@@ -53,5 +53,3 @@ def _row(config: Configuration, route: RouteConfig) -> dict[str, object]:
 
 def _names(flow: Flow, phase: str) -> list[str]:
     return ["  " * depth + (step.plugin.entry.label or step.plugin.entry.name) for step, depth in order(flow, phase)]
-
-

@@ -1,7 +1,8 @@
 """The edge: takes an HTTP call from any ASGI server through the gateway and streams the answer back.
 
-Two tasks serve a call. One walks the flow and sends the answer; the other reads what the client sends, hands body chunks
-over one by one (so that a slow backend slows the client down) and, when the client goes away, cancels the first.
+Two tasks serve a call. One walks the flow and sends the answer; the other reads what the client sends, hands body
+chunks over one by one (so that a slow backend slows the client down) and, when the client goes away, cancels the
+first.
 """
 
 from __future__ import annotations

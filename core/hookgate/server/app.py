@@ -1,7 +1,7 @@
 """The gateway as a Quart app: plain Hypercorn (or any ASGI server) with this app serves every route.
 
-``asgi_app`` takes gateway calls below Quart, which costs them nothing of it, and gives Quart what is Quart's: apps that the
-document exposes on the public listener by name, and the lifespan that starts and stops the gateway.
+``asgi_app`` takes gateway calls below Quart, which costs them nothing of it, and gives Quart what is Quart's: apps
+that the document exposes on the public listener by name, and the lifespan that starts and stops the gateway.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def _open(address: str, backlog: int) -> socket.socket:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         opened.bind(where)
         opened.listen(backlog)
-        opened.setblocking(False)  # noqa: FBT003
+        opened.setblocking(False)
     except BaseException:
         opened.close()
         raise

@@ -87,7 +87,7 @@ class Server:
         config.h11_max_incomplete_size = live.limits.header_bytes + live.limits.url
         config.graceful_timeout = live.config.gateway.shutdown_timeout
         config.backlog = 2048
-        await hypercorn_serve(app, config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
+        await hypercorn_serve(app, config, shutdown_trigger=self._stop.wait)
 
     async def until_stopped(self) -> None:
         """Serve until a listener ends by itself or :meth:`stop` is called."""

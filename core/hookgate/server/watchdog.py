@@ -1,7 +1,7 @@
 """Names the hook that keeps everybody waiting.
 
-A sync hook that blocks holds up every call of the process. A thread notices that the event loop does not come round, looks
-at what the loop's thread is doing and names the plugin it finds there. It costs the calls nothing.
+A sync hook that blocks holds up every call of the process. A thread notices that the event loop does not come round,
+looks at what the loop's thread is doing and names the plugin it finds there. It costs the calls nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Watchdog:
                 self._report(late)
 
     def _report(self, late: float) -> None:
-        frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001
+        frame = sys._current_frames().get(self._thread_id)
         found = culprit(frame)
         if found is None:
             log.warning("the event loop has stood still for %.1f s, outside of any plugin", late)
@@ -71,7 +71,7 @@ class Watchdog:
             plugin.entry.id,
             late,
             frame.f_code.co_name,
-            "".join(traceback.format_stack(sys._current_frames().get(self._thread_id))[-3:]),  # noqa: SLF001
+            "".join(traceback.format_stack(sys._current_frames().get(self._thread_id))[-3:]),
         )
 
 

@@ -64,8 +64,8 @@ def through(
 ) -> Exchange:
     """Run one exchange through a real flow of these interceptors and return it when it is over.
 
-    ``interceptors`` stand left to right on both ways, ``response`` on the way out only. ``upstream`` answers in place of a
-    backend: a response, a function of the exchange, or 200 ``ok``. The body of the response has been read.
+    ``interceptors`` stand left to right on both ways, ``response`` on the way out only. ``upstream`` answers in place
+    of a backend: a response, a function of the exchange, or 200 ``ok``. The body of the response has been read.
     """
     flow = Flow(FlowOptions(flow=interceptors, response=response))
     fields = Headers(headers or {})

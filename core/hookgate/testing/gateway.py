@@ -25,7 +25,6 @@ T = TypeVar("T")
 DocumentLike = Mapping[str, Any] | str
 
 
-
 class Memory(Source[Options]):
     """Holds the document a test has given."""
 
@@ -67,9 +66,9 @@ class Gate:
     def client(self) -> Any:
         """A keep-alive ``httpx.Client`` on the data path, without redirects."""
         if self._client is None:
-            from hookgate.client import httpx
+            from hookgate.client import blocking_client
 
-            self._client = httpx.Client(base_url=self.url, timeout=30.0, trust_env=False)
+            self._client = blocking_client(self.url)
         return self._client
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
@@ -170,7 +169,7 @@ def running(
     recorder = _Recorder(gate.log)
     house = logging.getLogger("hookgate")
     house.addHandler(recorder)
-    thread = threading.Thread(target=gate._serve, args=(ready, failure), name="gateway", daemon=True)  # noqa: SLF001
+    thread = threading.Thread(target=gate._serve, args=(ready, failure), name="gateway", daemon=True)
     thread.start()
     try:
         ready.wait(60)
@@ -178,10 +177,10 @@ def running(
             raise failure[0]
         yield gate
     finally:
-        if gate._client is not None:  # noqa: SLF001
-            gate._client.close()  # noqa: SLF001
+        if gate._client is not None:
+            gate._client.close()
         with suppress(AttributeError, RuntimeError):
-            gate._loop.call_soon_threadsafe(gate._stop.set)  # noqa: SLF001
+            gate._loop.call_soon_threadsafe(gate._stop.set)
         thread.join(60)
         house.removeHandler(recorder)
     if failure:
@@ -195,5 +194,3 @@ def _on_free_ports(document: DocumentLike) -> DocumentLike:
     gateway = {"listen": ["127.0.0.1:0"], **(document.get("gateway") or {})}
     management = {"listen": ["127.0.0.1:0"], **(document.get("management") or {})}
     return {**document, "gateway": gateway, "management": management}
-
-

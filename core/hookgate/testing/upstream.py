@@ -150,12 +150,12 @@ class _Connection:
         if gone in done and not answering.done() and gone.result() == b"":
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
-            self.owner._note(aborted=1)  # noqa: SLF001
+            self.owner._note(aborted=1)
             return False
         try:
             kept = await answering
         except ConnectionError:
-            self.owner._note(aborted=1)  # noqa: SLF001
+            self.owner._note(aborted=1)
             kept = False
         if gone.done() and not gone.cancelled():
             if gone.result():
@@ -228,7 +228,7 @@ def upstream(
 
         server = await asyncio.start_server(accept, "127.0.0.1", port, backlog=2048)
         backend.port = server.sockets[0].getsockname()[1]
-        stop.append(lambda: loop.call_soon_threadsafe(ended.set))
+        stop.append(lambda: loop.call_soon_threadsafe(ended.set))  # type: ignore[arg-type,return-value]
         ready.set()
         await ended.wait()
         server.close()

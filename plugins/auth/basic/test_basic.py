@@ -238,7 +238,6 @@ def test_a_prefix_stands_in_the_place_of_the_scheme():
     assert backend.requests[0].all("authorization") == ["Custom dXNlcjpwd2Q="]
 
 
-@pytest.mark.row("AC-15")
 def test_credentials_for_two_headers_both_arrive():
     with upstream() as backend:
         document = _routes(

@@ -157,7 +157,7 @@ def _credentials(user):
     return {"ada": "Basic YWRhOmVuZ2luZQ==", "bob": "Basic Ym9iOmJ1aWxkZXI=", "eve": "Basic ZXZlOmV2ZQ=="}[user]
 
 
-@pytest.mark.row("AC-43", "AC-44")
+@pytest.mark.row("AC-43")
 @pytest.mark.parametrize(
     ("require", "staff", "partner", "status"),
     [

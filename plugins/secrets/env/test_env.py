@@ -23,7 +23,7 @@ def test_the_value_does_not_show(monkeypatch):
 def test_a_missing_variable_is_named(monkeypatch):
     monkeypatch.delenv("CRM_KEY", raising=False)
 
-    with pytest.raises(LookupError, match="^environment variable CRM_KEY is not set$"):
+    with pytest.raises(LookupError, match=r"^environment variable CRM_KEY is not set$"):
         resolve("CRM_KEY")
 
 

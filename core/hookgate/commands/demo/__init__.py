@@ -61,12 +61,17 @@ async def _run(port: int, management_port: int) -> None:
 def _say_what_to_try(url: str, management: str, first: str, password: str) -> None:
     tries = [
         ("two backends take turns, 2 to 1", f"curl -s {url}/orders"),
-        ("a call without credentials is refused", f"curl -si {url}/orders -d '{{\"item\": \"tea\"}}'"),
-        ("the same with them", f"curl -s -u demo:{password} {url}/orders -d '{{\"item\": \"tea\"}}'"),
+        ("a call without credentials is refused", f'curl -si {url}/orders -d \'{{"item": "tea"}}\''),
+        ("the same with them", f'curl -s -u demo:{password} {url}/orders -d \'{{"item": "tea"}}\''),
         ("an answer without a backend", f"curl -s {url}/hello"),
         ("the limit: 20 calls in 10 seconds", f"for i in $(seq 25); do curl -so /dev/null {url}/orders; done"),
-        ("what a browser asks first (CORS)", f"curl -si -X OPTIONS {url}/orders -H 'Origin: https://shop.example' "
-         "-H 'Access-Control-Request-Method: POST'"),
+        (
+            "what a browser asks first (CORS)",
+            (
+                f"curl -si -X OPTIONS {url}/orders -H 'Origin: https://shop.example' "
+                "-H 'Access-Control-Request-Method: POST'"
+            ),
+        ),
         ("make one backend fail, watch it leave the rotation", f"curl -s -X POST {first}/fail"),
         ("and come back", f"curl -s -X POST {first}/recover"),
         ("how everything is", f"curl -s {management}/-/health"),

@@ -72,7 +72,7 @@ async def orders_service(name: str) -> AsyncIterator[str]:
     config.accesslog = config.errorlog = None
     config.graceful_timeout = 1
     ended = asyncio.Event()
-    serving = asyncio.create_task(serve(orders_app(name), config, shutdown_trigger=ended.wait))  # type: ignore[arg-type]
+    serving = asyncio.create_task(serve(orders_app(name), config, shutdown_trigger=ended.wait))
     try:
         yield url
     finally:

@@ -35,20 +35,21 @@ class RateLimitOptions(Options):
     """Calls allowed in one window."""
     window: Window
     """Seconds, for calls spread evenly: `limit` (or `burst`) may come at once, and each gives its place back after
-    `window / limit` seconds, so that no window ever sees more than `limit` plus `burst`. Or the name of a calendar window
-    (`second`, `minute`, `hour`, `day`, `week`, `month`), which starts and ends by the clock in UTC: a minute that a call
-    opens at 11:55:55 begins anew at 11:56:00."""
+    `window / limit` seconds, so that no window ever sees more than `limit` plus `burst`. Or the name of a calendar
+    window (`second`, `minute`, `hour`, `day`, `week`, `month`), which starts and ends by the clock in UTC: a minute
+    that a call opens at 11:55:55 begins anew at 11:56:00."""
     burst: int | None = Field(default=None, ge=1)
     """Calls that may come at once, for a window in seconds; `limit` unless given. With 1, calls keep a distance of
     `window / limit` seconds."""
     by: Expression | None = None
     """What to count by, each value on its own: `request.client`, `identity.subject`, `identity.application`,
-    `request.headers['x-key']`, or several as a list, `[request.client, route.name]`. Calls for which it is null are counted
-    together, as one unknown caller. Without it everybody is counted together."""
+    `request.headers['x-key']`, or several as a list, `[request.client, route.name]`. Calls for which it is null are
+    counted together, as one unknown caller. Without it everybody is counted together."""
     soft: float = Field(default=0, ge=0, allow_inf_nan=False)
-    """Percentage over the limit that is still served; the headers tell of the limit itself. 10 serves 110 calls of 100."""
+    """Percentage over the limit that is still served, while the headers tell of the limit itself: with 10, a limit of
+    100 serves 110 calls."""
     headers: bool = True
-    """Whether answers tell the client how it stands, in `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`."""
+    """Whether answers tell the client how it stands: `RateLimit-Limit`, `RateLimit-Remaining`, `RateLimit-Reset`."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -64,8 +65,8 @@ class RateLimit(Interceptor[RateLimitOptions]):
     that is refused is not.
 
     Answers carry three headers, on errors too: `RateLimit-Limit` (calls that may come at once), `RateLimit-Remaining`
-    (calls left now) and `RateLimit-Reset` (seconds until all of them are there again). Where a call passes several limits,
-    they tell of the tightest. The same three stand in `vars.rate_limit`, as `limit`, `remaining` and `reset`.
+    (calls left now) and `RateLimit-Reset` (seconds until all of them are there again). Where a call meets several
+    limits, they tell of the tightest. The same three stand in `vars.rate_limit`, as `limit`, `remaining` and `reset`.
     """
 
     category = "traffic"
@@ -119,11 +120,9 @@ class RateLimit(Interceptor[RateLimitOptions]):
     def _key(self, exchange: Exchange) -> str:
         """Name the counter; entries and strategies never share one."""
         key = f"{self.entry.id}/{self._strategy}"
-        if self.options.by is None:
-            return key
-        value = self.options.by(exchange)
+        value = self.options.by(exchange) if self.options.by is not None else None
         if value is None:
-            return f"{key}?"
+            return key
         text = value if isinstance(value, str) else repr(value)
         if len(text) > LONGEST_KEY:  # what a client sends must not fill the memory
             text = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()

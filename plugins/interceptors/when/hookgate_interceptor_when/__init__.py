@@ -20,10 +20,11 @@ class WhenOptions(FlowOptions):
 class When(Branch[WhenOptions]):
     """Lets a call go through one contained flow or another, in the place of this step.
 
-    The steps of the chosen flow stand in the flow around it as if they were written there, on the way in and on the way out,
-    faults included. Placed under `response:`, the condition is asked on the way out and may look at `response` and `fault`;
-    only what the contained steps do on the way out happens then. A condition that cannot be evaluated (`null < 5`) is an
-    error of the configuration and answered with 500; it does not count as false, since what is contained may be a lock.
+    The steps of the chosen flow stand in the flow around it as if they were written there, on the way in and on the way
+    out, faults included. Placed under `response:`, the condition is asked on the way out and may look at `response` and
+    `fault`; only what the contained steps do on the way out happens then. A condition that cannot be evaluated
+    (`null < 5`) is an error of the configuration and answered with 500; it does not count as false, since what is
+    contained may be a lock.
     """
 
     category = "mediation"

@@ -26,8 +26,9 @@ class FileOptions(Options):
 
 
 class File(Source[FileOptions]):
-    """Reads a file, and follows its content however it is written: in place, replaced by another file, or by a link that
-    turns to another folder, as Kubernetes does it. A file that is gone for a moment, or for good, changes nothing."""
+    """Reads a file, and follows its content however it is written: in place, replaced by another file, or by a link
+    that turns to another folder, as Kubernetes does it. While a file is gone, nothing changes.
+    """
 
     def __init__(self, options: FileOptions) -> None:
         super().__init__(options)
@@ -61,8 +62,19 @@ class File(Source[FileOptions]):
     async def changed(self) -> None:
         """Return when the file holds something else than what was read last."""
         before = self._seen if self._seen is not None else await asyncio.to_thread(self._digest)
+        looks = self._looks()  # taken first, so that a change while the content is compared is one more look
         while not await self._differs(before):
-            await self._something()
+            while not await self._something() and self._looks() == looks:
+                pass
+            looks = self._looks()
+
+    def _looks(self) -> tuple[int, ...] | None:
+        """What tells a change without reading the file; ``None`` while there is none."""
+        try:
+            found = self.options.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     async def _differs(self, before: bytes | None) -> bool:
         """Whether the content is another one, and is all there: nobody wants half a document."""
@@ -82,8 +94,8 @@ class File(Source[FileOptions]):
         except OSError:
             return None
 
-    async def _something(self) -> None:
-        """Return when something happened to the file or to a link on the way to it, and once in a while in any case."""
+    async def _something(self) -> bool:
+        """Wait until something happened to the file or to a link on the way to it, or for a while; tell which."""
         watched = _watched(self.options.path)
 
         def ours(_: Change, changed: str) -> bool:
@@ -100,12 +112,13 @@ class File(Source[FileOptions]):
             recursive=False,
         )
         try:
-            async for _ in events:
-                return
+            async for changes in events:
+                return bool(changes)
         except OSError:  # a folder is gone or cannot be watched
             await asyncio.sleep(LOOK / 1000)
         finally:
             await events.aclose()
+        return False
 
 
 def _watched(path: Path) -> set[str]:

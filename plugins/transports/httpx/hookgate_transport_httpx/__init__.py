@@ -1,1 +1,82 @@
 """Call backends over HTTP/1.1 with httpx."""
+
+import ssl
+from typing import Self
+
+from pydantic import FilePath, model_validator
+
+from hookgate import ConfigError, Host, Options, Outbound, Problem, Response, Transport, hookimpl
+from hookgate.client import HttpxPool
+
+
+class HttpxOptions(Options):
+    """Options of `httpx`."""
+
+    verify_tls: bool = True
+    """Whether the certificate of an `https` target must be valid and made out to its host. Without this anybody between
+    the gateway and the backend can read and change everything."""
+    ca_file: FilePath | None = None
+    """PEM file with the authorities that certificates may come from, instead of those this machine trusts."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.ca_file is not None and not self.verify_tls:
+            raise ValueError("ca_file has no effect while verify_tls is off: leave out one of them")
+        return self
+
+
+class Httpx(Transport[HttpxOptions]):
+    """Sends attempts over a pool of connections that stay open, byte for byte as they are.
+
+    HTTP/1.1 over TCP and TLS, without proxies: the environment (`HTTPS_PROXY`, …) is not looked at. The answer streams,
+    undecoded. Where a target is reached by TLS it is shown the client certificates of the connection.
+    """
+
+    schemes = frozenset({"http", "https"})
+    _client: HttpxPool | None = None
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Make the pool; connections are opened by the first calls.
+
+        Raises:
+            ConfigError: an authority or a client certificate cannot be used.
+        """
+        if not self.options.verify_tls:
+            host.log.warning("connection %s accepts any TLS certificate (verify_tls: false)", self.pool.name)
+        self._client = HttpxPool(self.pool, self._context())
+
+    @hookimpl
+    async def shutdown(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    @hookimpl
+    async def send(self, outbound: Outbound) -> Response:
+        """Send an attempt; the body of the response streams.
+
+        Raises:
+            ConnectFailed: nothing was sent.
+            GatewayTimeout: the backend took too long.
+            BadGateway: the backend broke off or answered nonsense.
+            ServiceUnavailable: no connection became free in time (AC-27).
+        """
+        assert self._client is not None, "startup comes first"
+        return await self._client.send(outbound)
+
+    def _context(self) -> ssl.SSLContext | None:
+        """Return what differs from the machine's own TLS settings, or nothing."""
+        if not self.options.verify_tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        if self.options.ca_file is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.options.ca_file)
+        except (OSError, ValueError) as error:
+            path = ("connections", self.pool.name, "transport", "httpx", "ca_file")
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "not PEM"
+            raise ConfigError([Problem(path, f"{self.options.ca_file} cannot be used: {reason}")]) from None

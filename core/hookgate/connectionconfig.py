@@ -1,0 +1,146 @@
+"""Connections: from their section of the document to what the engine makes them of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hookgate.building import Builder
+from hookgate.errors import Path, Problem
+from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
+from hookgate.sections import ConnectionSection, location
+from hookgate.validation import checked
+
+ACTIONS = ("set", "add", "remove")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderActionConfig:
+    """One action on a header, with the plugin that gives its value."""
+
+    action: Literal["set", "add", "remove"]
+    name: str
+    provider: HeaderProvider[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """One address."""
+
+    scheme: str
+    host: str
+    port: int
+    weight: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionConfig:
+    """A connection with its plugins built. Two are equal when they say the same and hold the very same instances."""
+
+    name: str
+    section: ConnectionSection
+    """What the document says, except for its plugins: these are below, and only there."""
+    transport: Transport[Any]
+    balancer: Balancer[Any] | None
+    monitor: Monitor[Any] | None
+    credentials: tuple[Credential[Any], ...]
+    headers: tuple[HeaderActionConfig, ...]
+    targets: tuple[TargetConfig, ...]
+
+
+def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> ConnectionConfig | None:
+    """Check a connection and build its plugins; ``None`` for one with a mistake, which is noted.
+
+    Plugins are built even where the section around them is wrong, so that one mistake hides none of the others.
+    """
+    noted = len(builder.problems)
+    owner = f"connections.{name}"
+    section = checked(ConnectionSection, raw, path, builder.problems)
+    given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    transport = _chosen(builder, "transport", given, path, owner)
+    listed = given.get("targets")
+    several = isinstance(listed, list | tuple) and len(listed) > 1
+    balancer = _chosen(builder, "balancer", given, path, owner) if several or given.get("balancer") else None
+    monitor = None
+    if given.get("monitor") is not None:
+        monitor = builder.place("monitor", given["monitor"], (*path, "monitor"), owner)
+        if isinstance(listed, str):
+            message = "a monitor needs load balancing: write targets as a list"
+            builder.problems.append(Problem((*path, "monitor"), message, at_key=True))
+    headers = _headers(builder, given.get("headers"), (*path, "headers"), owner)
+    credentials = builder.places("credential", given.get("auth"), (*path, "auth"), owner)
+    _check_signing(builder, credentials, given.get("auth"), (*path, "auth"))
+    if section is None or transport is None:
+        return None
+    targets = _targets(builder, section, transport, (*path, "targets"))
+    if len(builder.problems) > noted:
+        return None
+    plain = {"transport": None, "balancer": None, "monitor": None, "auth": (), "headers": ()}
+    return ConnectionConfig(
+        name,
+        section.model_copy(update=plain),
+        transport,
+        balancer,
+        monitor,
+        tuple(credentials),
+        headers,
+        targets,
+    )
+
+
+def _chosen(builder: Builder, family: str, given: Mapping[str, Any], path: Path, owner: str) -> Any:
+    """Build what the connection names, or the default of the family."""
+    if given.get(family) is not None:
+        noted = len(builder.problems)
+        plugin = builder.place(family, given[family], (*path, family), owner)
+        if plugin is not None or len(builder.problems) > noted:
+            return plugin
+    try:  # nothing is named, or what is named is disabled
+        default = builder.catalogue.default(family)
+    except LookupError as error:
+        builder.problems.append(Problem(path, str(error)))
+        return None
+    if default is None:
+        builder.problems.append(
+            Problem(path, f"no {family} is installed that serves unless another is named; name one")
+        )
+        return None
+    return builder.place(family, default, (*path, family), owner)
+
+
+def _headers(builder: Builder, listed: object, path: Path, owner: str) -> tuple[HeaderActionConfig, ...]:
+    found: list[HeaderActionConfig] = []
+    for index, given in enumerate(listed if isinstance(listed, list | tuple) else ()):
+        if not isinstance(given, Mapping):
+            continue
+        provider = None
+        if given.get("from") is not None:
+            provider = builder.place("header", given["from"], (*path, index, "from"), owner)
+        found += [
+            HeaderActionConfig(action, given[action], provider)  # type: ignore[arg-type]
+            for action in ACTIONS
+            if given.get(action) is not None and (provider is not None or action == "remove")
+        ]
+    return tuple(found)
+
+
+def _check_signing(builder: Builder, credentials: list[Any], listed: object, path: Path) -> None:
+    for index, credential in enumerate(credentials[:-1]):
+        if type(credential).signs_message:
+            at = (*path, index) if isinstance(listed, list) and len(listed) == len(credentials) else path
+            message = f"{credential.entry.name} signs what the others add, so it comes last: move it to the end of auth"
+            builder.problems.append(Problem(at, message))
+
+
+def _targets(builder: Builder, section: ConnectionSection, transport: Any, path: Path) -> tuple[TargetConfig, ...]:
+    found: list[TargetConfig] = []
+    for index, target in enumerate(section.targets):
+        where = location(target.url)
+        if where.scheme not in type(transport).schemes:
+            known = ", ".join(sorted(type(transport).schemes))
+            message = f"the transport {transport.entry.name} calls {known}, not {where.scheme!r}"
+            builder.problems.append(Problem((*path, index), message))
+        found.append(TargetConfig(*where, target.weight, target.active))
+    return tuple(found)

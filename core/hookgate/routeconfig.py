@@ -1,0 +1,106 @@
+"""Routes: from their section of the document to the table of the router."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hookgate.building import Builder
+from hookgate.errors import Path, Problem
+from hookgate.paths import compile_destination
+from hookgate.plugin import FlowOptions
+from hookgate.router import Route, conflicts
+from hookgate.sections import RouteSection
+from hookgate.validation import checked, near
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """A route with its steps built."""
+
+    name: str
+    section: RouteSection
+    """What the document says, except for its steps: these are below, and only there."""
+    steps: FlowOptions
+    route: Route = field(compare=False)
+
+
+class Routes:
+    """Takes in the routes of a document one by one."""
+
+    def __init__(self, builder: Builder, connections: Collection[str]) -> None:
+        self.built: list[RouteConfig] = []
+        self._builder = builder
+        self._connections = connections
+        self._places: dict[str, Path] = {}
+
+    def add(self, raw: Any, path: Path, origin: str = "") -> None:
+        """Check a route and build its steps; what is wrong with it is noted.
+
+        Steps are built even where the section around them is wrong, so that one mistake hides none of the others.
+        """
+        problems = self._builder.problems
+        section = checked(RouteSection, raw, path, problems)
+        given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+        name = section.name if section is not None else given.get("name")
+        owner = f"routes.{name}" if isinstance(name, str) and name else f"routes[{path[-1]}]"
+        if isinstance(name, str) and name in self._places:
+            message = f"the name {name!r} is taken by another route; names are unique"
+            problems.append(Problem((*path, "name"), message))
+            owner += f"[{path[-1]}]"
+        elif isinstance(name, str):
+            self._places[name] = path
+        steps = self._builder.steps(given, path, owner, origin)
+        if section is None:
+            return
+        route = self._route(section, path)
+        if route is None:
+            return
+        self._check_destination(section, route, path)
+        said = section.model_copy(update={"flow": (), "request": (), "response": ()})
+        self.built.append(RouteConfig(section.name, said, steps, route))
+
+    def check_conflicts(self) -> None:
+        """Note the routes that could never be taken."""
+        for earlier, later in conflicts([config.route for config in self.built]):
+            message = f"takes the same calls as the route {earlier.name!r}, so it would never run; change one of them"
+            self._builder.problems.append(Problem((*self._places[later.name], "match"), message))
+
+    def _route(self, section: RouteSection, path: Path) -> Route | None:
+        match = section.match
+        try:
+            return Route(section.name, match.path, host=match.host, methods=match.methods, when=match.when)
+        except ValueError as error:
+            at = "host" if _is_good(section.name, match.path) else "path"
+            self._builder.problems.append(Problem((*path, "match", at), str(error)))
+            return None
+
+    def _check_destination(self, section: RouteSection, route: Route, path: Path) -> None:
+        to = section.to
+        if to is None:
+            return
+        problems = self._builder.problems
+        if to.connection not in self._connections:
+            message = f"there is no connection {to.connection!r}{near(to.connection, self._connections)}"
+            problems.append(Problem((*path, "to", "connection"), message))
+        if to.path is not None:
+            try:
+                compile_destination(to.path, route.parameters, to.path_params)
+            except ValueError as error:
+                problems.append(Problem((*path, "to", "path"), str(error)))
+
+
+def _is_good(name: str, path: str) -> bool:
+    try:
+        Route(name, path)
+    except ValueError:
+        return False
+    return True
+
+
+def routes_in(value: object) -> Sequence[Any] | None:
+    """Return the list of routes; ``None`` if it is none."""
+    if value is None:
+        return ()
+    return value if isinstance(value, list | tuple) else None
