@@ -1,6 +1,6 @@
 """hookgate: an API gateway whose every behaviour is a plugin. These names are the promise; everything else may move."""
 
-from hookgate.counters import Decision, Limit
+from hookgate.counters import CalendarWindow, Decision, Limit
 from hookgate.errors import (
     BadGateway,
     BadRequest,
@@ -23,7 +23,7 @@ from hookgate.errors import (
     UnprocessableContent,
 )
 from hookgate.exchange import Attempt, Exchange, Health, Identity, Outbound, Outcome, Target, Timeouts
-from hookgate.expressions import Expression
+from hookgate.expressions import Expression, ExpressionError
 from hookgate.families import Family
 from hookgate.hookspecs import hookimpl, hookspec
 from hookgate.messages import Body, Headers, Request, Response, Sink
@@ -68,6 +68,7 @@ __all__ = [
     "Balancer",
     "Body",
     "Branch",
+    "CalendarWindow",
     "Certificate",
     "Clock",
     "ConfigError",
@@ -79,6 +80,7 @@ __all__ = [
     "Entry",
     "Exchange",
     "Expression",
+    "ExpressionError",
     "Family",
     "Fault",
     "FlowOptions",

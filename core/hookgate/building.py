@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError, PydanticOmit
@@ -244,7 +244,8 @@ class Builder:
             return None
         finally:
             self._owner = before
-        problems += _inside(options, entry.options, entry.prefix)
+        if _may_hold_plugins(cls.options_type):
+            problems += _inside(options, entry.options, entry.prefix)
         return options
 
     def _instance(self, cls: type[Plugin[Any]], options: Options, entry: Entry, prefix: Path) -> Plugin[Any]:
@@ -274,6 +275,25 @@ def misplaced(step: Plugin[Any], side: str) -> str:
         return ""
     allowed = " or ".join(f"`{name}`" for name in SIDES if fits[name])
     return f"{step.entry.name} cannot stand in `{side}`" + (f"; it may stand in {allowed}" if allowed else "")
+
+
+@lru_cache(maxsize=4096)
+def _may_hold_plugins(options: Any) -> bool:
+    """Whether options have room for a plugin; most have none, and need no looking through."""
+    seen: list[Any] = []
+    pending: list[Any] = [options]
+    while pending:
+        annotation = pending.pop()
+        if annotation in seen:
+            continue
+        seen.append(annotation)
+        kind = get_origin(annotation) or annotation
+        if isinstance(kind, type) and issubclass(kind, Plugin):
+            return True
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            pending += [field.annotation for field in kind.model_fields.values()]
+        pending += get_args(annotation)
+    return False
 
 
 def _inside(value: object, raw: object, path: Path) -> Iterator[Problem]:

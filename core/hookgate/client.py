@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
@@ -17,17 +16,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from hookgate.errors import (
-    BadGateway,
-    ConfigError,
-    ConnectFailed,
-    GatewayTimeout,
-    Problem,
-    ServiceUnavailable,
-)
+from hookgate.errors import BadGateway, ConnectFailed, GatewayTimeout, ServiceUnavailable
 from hookgate.exchange import Outbound, Target, Timeouts
 from hookgate.messages import Body, Headers, RawHeader, Response
-from hookgate.plugin import Certificate, Pool
+from hookgate.plugin import Pool
 
 READ_AHEAD = 2
 """Chunks (of at most 64 KiB) of a response that are held for a reader that is slower than the backend."""
@@ -52,13 +44,11 @@ class HttpxPool:
     The pool of httpx itself looks at every connection and every waiting call for each event, which at a thousand calls
     is a standstill; and it loses a place for good when a call that waits for one is cancelled (encode/httpcore#1093).
     So each connection here is an httpx transport of its own with room for one, and this class is the pool.
+
+    ``context`` says what to trust and what to show over TLS; without one it is what this machine trusts.
     """
 
     def __init__(self, pool: Pool, context: ssl.SSLContext | None = None) -> None:
-        if pool.certificates:
-            context = context or ssl.create_default_context()
-            for certificate in pool.certificates:
-                _present(certificate, context, pool.name)
         self._context = context or _default_context()
         self._limit = pool.max_connections
         self._keep_alive = pool.keep_alive
@@ -118,10 +108,10 @@ class HttpxPool:
 
     def _ended(self, call: _Call, origin: httpx.URL) -> None:
         self._calls.discard(call)
-        if call.whole:
+        if call.whole and self._keep_alive > 0:
             now = asyncio.get_running_loop().time()
             self._idle.setdefault(origin, deque()).append(_Idle(now, call.transport))
-            if self._sweep is None and self._keep_alive > 0:
+            if self._sweep is None:
                 self._sweep = asyncio.get_running_loop().call_later(self._keep_alive, self._close_old)
         else:
             self._close(call.transport)
@@ -174,9 +164,8 @@ class _Idle(NamedTuple):
 class _Call:
     """One request and its response, carried by a task of its own, which hands the chunks of the body over.
 
-    httpcore lets go of a connection properly only if it is cancelled at the right moments and not while it cleans up.
-    So whoever waits for a call is not what runs it: their cancellation abandons the call, and the call ends at the next
-    moment where that is safe. The trace of httpcore tells which moments are.
+    So httpcore is never cancelled while it cleans up, whatever happens to those who wait: a cancellation of theirs
+    abandons the call, and an abandoned call is cancelled once and its connection closed.
     """
 
     def __init__(
@@ -191,20 +180,19 @@ class _Call:
         self.whole = False
         """The response came to its proper end, so the connection can serve another call."""
         self._repeatable = repeatable
-        self._ended = ended
+        self._ended: Callable[[_Call], None] | None = ended
         """Told once that the connection is free, before whoever reads the response can know that it is over."""
         self._reused = True
         self._opening: Any = None
         """The socket, while it is ours and no connection of httpcore has it yet."""
-        self._breakable = False
         self._abandoned = False
-        self._broken_off = False
         self._chunks: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         self._room = asyncio.Event()
         request.extensions["trace"] = self._trace
         loop = asyncio.get_running_loop()
         self._head: asyncio.Future[httpx.Response] = loop.create_future()
         self.task = loop.create_task(self._run(request), name=f"call {request.url.host}")
+        self.task.add_done_callback(self._over)
 
     async def head(self) -> httpx.Response:
         """Wait for the head of the response; a cancellation meanwhile abandons the call."""
@@ -215,10 +203,9 @@ class _Call:
             raise
 
     def abandon(self) -> None:
-        """Have the call break off, now or as soon as that does no harm."""
-        self._abandoned = True
-        if self._breakable and not self._broken_off:
-            self._broken_off = True
+        """Have the call break off."""
+        if not self._abandoned:
+            self._abandoned = True
             self.task.cancel()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -251,21 +238,27 @@ class _Call:
                     self._head.set_result(response)
                 last = await self._stream(response)
             finally:
-                self._breakable = False
                 await response.stream.aclose()
-            self.whole = True
-            self._ended(self)
-            if last is not None:
-                self._chunks.put_nowait(last)
-        except asyncio.CancelledError:
-            self._ended(self)
-            self._fail(BadGateway("The call to the backend was broken off."))
-            raise
         except Exception as error:  # noqa: BLE001  whoever waits for the call gets it
-            self._ended(self)
+            self._free()
             self._fail(_fault(error))
-        else:
-            self._chunks.put_nowait(None)
+            return
+        self.whole = True
+        self._free()
+        if last is not None:
+            self._chunks.put_nowait(last)
+        self._chunks.put_nowait(None)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """Clean up after a call that was cancelled, perhaps before its first step."""
+        if task.cancelled():
+            self._free()
+            self._fail(BadGateway("The call to the backend was broken off."))
+
+    def _free(self) -> None:
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended(self)
 
     async def _stream(self, response: httpx.Response) -> bytes | None:
         """Hand the chunks over, all but the one that is known to be the last.
@@ -289,29 +282,22 @@ class _Call:
             try:
                 return await self.transport.handle_async_request(request)
             except (httpx.ReadError, httpx.RemoteProtocolError):
-                if self._abandoned or not (self._reused and self._repeatable):
+                if not (self._reused and self._repeatable):
                     raise
             return await self.transport.handle_async_request(request)
         except BaseException:
-            self._breakable = False
             await request.stream.aclose()
-            if self._opening is not None:
+            if self._opening is not None:  # cancelled during the TLS handshake, where httpcore forgets the socket
                 await self._opening.aclose()
             raise
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow httpcore on its way: choosing a connection, opening it, using it, cleaning up."""
+        """Learn from httpcore whether a connection is opened, and when it has the socket in its care."""
         if event == "connection.connect_tcp.complete":
             self._reused = False
             self._opening = info["return_value"]
         elif event == "http11.send_request_headers.started":
             self._opening = None
-        self._breakable = event != "http11.response_closed.started" and (
-            event.endswith(".started") or (event.startswith("http11.") and self._breakable)
-        )
-        if self._abandoned and self._breakable and not self._broken_off:
-            self._broken_off = True
-            raise asyncio.CancelledError
 
     async def _hand_over(self, chunk: bytes) -> None:
         self._chunks.put_nowait(chunk)
@@ -442,25 +428,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _default_context() -> ssl.SSLContext:
     """Trust what this machine trusts. Reading its authorities takes a tenth of a second, so all pools share one."""
     return ssl.create_default_context()
-
-
-def _present(certificate: Certificate, context: ssl.SSLContext, connection: str) -> None:
-    """Have a context show a client certificate (HC-13).
-
-    Raises:
-        ConfigError: chain and key are not PEM, do not belong together, or the password is wrong.
-    """
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # ssl reads files only; this one is ours alone (0600)
-        file.write(f"{certificate.chain}\n{certificate.key.reveal()}\n")
-        file.flush()
-        # Without a password OpenSSL would ask for one on the terminal.
-        password = certificate.password.reveal() if certificate.password is not None else ""
-        try:
-            context.load_cert_chain(file.name, password=password)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or "unreadable"
-            message = f"the client certificate cannot be used ({reason}): give chain and key in PEM, and its password"
-            raise ConfigError([Problem(("connections", connection), message)]) from None
 
 
 class Client:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -31,6 +31,7 @@ _Slot = tuple[str, str]
 _State = tuple[float, int]
 """Evenly spread: when all of it is there again (the "theoretical arrival time" of GCRA) by ``clock.now()``, and 0.
 Calendar window: its end in Unix time, and the units used."""
+_NOTHING: Mapping[_Slot, _State | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ class LocalCounters:
             ValueError: nothing is wanted, or a cost is below 0.
         """
         if len(wants) == 1:  # by far the most common, and half the work
-            decision, slot, after = self._look(*wants[0], {})
+            key, cost, limit = wants[0]
+            decision, slot, after = self._look(key, cost, limit, _NOTHING)
             self._keep(slot, after)
             return decision
         taken: dict[_Slot, _State | None] = {}
@@ -140,7 +142,7 @@ class LocalCounters:
         return tightest
 
     def _look(
-        self, key: str, cost: int, limit: Limit, taken: dict[_Slot, _State | None]
+        self, key: str, cost: int, limit: Limit, taken: Mapping[_Slot, _State | None]
     ) -> tuple[Decision, _Slot, _State | None]:
         """Decide on one want and return what is to be kept if all is well, given what wants before it have taken.
 
@@ -152,7 +154,7 @@ class LocalCounters:
         if isinstance(window, str):
             return self._look_calendar(key, cost, limit, window, taken)
         slot = (key, "")
-        state = taken[slot] if slot in taken else self._counted.get(slot)
+        state = taken[slot] if taken and slot in taken else self._counted.get(slot)
         now = self._clock.now()
         capacity = limit.burst or limit.amount
         interval = window / limit.amount
@@ -170,10 +172,10 @@ class LocalCounters:
         return Decision(False, limit, int((full - used) / interval + _ROUNDING), used, retry, key), slot, state
 
     def _look_calendar(
-        self, key: str, cost: int, limit: Limit, window: str, taken: dict[_Slot, _State | None]
+        self, key: str, cost: int, limit: Limit, window: str, taken: Mapping[_Slot, _State | None]
     ) -> tuple[Decision, _Slot, _State | None]:
         slot = (key, window)
-        state = taken[slot] if slot in taken else self._counted.get(slot)
+        state = taken[slot] if taken and slot in taken else self._counted.get(slot)
         wall = self._clock.wall()
         start, end = self._windows.get(window, (0.0, 0.0))
         if not start <= wall < end:
@@ -192,12 +194,13 @@ class LocalCounters:
 
         Only the two oldest are looked at, so that no call pays for a sweep over all of them.
         """
-        if state is None:
-            return
         counted = self._counted
         if slot in counted:
-            counted[slot] = state
+            if state is not None:
+                counted[slot] = state
             counted.move_to_end(slot)
+            return
+        if state is None:
             return
         counted[slot] = state
         for oldest, (until, _) in list(islice(counted.items(), 2)):

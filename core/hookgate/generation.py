@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hookgate.config import Configuration, ConnectionConfig, RouteConfig
 from hookgate.connection import Connection, Destination, HeaderAction
-from hookgate.errors import ContentTooLarge, Fault, ServiceUnavailable
+from hookgate.errors import ContentTooLarge, Fault, MethodNotAllowed, ServiceUnavailable
 from hookgate.exchange import Exchange, Health, Target, Timeouts
 from hookgate.flow import Flow
 from hookgate.health import Watch
@@ -152,11 +152,32 @@ class Generation:
         """Return the flow a call takes and what stands at its right end: a destination, or the fault of 404 and 405."""
         try:
             route: Route = self.router.find(exchange)
+            destination = route.destination
         except Fault as fault:
-            return self.unrouted, _raising(fault)
+            asked = self._preflighted(exchange) if isinstance(fault, MethodNotAllowed) else None
+            if asked is None:
+                return self.unrouted, _raising(fault)
+            route, destination = asked, _raising(fault)
         body, bounds = exchange.request.body, route.settings
         body.limit, body.keep_limit = bounds.request, bounds.kept
-        return route.flow, route.destination
+        return route.flow, destination
+
+    def _preflighted(self, exchange: Exchange) -> Route | None:
+        """Find the route that a CORS preflight asks about (Fetch, 4.8), so that its steps can answer it.
+
+        The backend of a route that does not list OPTIONS itself is not bothered: it ends in 405 unless a step answers.
+        """
+        request = exchange.request
+        wanted = request.headers.get("access-control-request-method")
+        if request.method != "OPTIONS" or wanted is None or "origin" not in request.headers:
+            return None
+        request.method = wanted
+        try:
+            return self.router.find(exchange)
+        except Fault:
+            return None
+        finally:
+            request.method = "OPTIONS"
 
     def enter(self) -> None:
         """A call begins in this generation."""

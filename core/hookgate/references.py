@@ -44,7 +44,7 @@ class References:
     async def resolve(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with every reference replaced. What cannot be is a problem at the first place of it."""
         section = document.get(SECTION)
-        options = section if isinstance(section, Mapping) else {}
+        options = section if isinstance(section, dict) else {}
         if section is not None and options is not section:
             self.problems.append(Problem((SECTION,), "should be a mapping of providers and their options"))
         waiting = {name for name in options if any(_FOUND.search(text) for _, text in _texts(options[name], ()))}
@@ -71,7 +71,9 @@ class References:
     async def _replace(self, value: Any, path: Path, waiting: set[str]) -> Any:
         wanted: dict[tuple[str, str], Path] = {}
         places: list[tuple[Path, tuple[str, str]]] = []
+        seen = False
         for place, text in _texts(value, path):
+            seen = True
             for reference in self._references(place, text):
                 places.append((place, reference))
                 if reference not in self._values:
@@ -79,7 +81,7 @@ class References:
         found = await asyncio.gather(*(self._one(*reference, place, waiting) for reference, place in wanted.items()))
         self._values.update(zip(wanted, found, strict=True))
         self.unresolved |= {place for place, reference in places if self._values[reference] is None}
-        return self._replaced(value)
+        return self._replaced(value) if seen else value
 
     def _references(self, place: Path, text: str) -> Iterator[tuple[str, str]]:
         """Take the references out of a text; what looks like one and is none is a problem."""
@@ -127,11 +129,12 @@ class References:
         return self._providers[name]
 
     def _replaced(self, value: Any) -> Any:
-        if isinstance(value, str):
+        kind = type(value)
+        if kind is str:
             return _FOUND.sub(self._text, value) if "${" in value else value
-        if isinstance(value, Mapping):
+        if kind is dict:
             return {key: self._replaced(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
+        if kind is list:
             return [self._replaced(inner) for inner in value]
         return value
 
@@ -144,14 +147,15 @@ class References:
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    """Walk over the strings in which a reference may stand, with their places."""
-    pending = [(path, value)]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, str):
-            if "${" in value:
-                yield path, value
-        elif isinstance(value, Mapping):
-            pending += [((*path, key), inner) for key, inner in reversed(list(value.items()))]
-        elif isinstance(value, list | tuple):
-            pending += [((*path, index), value[index]) for index in reversed(range(len(value)))]
+    """Walk over the strings in which a reference may stand, with their places, in the order of the document."""
+    kind = type(value)  # a document holds plain types only, and this walk is over all of it
+    if kind is str:
+        if "${" in value:
+            yield path, value
+    elif kind is dict or kind is list:
+        for step, inner in value.items() if kind is dict else enumerate(value):
+            if type(inner) in _WITH_TEXT:
+                yield from _texts(inner, (*path, step))
+
+
+_WITH_TEXT = (str, dict, list)

@@ -356,7 +356,11 @@ def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 class ConnectionSection(Options):
     """A backend and the way to it, shared by every route that names it."""
 
-    targets: Annotated[tuple[TargetSection, ...], BeforeValidator(_targets)] = Field(min_length=1)
+    targets: Annotated[
+        tuple[TargetSection, ...],
+        Field(min_length=1),
+        BeforeValidator(_targets, json_schema_input_type=str | list[str | TargetSection]),
+    ]
     """One URL, or a list of targets to balance over."""
     base_path: Annotated[str, AfterValidator(_base_path)] = "/"
     """Path in front of every path on this backend."""

@@ -51,8 +51,11 @@ def flattened(error: ValidationError, model: type[BaseModel], raw: object, prefi
     Of the alternatives of one value (a number or a word) each gives an error; they become one problem.
     """
     problems: dict[tuple[Path, bool], Problem] = {}
-    for each in error.errors(include_url=False, include_input=False):
+    errors = error.errors(include_url=False, include_input=False)
+    for each in errors:
         kind, loc = each["type"], each["loc"]
+        if kind == "too_short" and any(other["loc"][: len(loc)] == loc for other in errors if other is not each):
+            continue  # pydantic counts only the items that are right
         path = prefix + _real(raw, loc, missing=kind == "missing")
         if kind == NESTED:
             for nested in each["ctx"]["problems"]:
@@ -61,6 +64,8 @@ def flattened(error: ValidationError, model: type[BaseModel], raw: object, prefi
             continue
         at_key = kind == "extra_forbidden"
         message = _unknown(model, loc) if at_key else _PLAIN.get(kind) or _tidy(each["msg"])
+        if kind == "too_short":
+            message = f"should have at least {each['ctx']['min_length']}"
         before = problems.get((path, at_key))
         if before is not None and message not in before.message:
             message = f"{before.message}; or it {message}"

@@ -200,11 +200,12 @@ class _Composer:
             key = event.value
             content = self._next()
             value = self._any(content, depth)
-            if key == "<<" and event.implicit[0] and merged is None:
+            is_merge = key == "<<" and event.implicit[0]
+            if is_merge and merged is None:
                 merged = value
                 self._check_merge(content.start_mark, value)
                 continue
-            if key in mapping or key == "<<":
+            if is_merge or key in mapping:
                 first = f", first in line {node.places[key][0]}" if key in mapping else ""
                 self._refuse(mark, f"the key {key!r} stands here twice{first}")
             begins = content.start_mark

@@ -500,6 +500,49 @@ async def hanging_up_on_the_second(backend, reader, writer):
     await backend.head(reader)
 
 
+async def test_an_idle_connection_is_closed_when_its_time_is_over_though_nobody_calls():
+    async with serving(answering(OK)) as backend, pooling(keep_alive=0.1) as pool:
+        assert await whole(pool, backend) == b"ok"
+        await backend.until(lambda: backend.open == 0)
+
+        assert await whole(pool, backend) == b"ok"
+        assert backend.accepted == 2
+
+
+async def test_without_keep_alive_each_call_has_a_connection_of_its_own():
+    async with serving(answering(OK)) as backend, pooling(keep_alive=0) as pool:
+        for count in (1, 2, 3):
+            assert await whole(pool, backend) == b"ok"
+            assert backend.accepted == count
+
+
+async def test_the_connection_that_was_used_last_is_used_next():
+    """So that those a rush has left over become old and are closed."""
+    served = []
+    go = asyncio.Event()
+
+    async def handler(backend, reader, writer):
+        me = backend.accepted
+        while True:
+            await backend.head(reader)
+            served.append(me)
+            async with backend.changed:
+                backend.changed.notify_all()
+            await go.wait()
+            writer.write(OK)
+
+    async with serving(handler) as backend, pooling() as pool:
+        rush = [asyncio.create_task(whole(pool, backend)) for _ in range(3)]
+        await backend.until(lambda: len(served) == 3)
+        go.set()
+        await asyncio.gather(*rush)
+        for _ in range(4):
+            await whole(pool, backend)
+
+        assert backend.accepted == 3
+        assert len(set(served[3:])) == 1
+
+
 async def test_a_connection_that_the_backend_closed_while_idle_is_not_used_again():
     async def handler(backend, reader, writer):
         await backend.head(reader)

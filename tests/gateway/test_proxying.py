@@ -266,3 +266,20 @@ def raw(gate, text):
         while part := connection.recv(65536):
             received += part
     return received
+
+
+def test_a_preflight_takes_the_route_it_asks_about_and_never_reaches_a_backend_that_does_not_list_options():
+    cors = [{"cors": {"allow_origins": ["https://a.example"]}}]
+    asking = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    match = {"path": "/", "methods": ["POST"]}
+    with upstream() as backend:
+        with running(front(backend, route={"match": match, "flow": cors})) as gate:
+            preflight = gate.request("OPTIONS", "/", headers=asking)
+            plain = gate.request("OPTIONS", "/")
+            other = gate.request("OPTIONS", "/", headers={**asking, "Access-Control-Request-Method": "DELETE"})
+        with running(front(backend, route={"match": match})) as gate:
+            without = gate.request("OPTIONS", "/", headers=asking)
+
+    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, "https://a.example")
+    assert [plain.status_code, other.status_code, without.status_code] == [405, 405, 405]
+    assert backend.requests == []

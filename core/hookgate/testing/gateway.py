@@ -65,11 +65,12 @@ class Gate:
     @property
     def client(self) -> Any:
         """A keep-alive ``httpx.Client`` on the data path, without redirects."""
-        if self._client is None:
-            from hookgate.client import blocking_client
+        with self._changed:  # calls may come from several threads
+            if self._client is None:
+                from hookgate.client import blocking_client
 
-            self._client = blocking_client(self.url)
-        return self._client
+                self._client = blocking_client(self.url)
+            return self._client
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
         """Call the gateway; ``headers=``, ``content=`` and so on as httpx has them. Returns an ``httpx.Response``."""

@@ -1,0 +1,1 @@
+"""Recognise callers by an API key, and show one to backends."""

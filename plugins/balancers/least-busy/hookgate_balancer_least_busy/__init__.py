@@ -1,0 +1,1 @@
+"""The less busy of two random targets."""

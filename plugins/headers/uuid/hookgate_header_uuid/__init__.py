@@ -1,0 +1,1 @@
+"""A fresh UUID for a header action."""

@@ -1,0 +1,1 @@
+"""Refuse bodies that are longer than a route should take."""

@@ -1,0 +1,1 @@
+"""Compress responses for clients that accept it."""

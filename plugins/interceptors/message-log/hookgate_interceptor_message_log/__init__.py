@@ -1,0 +1,1 @@
+"""Write requests and responses to the log, bodies included, secrets masked."""

@@ -1,0 +1,1 @@
+"""Answer with a redirect to another place."""

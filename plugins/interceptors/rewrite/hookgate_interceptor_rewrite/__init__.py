@@ -1,0 +1,1 @@
+"""Change the path and query of a request before it is forwarded."""

@@ -1,0 +1,1 @@
+"""Set the headers that make browsers careful."""

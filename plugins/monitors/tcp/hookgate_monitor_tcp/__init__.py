@@ -1,0 +1,1 @@
+"""Check targets by opening a TCP connection."""
