@@ -15,15 +15,12 @@ import pytest
 from hookgate import (
     BadGateway,
     Body,
-    Certificate,
-    ConfigError,
     ConnectFailed,
     ContentTooLarge,
     GatewayTimeout,
     Headers,
     Outbound,
     Pool,
-    Secret,
     ServiceUnavailable,
     Target,
     Timeouts,
@@ -513,6 +510,7 @@ async def test_without_keep_alive_each_call_has_a_connection_of_its_own():
     async with serving(answering(OK)) as backend, pooling(keep_alive=0) as pool:
         for count in (1, 2, 3):
             assert await whole(pool, backend) == b"ok"
+            await backend.until(lambda: backend.open == 0)
             assert backend.accepted == count
 
 
@@ -752,9 +750,6 @@ class Pair:
         server.load_cert_chain(self.chain, self.key)
         return server, ssl.create_default_context(cafile=self.chain)
 
-    def certificate(self, **changes):
-        return Certificate(**{"chain": self.chain.read_text(), "key": Secret(self.key.read_text()), **changes})
-
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
@@ -783,34 +778,6 @@ async def test_a_backend_whose_certificate_is_not_trusted_is_not_called(certific
         assert backend.heads == []
 
         assert await (await pool.send(outbound(backend))).body.read() == b"ok"
-
-
-async def test_a_client_certificate_is_shown_to_the_backend(certificate):
-    server, client = certificate.contexts()
-    server.verify_mode = ssl.CERT_REQUIRED
-    server.load_verify_locations(certificate.chain)
-    shown = []
-
-    async def handler(backend, reader, writer):
-        shown.append(writer.get_extra_info("peercert")["subject"])
-        await answering(OK)(backend, reader, writer)
-
-    async with (
-        serving(handler, ssl=server) as backend,
-        pooling(client, certificates=[certificate.certificate()]) as pool,
-    ):
-        backend.scheme = "https"
-        assert await (await pool.send(outbound(backend))).body.read() == b"ok"
-
-    assert shown == [((("commonName", "hookgate-test"),),)]
-
-
-@pytest.mark.parametrize("change", [{"chain": "no pem"}, {"key": Secret("no pem")}])
-def test_a_client_certificate_that_cannot_be_used_is_refused_with_the_connection_named(certificate, change):
-    with pytest.raises(ConfigError, match=r"connections\.crm: the client certificate cannot be used") as caught:
-        HttpxPool(Pool(name="crm", certificates=[certificate.certificate(**change)]))
-
-    assert "PRIVATE" not in str(caught.value)
 
 
 # --- the small client -------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (serve, check, routes, plugins, schema, reload, demo):
-    app.command()(module.command)
+    app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
 def _version(wanted: bool) -> None:

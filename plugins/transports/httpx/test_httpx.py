@@ -9,7 +9,19 @@ from types import SimpleNamespace
 import pytest
 from hookgate_transport_httpx import Httpx
 
-from hookgate import Body, ConfigError, ConnectFailed, Headers, Outbound, Pool, ServiceUnavailable, Target, Timeouts
+from hookgate import (
+    BadGateway,
+    Body,
+    Certificate,
+    ConfigError,
+    Headers,
+    Outbound,
+    Pool,
+    Secret,
+    ServiceUnavailable,
+    Target,
+    Timeouts,
+)
 from hookgate.testing import build, running, upstream
 
 
@@ -91,10 +103,13 @@ def certificate(tmp_path_factory):
 
 
 @contextmanager
-def secure(certificate):
-    """A backend that answers ``ok`` over TLS, in a thread."""
+def secure(certificate, *, asks_for_one=False):
+    """A backend that answers ``ok`` over TLS, in a thread, perhaps only to clients that show the same certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate.chain, certificate.key)
+    if asks_for_one:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(certificate.chain)
     ready, state = threading.Event(), SimpleNamespace()
 
     async def serve(reader, writer):
@@ -126,7 +141,7 @@ async def answer_of(transport, port, host="127.0.0.1"):
     outbound.target = Target("https", host, port)
     try:
         return await (await transport.send(outbound)).body.read()
-    except ConnectFailed as fault:
+    except BadGateway as fault:
         return fault.reason
     finally:
         await transport.shutdown()
@@ -145,6 +160,55 @@ async def test_without_verification_any_certificate_does_and_the_log_warns(certi
         assert await answer_of(transport, port) == b"ok"
 
     assert warnings == ["connection crm accepts any TLS certificate (verify_tls: false)"]
+
+
+def shown(certificate, **changes):
+    return Certificate(
+        **{"chain": certificate.chain.read_text(), "key": Secret(certificate.key.read_text()), **changes},
+    )
+
+
+async def test_a_client_certificate_is_shown_to_the_backend(certificate):
+    pool = Pool(name="crm", certificates=[shown(certificate)])
+    with secure(certificate, asks_for_one=True) as port:
+        assert await answer_of((await started(pool, ca_file=certificate.chain))[0], port, "localhost") == b"ok"
+        assert await answer_of((await started(pool, verify_tls=False))[0], port) == b"ok"
+        refused = await answer_of((await started(ca_file=certificate.chain))[0], port, "localhost")
+        assert refused in ("bad-gateway", "tls-failed")  # TLS 1.3 says so only after the handshake
+
+
+async def test_a_locked_key_is_opened_with_its_password_and_never_asked_for(certificate, tmp_path):
+    locked = tmp_path / "locked.pem"
+    command = (
+        shutil.which("openssl"),
+        "ec",
+        "-aes256",
+        "-passout",
+        "pass:s3cret",
+        "-in",
+        certificate.key,
+        "-out",
+        locked,
+    )
+    subprocess.run(command, check=True, capture_output=True)
+    key = Secret(locked.read_text())
+    pools = [
+        Pool(name="crm", certificates=[shown(certificate, key=key, password=password)])
+        for password in (Secret("s3cret"), Secret("wrong"), None)
+    ]
+
+    await (await started(pools[0]))[0].shutdown()
+    for pool in pools[1:]:
+        with pytest.raises(ConfigError, match=r"connections\.crm: the client certificate cannot be used"):
+            await started(pool)
+
+
+@pytest.mark.parametrize("change", [{"chain": "no pem"}, {"key": Secret("no pem")}])
+async def test_a_client_certificate_that_cannot_be_used_is_refused_before_the_document_goes_live(certificate, change):
+    with pytest.raises(ConfigError, match=r"connections\.crm: the client certificate cannot be used") as caught:
+        await started(Pool(name="crm", certificates=[shown(certificate, **change)]))
+
+    assert "PRIVATE" not in str(caught.value)
 
 
 def test_a_gateway_refuses_a_self_signed_backend_unless_told_otherwise(certificate):

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
 
 from hookgate.commands.demo.orders import orders_service
@@ -76,9 +75,10 @@ def _say_what_to_try(url: str, management: str, first: str, password: str) -> No
         ("and come back", f"curl -s -X POST {first}/recover"),
         ("how everything is", f"curl -s {management}/-/health"),
     ]
-    text = Text()
+    console.rule(f"hookgate on {url}", style="green")
     for meaning, line in tries:
-        text.append(f"# {meaning}\n", style="dim").append(f"{line}\n")
-    text.append(f"\nThe document is {HERE / 'demo.yaml'}\nCtrl-C stops everything.", style="dim")
-    console.print(Panel(text, title=f"hookgate on {url}", border_style="green", expand=False))
+        console.print(Text(f"# {meaning}", style="dim"))
+        console.print(Text(line))  # without a frame, so that it can be copied as it is
+    console.print(Text(f"\nThe document is {HERE / 'demo.yaml'}\nCtrl-C stops everything.", style="dim"))
+    console.rule(style="green")
     console.print(Text("time      status     ms  target           call, and the steps it passed", style="dim"))

@@ -1,11 +1,12 @@
 """Call backends over HTTP/1.1 with httpx."""
 
 import ssl
+import tempfile
 from typing import Self
 
 from pydantic import FilePath, model_validator
 
-from hookgate import ConfigError, Host, Options, Outbound, Problem, Response, Transport, hookimpl
+from hookgate import Certificate, ConfigError, Host, Options, Outbound, Problem, Response, Transport, hookimpl
 from hookgate.client import HttpxPool
 
 
@@ -67,16 +68,38 @@ class Httpx(Transport[HttpxOptions]):
 
     def _context(self) -> ssl.SSLContext | None:
         """Return what differs from the machine's own TLS settings, or nothing."""
-        if not self.options.verify_tls:
+        options, certificates = self.options, self.pool.certificates
+        if not options.verify_tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-            return context
-        if self.options.ca_file is None:
+        elif options.ca_file is not None or certificates:
+            try:
+                context = ssl.create_default_context(cafile=options.ca_file)
+            except (OSError, ValueError) as error:
+                raise self._refused(
+                    f"{options.ca_file} cannot be used", error, "transport", "httpx", "ca_file"
+                ) from None
+        else:
             return None
-        try:
-            return ssl.create_default_context(cafile=self.options.ca_file)
-        except (OSError, ValueError) as error:
-            path = ("connections", self.pool.name, "transport", "httpx", "ca_file")
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "not PEM"
-            raise ConfigError([Problem(path, f"{self.options.ca_file} cannot be used: {reason}")]) from None
+        for certificate in certificates:
+            try:
+                _show(certificate, context)
+            except (OSError, ValueError) as error:
+                hint = "the client certificate cannot be used: give chain and key in PEM, and the key's password"
+                raise self._refused(hint, error) from None
+        return context
+
+    def _refused(self, message: str, error: Exception, *path: str) -> ConfigError:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "not PEM"
+        return ConfigError([Problem(("connections", self.pool.name, *path), f"{message} ({reason})")])
+
+
+def _show(certificate: Certificate, context: ssl.SSLContext) -> None:
+    """Have a context show a client certificate (HC-13)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # ssl reads files only; this one is ours alone (0600)
+        file.write(f"{certificate.chain}\n{certificate.key.reveal()}\n")
+        file.flush()
+        # Without a password OpenSSL would ask for one on the terminal.
+        password = certificate.password.reveal() if certificate.password is not None else ""
+        context.load_cert_chain(file.name, password=password)
