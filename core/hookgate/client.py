@@ -108,7 +108,7 @@ class HttpxPool:
 
     def _ended(self, call: _Call, origin: httpx.URL) -> None:
         self._calls.discard(call)
-        if call.whole and self._keep_alive > 0:
+        if call.whole:
             now = asyncio.get_running_loop().time()
             self._idle.setdefault(origin, deque()).append(_Idle(now, call.transport))
             if self._sweep is None:

@@ -7,7 +7,9 @@ change gives the very same classes after a reload, and their instances are kept.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import linecache
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -72,7 +74,10 @@ def _module(path: Path) -> ModuleType:
         return known
     module = ModuleType(name)
     module.__file__ = str(path)
-    linecache.checkcache(str(path))  # descriptions of options are read from the source text
+    # Descriptions of options are read from the source text, and both of these may still speak of an earlier version.
+    linecache.checkcache(str(path))
+    for known_as in (os.path.abspath(path), os.path.realpath(path)):  # noqa: PTH100 - the spelling that inspect uses
+        inspect.modulesbyfile.pop(known_as, None)
     sys.modules[name] = module  # pydantic looks names up there while classes are made
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - what importing does, without a cache

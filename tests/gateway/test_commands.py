@@ -1,11 +1,17 @@
 """The command line, as a person types it."""
 
+import functools
+import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
+import httpx
 import pytest
 
 HELLO = """\
@@ -121,3 +127,71 @@ def test_help_reads_well():
     for command in ("serve", "check", "routes", "plugins", "schema", "reload", "demo"):
         assert command in text
     assert "Exit codes" in text
+
+
+def test_the_demo_runs_from_start_to_ctrl_c():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hookgate", "demo", "--port", "0", "--management-port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        tries = []
+        while not any("Ctrl-C" in line for line in tries):
+            tries.append(process.stdout.readline())
+        url = next(line for line in tries if line.startswith("curl")).split()[-1]
+        password = next(line for line in tries if "-u demo:" in line).split("demo:")[1].split()[0]
+        fail = next(line for line in tries if line.rstrip().endswith("/fail")).split()[-1]
+
+        assert httpx.get(url).json()["served_by"] in ("orders-a", "orders-b")
+        assert httpx.post(url, json={"item": "tea"}).status_code == 401
+        assert httpx.post(url, json={"item": "tea"}, auth=("demo", password)).status_code == 201
+        httpx.post(fail)
+        live = iter(process.stdout.readline, "")
+        assert next(line for line in live if "is unhealthy" in line)
+        assert {httpx.get(url).json()["served_by"] for _ in range(4)} == {"orders-b"}
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert "200" in rest
+    assert "Traceback" not in said
+
+
+def test_a_served_document_proxies_a_real_server(tmp_path):
+    """The example of the documentation, as a process of its own, in front of Python's own HTTP server."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "hello.txt").write_text("hello from a file")
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0),
+        functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "www"),
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    example = Path(__file__).parents[2] / "docs" / "examples" / "hello.yaml"
+    text = example.read_text().replace("127.0.0.1:9000", f"127.0.0.1:{server.server_port}")
+    file = tmp_path / "hello.yaml"
+    file.write_text(text.replace("127.0.0.1:8080", "127.0.0.1:0") + '\nmanagement: {listen: ["127.0.0.1:0"]}\n')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hookgate", "serve", str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = next(line for line in iter(process.stderr.readline, "") if "serves" in line).split()[-1]
+        got, head = httpx.get(url + "/hello.txt"), httpx.head(url + "/hello.txt")
+        missing, posted = httpx.get(url + "/nowhere"), httpx.post(url + "/hello.txt", content=b"x")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        lines, _ = process.communicate(timeout=60)
+        server.shutdown()
+        server.server_close()
+
+    assert (got.status_code, got.text) == (200, "hello from a file")
+    assert (head.status_code, head.headers["content-length"]) == (200, "17")
+    assert [missing.status_code, posted.status_code] == [404, 501]
+    logged = [json.loads(line) for line in lines.splitlines()]
+    assert [entry["status"] for entry in logged] == [200, 200, 404, 501]

@@ -132,7 +132,7 @@ def test_a_changed_file_goes_live_by_itself(tmp_path, how):
 
 
 def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_path):
-    """No call is lost, and each is served by one generation from its first step to its last: the one live as it came."""
+    """No call is lost, and each is served by one generation from its first step to its last: the one live then."""
     batches, each = 20, 50
 
     def document(number):
@@ -179,7 +179,7 @@ def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_
                 calls = []
                 for batch in range(batches):
                     calls += [asyncio.create_task(call(batch * each + n)) for n in range(each)]
-                    await until(lambda: len(backend.requests) == len(calls))
+                    await until(lambda n=len(calls): len(backend.requests) == n)
                     (tmp_path / "next").write_text(document(batch + 2))
                     (tmp_path / "next").replace(file)
                     await until(lambda n=batch + 2: gate.gateway.live.number == n)

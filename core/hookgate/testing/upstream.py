@@ -228,7 +228,7 @@ def upstream(
 
         server = await asyncio.start_server(accept, "127.0.0.1", port, backlog=2048)
         backend.port = server.sockets[0].getsockname()[1]
-        stop.append(lambda: loop.call_soon_threadsafe(ended.set))  # type: ignore[arg-type,return-value]
+        stop.append(lambda: loop.call_soon_threadsafe(ended.set))  # type: ignore[arg-type]
         ready.set()
         await ended.wait()
         server.close()
