@@ -1,5 +1,6 @@
 """hookgate: an API gateway whose every behaviour is a plugin. These names are the promise; everything else may move."""
 
+from hookgate.clock import Clock
 from hookgate.counters import CalendarWindow, Decision, Limit
 from hookgate.errors import (
     BadGateway,
@@ -34,7 +35,6 @@ from hookgate.plugin import (
     Balancer,
     Branch,
     Certificate,
-    Clock,
     Credential,
     Discovery,
     Entry,

@@ -14,11 +14,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hookgate.clock import Clock
 from hookgate.errors import BadGateway, ConnectFailed, Fault, GatewayTimeout, PluginError, ServiceUnavailable
 from hookgate.exchange import Attempt, Exchange, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
 from hookgate.forwarding import forwarded, without_hop_by_hop
 from hookgate.messages import Response
-from hookgate.plugin import Balancer, Clock, Credential, HeaderProvider, Monitor, Transport
+from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
 
 log = logging.getLogger("hookgate.connection")
 

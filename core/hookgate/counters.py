@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
 
 if TYPE_CHECKING:
-    from hookgate.plugin import Clock
+    from hookgate.clock import Clock
 
 CalendarWindow = Literal["second", "minute", "hour", "day", "week", "month"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from inspect import isawaitable
@@ -18,6 +17,7 @@ from typing import Any, Literal
 
 from hookgate.catalogue import Catalogue
 from hookgate.client import Client
+from hookgate.clock import Clock, SystemClock
 from hookgate.config import Configuration, load
 from hookgate.connection import Connection
 from hookgate.counters import LocalCounters
@@ -26,27 +26,11 @@ from hookgate.exchange import Exchange, Health, OutcomeKind, Target
 from hookgate.flow import finish
 from hookgate.generation import Backend, Generation
 from hookgate.messages import Request, Response
-from hookgate.plugin import Clock, Plugin, Source
+from hookgate.plugin import Plugin, Source
 
 log = logging.getLogger("hookgate")
 
 State = Literal["starting", "running", "stopping", "stopped"]
-
-
-class SystemClock:
-    """The clock of the machine."""
-
-    def now(self) -> float:
-        """Seconds of the monotonic clock."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Unix time in seconds."""
-        return time.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 class Gateway:
@@ -155,6 +139,8 @@ class Gateway:
         log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
         self._tell("generation_loaded", self)
         if old is not None:
+            if _addresses(old) != _addresses(generation):
+                log.warning("the document listens on other addresses now; that takes a restart")
             self.start(f"drain {old.number}", self._retire(old, generation.config.gateway.drain))
 
     async def _retire(self, generation: Generation, patience: float) -> None:
@@ -285,6 +271,11 @@ class Gateway:
         for observer in self.live.config.observers if self.live is not None else ():
             if hasattr(observer, hook):
                 _observed(observer, hook, getattr(observer, hook), *arguments)
+
+
+def _addresses(generation: Generation) -> tuple[object, ...]:
+    gateway, management = generation.config.gateway, generation.config.management
+    return gateway.listen, management.enabled, management.listen
 
 
 async def _lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from hookgate.clock import Clock
 from hookgate.config import Configuration, ConnectionConfig, RouteConfig
 from hookgate.connection import Connection, Destination, HeaderAction
 from hookgate.errors import ContentTooLarge, Fault, MethodNotAllowed, ServiceUnavailable
@@ -15,7 +16,7 @@ from hookgate.flow import Flow
 from hookgate.health import Watch
 from hookgate.messages import Response
 from hookgate.paths import compile_destination
-from hookgate.plugin import Clock, Pool
+from hookgate.plugin import Pool
 from hookgate.router import Route, Router
 
 log = logging.getLogger("hookgate.generation")

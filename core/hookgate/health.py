@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, TypeVar
 
+from hookgate.clock import Clock
 from hookgate.connection import Connection
 from hookgate.errors import Fault
 from hookgate.exchange import Exchange, Health, Outbound, Target
 from hookgate.messages import Request, Response
-from hookgate.plugin import Clock, Monitor, MonitorOptions
+from hookgate.plugin import Monitor, MonitorOptions
 
 log = logging.getLogger("hookgate.health")
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
 
+from hookgate.clock import Clock
 from hookgate.secret import MASK, Secret
 
 if TYPE_CHECKING:
@@ -100,19 +101,6 @@ class Entry:
     """The step is skipped for calls where this is false."""
     origin: str = ""
     """What the entry was inherited from, if anything."""
-
-
-class Clock(Protocol):
-    """Time, so that tests can move it."""
-
-    def now(self) -> float:
-        """Seconds of a clock that never goes back."""
-
-    def wall(self) -> float:
-        """Unix time in seconds."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
 
 
 class HttpClient(Protocol):

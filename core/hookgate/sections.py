@@ -54,7 +54,7 @@ def _entries(family: str) -> Any:
 
 def _as_list(value: object) -> object:
     if not isinstance(value, list | tuple):
-        raise ValueError("is written as a list")  # noqa: TRY004 - pydantic collects ValueErrors
+        raise ValueError("should be a list")  # noqa: TRY004 - pydantic collects ValueErrors
     return tuple(value)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core.core_schema import ErrorType
 
 from hookgate.errors import Path, Problem
 
@@ -15,6 +16,7 @@ NESTED = "hookgate_nested"
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_OF_PYDANTIC = frozenset(get_args(ErrorType))
 _PLAIN = {
     "missing": "is required",
     "string_type": "should be a text; put it in quotes",
@@ -63,7 +65,7 @@ def flattened(error: ValidationError, model: type[BaseModel], raw: object, prefi
                 problems.setdefault((found.path, found.at_key), found)
             continue
         at_key = kind == "extra_forbidden"
-        message = _unknown(model, loc) if at_key else _PLAIN.get(kind) or _tidy(each["msg"])
+        message = _unknown(model, loc) if at_key else _PLAIN.get(kind) or _tidy(kind, each["msg"])
         if kind == "too_short":
             message = f"should have at least {each['ctx']['min_length']}"
         before = problems.get((path, at_key))
@@ -90,9 +92,14 @@ def _unknown(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
     return f"there is no option {str(loc[-1])!r}{near(str(loc[-1]), known)}"
 
 
-def _tidy(message: str) -> str:
-    message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
-    return message[:1].lower() + message[1:] if message[1:2].islower() else message
+def _tidy(kind: str, message: str) -> str:
+    """Keep the words of whoever wrote a validator; those of pydantic begin in lower case here."""
+    if kind in ("value_error", "assertion_error"):
+        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind not in _OF_PYDANTIC:
+        return message
+    message = message.removeprefix("Input ")
+    return message[:1].lower() + message[1:]
 
 
 def _real(raw: object, loc: tuple[str | int, ...], *, missing: bool) -> Path:

@@ -179,7 +179,7 @@ def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_
                 calls = []
                 for batch in range(batches):
                     calls += [asyncio.create_task(call(batch * each + n)) for n in range(each)]
-                    await until(lambda n=len(calls): len(backend.requests) == n)
+                    await until(lambda n=(batch + 1) * each: len(backend.requests) == n)
                     (tmp_path / "next").write_text(document(batch + 2))
                     (tmp_path / "next").replace(file)
                     await until(lambda n=batch + 2: gate.gateway.live.number == n)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hookgate.catalogue import Catalogue
+from hookgate.clock import Clock
 from hookgate.document import Document, parse
 from hookgate.gateway import Gateway
 from hookgate.hookspecs import hookimpl
-from hookgate.plugin import Clock, Options, Source
+from hookgate.plugin import Options, Source
 from hookgate.server.serve import Server
 
 if TYPE_CHECKING:
