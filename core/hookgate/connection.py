@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,9 @@ from hookgate.messages import Response
 from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
 
 log = logging.getLogger("hookgate.connection")
+
+_EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose empty body is told as such (RFC 9110, 8.6)."""
 
 Judge = Callable[[Target, Health], None]
 
@@ -115,7 +118,7 @@ class Connection:
                 raise _out_of_time(destination) from None
             raise
         if not _is_stream(response, destination):
-            response.body.wrap(lambda source: _until(source, end, _out_of_time(destination)))
+            response.body.wrap(lambda source: _Until(source, end, _out_of_time(destination)))
         return response
 
     async def _try(self, exchange: Exchange, destination: Destination) -> Response:
@@ -169,6 +172,10 @@ class Connection:
         headers = without_hop_by_hop(request.headers)
         headers.remove("host", "content-length", "expect")
         headers.raw.insert(0, (b"host", (request.host if destination.preserve_host else target.authority).encode()))
+        if request.body.length is None:
+            headers.raw.append((b"transfer-encoding", b"chunked"))
+        elif request.body.length or request.method in _EXPECT_A_BODY:
+            headers.raw.append((b"content-length", b"%d" % request.body.length))
         if self.add_forwarded:
             forwarded(headers, request)
         path = destination.path(exchange.params) if destination.path is not None else request.path
@@ -218,7 +225,7 @@ class Connection:
         response.headers = without_hop_by_hop(response.headers)
         if at is not None and not _is_stream(response, destination):
             late = GatewayTimeout("The backend did not finish in time.", reason="request-timeout")
-            response.body.wrap(lambda source: _until(source, at, late))
+            response.body.wrap(lambda source: _Until(source, at, late))
         response.body.on_close(lambda error: end(error, response.status))
         if self.balancer is not None and hasattr(self.balancer, "chosen"):
             self.balancer.chosen(exchange, target, response)
@@ -299,20 +306,28 @@ def _out_of_time(destination: Destination) -> Fault:
     return kind("The destination did not answer in time.", reason="destination-timeout")
 
 
-async def _until(source: AsyncIterable[bytes], end: float, late: Fault) -> AsyncIterator[bytes]:
-    """Pass chunks on until the loop's clock says ``end``; then raise."""
-    stream = aiter(source)
-    close = getattr(stream, "aclose", None)
-    try:
-        while True:
-            try:
-                async with asyncio.timeout_at(end) as bound:
-                    chunk = await anext(stream)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise (late if bound.expired() else BadGateway("The backend stopped answering.")) from None
-            yield chunk
-    finally:
+class _Until:
+    """Passes chunks on until the loop's clock says ``end``; then raises. A class, since closing a generator that was
+    never started would leave the source open."""
+
+    __slots__ = ("_chunks", "_end", "_late")
+
+    def __init__(self, source: AsyncIterable[bytes], end: float, late: Fault) -> None:
+        self._chunks = aiter(source)
+        self._end = end
+        self._late = late
+
+    def __aiter__(self) -> _Until:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            async with asyncio.timeout_at(self._end) as bound:
+                return await anext(self._chunks)
+        except TimeoutError:
+            raise (self._late if bound.expired() else BadGateway("The backend stopped answering.")) from None
+
+    async def aclose(self) -> None:
+        close = getattr(self._chunks, "aclose", None)
         if close is not None:
             await close()

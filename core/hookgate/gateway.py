@@ -92,6 +92,9 @@ class Gateway:
         held = self.live.config.instances.values() if self.live is not None else ()
         running = {id(plugin) for plugin in held}
         backends = {name: self._backend(name, config) for name in config.connections}
+        for backend in backends.values():
+            if backend.probes is not None:
+                config.instances[backend.probes.entry.id] = backend.probes
         fresh = [plugin for plugin in config.instances.values() if id(plugin) not in running]
         started: list[Plugin[Any]] = []
         try:

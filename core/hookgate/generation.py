@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hookgate.clock import Clock
@@ -16,7 +17,7 @@ from hookgate.flow import Flow
 from hookgate.health import Watch
 from hookgate.messages import Response
 from hookgate.paths import compile_destination
-from hookgate.plugin import Pool
+from hookgate.plugin import Pool, Transport
 from hookgate.router import Route, Router
 
 log = logging.getLogger("hookgate.generation")
@@ -34,7 +35,7 @@ class Bounds(NamedTuple):
 class Backend:
     """A live connection together with the configuration it was made from and the checks of its targets."""
 
-    __slots__ = ("add_forwarded", "config", "connection", "watch")
+    __slots__ = ("add_forwarded", "config", "connection", "probes", "watch")
 
     def __init__(
         self,
@@ -78,6 +79,13 @@ class Backend:
             clock=clock,
         )
         self.watch = Watch(self.connection, config.monitor, changed) if config.monitor is not None else None
+        self.probes: Transport[Any] | None = None
+        """What carries the checks: a pool of their own, so that a full one does not make well targets look ill."""
+        if self.watch is not None:
+            self.probes = type(config.transport)(config.transport.options)
+            self.probes.entry = replace(config.transport.entry, id=f"{config.transport.entry.id}/checks")
+            self.probes.configure(replace(config.transport.pool, max_connections=None))
+            self.watch.transport = self.probes
 
     def inherit(self, predecessor: Connection) -> None:
         """Keep what is known of targets that stay (the same address), so that a reload forgets no health."""

@@ -44,6 +44,8 @@ class Watch:
         self.monitor = monitor
         self.options: MonitorOptions = monitor.options
         self.clock: Clock = connection.clock
+        self.transport = connection.transport
+        """What carries the checks."""
         self._changed = changed
         self._successes: dict[Target, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -91,7 +93,7 @@ class Watch:
         outbound.connection = self.connection.name
         outbound.headers.setdefault("host", outbound.target.authority)
         await self.connection.prepare(exchange, outbound)
-        response: Response = await self.connection.transport.send(outbound)  # type: ignore[attr-defined]
+        response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
         return response
 
     def judge(self, target: Target, found: Health) -> None:

@@ -230,7 +230,11 @@ class Body:
         bound = self.keep_limit if limit is None else limit
         if self._data is None:
             if self.length is not None and self.length > bound:
-                raise self.too_large(f"The body is {self.length} bytes long; here at most {bound} bytes are accepted.")
+                refusal = self.too_large(
+                    f"The body is {self.length} bytes long; here at most {bound} bytes are accepted."
+                )
+                await self.close(refusal)
+                raise refusal
             kept = bytearray()
             async with aclosing(self.stream()) as chunks:
                 async for chunk in chunks:

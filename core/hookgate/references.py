@@ -58,7 +58,8 @@ class References:
         """Put asterisks in the place of every resolved value."""
         values = {value for value in self._values.values() if value is not None and len(value) >= _HIDDEN_FROM}
         for value in sorted(values, key=len, reverse=True):
-            message = message.replace(value, MASK)
+            for shown in (value, repr(value)[1:-1]):
+                message = message.replace(shown, MASK)
         return message
 
     def _configure(self, options: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ Python for every scalar, which takes three times as long, and it recurses in C, 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import yaml
@@ -137,7 +138,7 @@ class _Composer:
     """Turns events into nodes."""
 
     def __init__(self, data: bytes, file: str) -> None:
-        self._next = yaml.CSafeLoader(data).get_event
+        self._next: Callable[[], Any] = yaml.CSafeLoader(data).get_event
         self._file = file
         self._count = 0
         self._anchors: dict[str, Any] = {}

@@ -566,9 +566,8 @@ def test_keys_for_editors_and_for_anchors_are_nobodys_business(loaded):
 
 
 def test_an_instance_lives_on_while_its_entry_and_what_it_holds_are_the_same(loaded):
-    document = routed(
-        {"step": {"name": "a", "by": "request.client"}}, {"box": {"flow": ["step", {"step": {"name": "b"}}]}}
-    )
+    box = {"box": {"flow": ["step", {"step": {"name": "b"}}]}}
+    document = routed({"step": {"name": "a", "by": "request.client"}}, box)
     first = loaded(document)
     again = loaded(document, first.instances)
     box["box"]["flow"][1]["step"]["name"] = "c"

@@ -112,7 +112,7 @@ def test_a_wrong_value_is_told_without_showing_it(refusal, monkeypatch):
 
 
 def test_a_value_is_hidden_wherever_a_message_would_show_it(catalogue, monkeypatch):
-    monkeypatch.setenv("CRM_KEY", "s3cret value")
+    monkeypatch.setenv("CRM_KEY", "s3cret\tvalue")
     document = {"connections": {"crm": {"targets": "${env:CRM_KEY}"}}, "routes": [{"name": "${env:CRM_KEY}/"}]}
     with pytest.raises(ConfigError) as caught:
         asyncio.run(load(document, catalogue))

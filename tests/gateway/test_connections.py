@@ -1,6 +1,7 @@
 """Named connections: targets, tries, time-outs, pools, health."""
 
 import asyncio
+import concurrent.futures as futures
 import socket
 import time
 
@@ -238,8 +239,6 @@ def test_a_full_pool_makes_the_next_call_wait_and_then_refuses_it():
 
     connection = {"pool": {"max_connections": 2}, "timeouts": {"connect": 0.3}}
     with upstream(slow) as backend, running(balanced(targets=backend.url, **connection)) as gate:
-        import concurrent.futures as futures
-
         with futures.ThreadPoolExecutor(3) as threads:
             first = [threads.submit(gate.request, "GET", "/") for _ in range(2)]
             backend.wait_for(lambda b: len(b.requests) == 2)
@@ -267,8 +266,6 @@ def test_calls_share_connections_and_a_changed_connection_cuts_no_call():
             gate.request("GET", "/")
         assert backend.connections == 1
 
-        import concurrent.futures as futures
-
         with futures.ThreadPoolExecutor(1) as threads:
             running_call = threads.submit(gate.request, "GET", "/slow")
             backend.wait_for(lambda b: b.requests[-1].path == "/slow")
@@ -287,3 +284,53 @@ def wait_until(condition, timeout=20.0):
     while not condition():
         assert time.monotonic() < end, "it did not come to hold"
         time.sleep(0.005)
+
+
+def test_checks_do_not_wait_for_a_place_in_a_full_pool():
+    async def answer(request):
+        if request.path != "/health":
+            await asyncio.sleep(60)
+        return 200, {}, "ok"
+
+    monitor = {"http": {"path": "/health", "interval": 0.05, "at_most": 0.05, "timeout": 0.5, "unhealthy_after": 1}}
+    with upstream(answer) as a, upstream(answer) as b:
+        document = balanced(a, b, monitor=monitor, pool={"max_connections": 2})
+        with running(document) as gate, futures.ThreadPoolExecutor(2) as threads:
+            calls = [threads.submit(gate.request, "GET", "/slow") for _ in range(2)]
+            wait_until(lambda: sum(request.path == "/slow" for x in (a, b) for request in list(x.requests)) == 2)
+            checks = len(a.requests)
+            wait_until(lambda: len(a.requests) > checks + 5)
+            assert healths(gate) == ["healthy", "healthy"]
+            gate.client.close()
+            futures.wait(calls)
+
+
+def test_an_answer_that_a_credential_rejects_gives_its_place_back(tmp_path):
+    (tmp_path / "renewing.py").write_text(
+        """
+from hookgate import Credential, Options, hookimpl
+
+class Renewing(Credential[Options]):
+    token = "old"
+
+    @hookimpl
+    def sign(self, exchange, outbound):
+        outbound.headers.set("authorization", "Bearer " + self.token)
+
+    @hookimpl
+    def rejected(self, exchange, outbound, response):
+        self.token = "new"
+        return True
+""",
+    )
+
+    def answer(request):
+        fresh = request.header("authorization") == "Bearer new"
+        return (200, {}, "ok") if fresh else (401, {}, iter([b"no, ", b"renew it"]))
+
+    connection = {"auth": ["renewing"], "pool": {"max_connections": 1}, "timeouts": {"connect": 5}}
+    with upstream(answer) as backend:
+        with running(balanced(targets=backend.url, **connection), plugins_dir=tmp_path) as gate:
+            assert gate.request("POST", "/", content=b"x").status_code == 401  # a stream cannot be sent again
+            assert gate.request("GET", "/").status_code == 200
+            assert [r.header("authorization") for r in backend.requests] == ["Bearer old", "Bearer old", "Bearer new"]

@@ -1,5 +1,6 @@
 import ast
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,14 @@ def test_imports_go_down_only_and_one_module_knows_httpx():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_page_on_architecture_shows_the_same_floors():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \w+ \| ([^|]+) \|", page, flags=re.MULTILINE)
+    shown = {module.rstrip("/"): int(floor) for floor, modules in rows for module in re.findall(r"`([^`]+)`", modules)}
+
+    assert shown == {module: floor for module, floor in floors().items() if module != "__main__"}
+
+
 @pytest.mark.parametrize("path", under("core", "hookgate"), ids=lambda path: str(path.relative_to("core/hookgate")))
 def test_a_floor_imports_only_the_libraries_it_may(path):
     floor = {**floors(), "__init__": 1}[path.relative_to("core/hookgate").parts[0].removesuffix(".py")]
@@ -89,3 +98,5 @@ def test_a_plugin_imports_only_what_hookgate_promises_and_no_other_plugin(plugin
                 assert name in hookgate.testing.__all__, f"{place} is no public name of hookgate.testing"
             elif top.startswith("hookgate"):
                 assert top == plugin.package, f"{place} is not for plugins"
+            elif top == "httpx":
+                assert is_test, f"{place}: use host.http, or hookgate.client.HttpxPool in a transport"

@@ -104,7 +104,8 @@ def test_a_single_target_is_taken_however_busy_and_none_is_none():
     assert build(LeastBusy).pick(None, []) is None
 
 
-def test_a_gateway_turns_away_from_a_backend_that_is_stuck():
+def test_a_gateway_turns_away_from_a_backend_that_is_stuck(monkeypatch):
+    monkeypatch.setattr(LeastBusy, "generator", random.Random(7))
     release = threading.Event()
 
     async def stuck(request):
@@ -114,14 +115,17 @@ def test_a_gateway_turns_away_from_a_backend_that_is_stuck():
     with upstream(stuck) as slow, upstream() as quick, ThreadPoolExecutor(1) as pool:
         document = {
             "routes": [{"name": "all", "to": {"connection": "crm"}}],
-            "connections": {"crm": {"targets": [{"url": slow.url}, {"url": quick.url}], "balancer": "least-busy"}},
+            "connections": {
+                "crm": {"targets": [{"url": slow.url, "weight": 1000}, {"url": quick.url}], "balancer": "least-busy"}
+            },
         }
         with running(document) as gate:
-            try:
-                waiting = []
-                while not slow.requests:  # by chance, the first calls may go to the quick one
-                    call = pool.submit(gate.request, "GET", "/")
-                    slow.wait_for(lambda backend, call=call: bool(backend.requests) or call.done())
-                    waiting.append(call)
-            finally:
-                pass
+            first = pool.submit(gate.request, "GET", "/")
+            slow.wait_for(lambda backend: backend.requests)
+            answers = [gate.request("GET", "/").text for _ in range(20)]
+            release.set()
+
+            assert first.result(30).text == "late"
+            assert answers == ["ok"] * 20
+            gate.wait_for_exchanges(21)
+            assert gate.request("GET", "/").text == "late"  # nothing is in flight any more, so weight decides

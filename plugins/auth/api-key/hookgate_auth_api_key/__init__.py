@@ -1,1 +1,265 @@
 """Recognise callers by an API key, and show one to backends."""
+
+from hashlib import sha256
+from typing import Annotated, Literal
+from urllib.parse import quote, unquote, unquote_plus
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from hookgate import (
+    AuthMethod,
+    Credential,
+    Exchange,
+    Headers,
+    Identity,
+    Options,
+    Outbound,
+    Request,
+    Secret,
+    Unauthorized,
+    hookimpl,
+)
+
+NAMES = {"header": "X-Api-Key", "query": "api_key", "cookie": "api_key"}
+"""Under which name a key comes or goes unless told otherwise."""
+
+
+def _key(key: Secret) -> Secret:
+    text = key.reveal()
+    if not text:
+        raise ValueError("the key is empty, which would let anybody in; write one")
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("a key is of visible ASCII characters, so that it means the same wherever it is carried")
+    return key
+
+
+def _realm(realm: str) -> str:
+    if not (realm.isascii() and realm.isprintable()):
+        raise ValueError("a realm is printable ASCII text")
+    return realm
+
+
+def _caller(value: object) -> object:
+    """Let a key alone stand for a caller of whom nothing else is to be said."""
+    return {"key": value} if isinstance(value, str | Secret) else value
+
+
+def _carriable(location: str, name: str | None) -> str:
+    """Return the name under which a key is carried.
+
+    Raises:
+        ValueError: a header or cookie cannot have this name.
+    """
+    if name is None:
+        return NAMES[location]
+    if not name:
+        raise ValueError("name is empty; write one or leave it out")
+    if location != "query":
+        Headers({name: ""})  # the names of cookies are tokens, too
+    return name
+
+
+class ApiKeyCaller(Options):
+    """One caller: a key, or its hash, and what is known of whoever has it."""
+
+    key: Annotated[Secret, AfterValidator(_key)] | None = None
+    """The key itself: visible ASCII characters, without spaces."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9A-Fa-f]{64}$")
+    """The SHA-256 hash of the key in hexadecimal, so that the document does not hold the key. Only a long random key is
+    safe from being guessed from it: 16 random bytes or more."""
+    roles: tuple[str, ...] = ()
+    """Roles of the caller, for steps further right that ask for them."""
+    application: str | None = None
+    """The application that calls, for steps that count by application."""
+
+    @model_validator(mode="after")
+    def _have_one_key(self) -> "ApiKeyCaller":
+        if (self.key is None) == (self.sha256 is None):
+            raise ValueError("write either key or sha256")
+        return self
+
+    @property
+    def digest(self) -> bytes:
+        """The hash of the key."""
+        return _digest(self.key.reveal()) if self.key is not None else bytes.fromhex(self.sha256 or "")
+
+
+Caller = Annotated[ApiKeyCaller, BeforeValidator(_caller, json_schema_input_type=Secret | ApiKeyCaller)]
+Subject = Annotated[str, Field(min_length=1)]
+
+
+class ApiKeyOptions(Options):
+    """Options of `api-key` for callers."""
+
+    keys: dict[Subject, Caller] = Field(min_length=1)
+    """Callers by name: each a key, or a mapping with `key` or `sha256`, `roles` and `application`. The name becomes the
+    subject of the identity. No two callers have the same key."""
+    location: Literal["header", "query", "cookie"] = "header"
+    """Where the key is: a header, a parameter of the query, or a cookie. Queries end up in the logs and histories of
+    everything on the way, so prefer the header."""
+    name: str | None = None
+    """Name of the header, parameter or cookie: `X-Api-Key` for a header and `api_key` for the others unless given.
+    Headers are compared without case."""
+    hide: bool = True
+    """Whether a key that was accepted is taken out of the request, so that the backend does not see it."""
+    realm: Annotated[str, AfterValidator(_realm)] = "hookgate"
+    """What the challenge says the key is for."""
+
+    @model_validator(mode="after")
+    def _tell_callers_apart(self) -> "ApiKeyOptions":
+        _carriable(self.location, self.name)
+        seen: dict[bytes, str] = {}
+        for subject, caller in self.keys.items():
+            if (other := seen.setdefault(caller.digest, subject)) != subject:
+                raise ValueError(f"keys: {other!r} and {subject!r} have the same key; give each one of its own")
+        return self
+
+
+class ApiKey(AuthMethod[ApiKeyOptions]):
+    """Recognises callers by a key of theirs in a header, in the query or in a cookie.
+
+    Where several keys are presented the first one counts; once it is accepted all of them are taken out of the request
+    (see `hide`). A key that nobody has stays where it is, since another method may know it.
+
+    A presented key is looked up by its SHA-256 hash. How long that takes depends on how the hash compares with those of
+    the real keys, and not on how many characters of a key were right: without knowing a key nobody can choose the bits
+    of its hash step by step. So the time tells nothing that would help in guessing, and is the same however many keys
+    there are.
+
+    No scheme for API keys is registered, but a 401 needs a challenge (RFC 9110, 11.6.1): it says
+    `ApiKey realm="hookgate"`.
+    """
+
+    writes = {"request.headers", "request.path"}
+
+    def __init__(self, options: ApiKeyOptions) -> None:
+        super().__init__(options)
+        self._name = _carriable(options.location, options.name)
+        self._presented, self._hide = {
+            "header": (_in_headers, _without_header),
+            "query": (_in_query, _without_parameter),
+            "cookie": (_in_cookies, _without_cookie),
+        }[options.location]
+        self._identities = {
+            caller.digest: Identity(subject, "api-key", caller.roles, application=caller.application)
+            for subject, caller in options.keys.items()
+        }
+        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
+        self._challenge = f'ApiKey realm="{realm}"'
+
+    @hookimpl
+    def identify(self, exchange: Exchange) -> Identity | None:
+        """Return whose key it is, or `None` when the request has no key.
+
+        Raises:
+            Unauthorized: nobody has this key.
+        """
+        key = self._presented(exchange.request, self._name)
+        if key is None:
+            return None
+        identity = self._identities.get(_digest(key))
+        if identity is None:
+            raise Unauthorized("The API key is not known.", reason="wrong-credentials")
+        if self.options.hide:
+            self._hide(exchange.request, self._name)
+        return identity
+
+    @hookimpl
+    def challenge(self, exchange: Exchange) -> str:
+        """Ask for a key."""
+        return self._challenge
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _in_headers(request: Request, name: str) -> str | None:
+    return request.headers.get(name)
+
+
+def _without_header(request: Request, name: str) -> None:
+    request.headers.remove(name)
+
+
+def _in_query(request: Request, name: str) -> str | None:
+    for parameter in request.query.split("&"):
+        if _named(parameter, name):
+            return unquote(parameter.partition("=")[2])  # a key has no space that a plus could stand for
+    return None
+
+
+def _without_parameter(request: Request, name: str) -> None:
+    request.query = _query_without(request.query, name)
+
+
+def _query_without(query: str, name: str) -> str:
+    """Take the parameters of a name out of a query; whatever else is there stays as it was encoded."""
+    return "&".join(parameter for parameter in query.split("&") if not _named(parameter, name))
+
+
+def _named(parameter: str, name: str) -> bool:
+    return unquote_plus(parameter.partition("=")[0]) == name
+
+
+def _in_cookies(request: Request, name: str) -> str | None:
+    for line in request.headers.getall("cookie"):
+        for cookie in line.split(";"):
+            found, _, value = cookie.partition("=")
+            if found.strip() == name:
+                return value.strip()
+    return None
+
+
+def _without_cookie(request: Request, name: str) -> None:
+    lines = request.headers.getall("cookie")
+    request.headers.remove("cookie")
+    for line in lines:
+        kept = [cookie for cookie in line.split(";") if cookie.partition("=")[0].strip() != name]
+        if rest := ";".join(kept).strip():
+            request.headers.add("cookie", rest)
+
+
+class ApiKeyCredentialOptions(Options):
+    """Options of `api-key` towards a backend."""
+
+    key: Secret
+    """The key. In a header it is of characters of Latin-1 without control characters; in the query it may be anything
+    and is sent as UTF-8, percent-encoded."""
+    location: Literal["header", "query"] = "header"
+    """Where the key goes: into a header, or behind the parameters of the query."""
+    name: str | None = None
+    """Name of the header or parameter: `X-Api-Key` or `api_key` unless given."""
+
+    @field_validator("key")
+    @classmethod
+    def _not_empty(cls, key: Secret) -> Secret:
+        if not key:
+            raise ValueError("the key is empty; write one")
+        return key
+
+    @model_validator(mode="after")
+    def _sendable(self) -> "ApiKeyCredentialOptions":
+        name = _carriable(self.location, self.name)
+        if self.location == "header":
+            Headers({name: self.key.reveal()})
+        return self
+
+
+class ApiKeyCredential(Credential[ApiKeyCredentialOptions]):
+    """Shows the backend a key. It replaces whatever stood under that name, so that a key of the caller's does not reach
+    the backend; the rest of the query stays as it was encoded."""
+
+    def __init__(self, options: ApiKeyCredentialOptions) -> None:
+        super().__init__(options)
+        self._name = _carriable(options.location, options.name)
+        self._parameter = f"{quote(self._name, safe='')}={quote(options.key.reveal(), safe='')}"
+
+    @hookimpl
+    def sign(self, exchange: Exchange, outbound: Outbound) -> None:
+        """Put the key into the header or behind the query."""
+        if self.options.location == "header":
+            outbound.headers.set(self._name, self.options.key.reveal())
+            return
+        rest = _query_without(outbound.query, self._name)
+        outbound.query = f"{rest}&{self._parameter}" if rest else self._parameter

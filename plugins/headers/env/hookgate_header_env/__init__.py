@@ -1,6 +1,7 @@
 """The value of an environment variable for a header action."""
 
 import os
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
@@ -77,16 +78,15 @@ class Env(HeaderProvider[EnvOptions]):
         return self._checked[1]
 
     def _sendable(self, value: str) -> str | None:
-        try:
+        with suppress(ValueError):
             return Headers({"value": value})["value"]
-        except ValueError:
-            if self._host is not None:
-                self._host.log.error(
-                    "%s: environment variable %s holds a control character or one outside Latin-1 and cannot be sent",
-                    self.entry.id,
-                    self.options.name,
-                )
-            return None
+        if self._host is not None:
+            self._host.log.error(
+                "%s: environment variable %s holds a control character or one outside Latin-1 and cannot be sent",
+                self.entry.id,
+                self.options.name,
+            )
+        return None
 
     def _warn(self) -> None:
         if self._host is None:

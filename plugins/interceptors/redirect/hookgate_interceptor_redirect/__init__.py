@@ -44,8 +44,8 @@ class RedirectOptions(Options):
     """Options of `redirect`: either `to` or `https`."""
 
     to: Annotated[str, AfterValidator(_place)] | None = None
-    """Where to: a path (`/new/{id}`) or a URL (`https://www.example.org/new/{id}`). `{name}` stands for a path parameter
-    of the route, behind the host only."""
+    """Where to: a path (`/new/{id}`) or a URL (`https://www.example.org/new/{id}`). `{name}` stands for a path
+    parameter of the route, behind the host only."""
     https: bool = False
     """Redirect calls that came by HTTP to the same host, path and query by HTTPS, and let the others pass."""
     hosts: tuple[Annotated[str, AfterValidator(_allowed_host)], ...] = ()

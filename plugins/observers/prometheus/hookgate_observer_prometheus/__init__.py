@@ -1,1 +1,267 @@
 """Count and time calls, for Prometheus to scrape."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from pydantic import Field, field_validator
+from quart import Blueprint, Response
+
+from hookgate import App, Exchange, Host, Observer, Options, Target, hookimpl
+
+from .exposition import CONTENT_TYPE, Sample, histogram, metric
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
+"""Methods that show under their names: those of RFC 9110 and RFC 5789. A client can invent any number of others."""
+OTHER = "other"
+KINDS = ("ok", "connect-failed", "timeout", "broken", "aborted")
+"""How an attempt can end."""
+NETWORK_ISSUES = ("connect-failed", "timeout")
+"""Ends that count as network issues: names not resolved, connections not made, and time-outs (HC-20)."""
+
+_live: "WeakKeyDictionary[Host, ReferenceType[Prometheus]]" = WeakKeyDictionary()
+"""The observer of each running gateway, through which its page finds it; two gateways of one process do not mix."""
+
+
+class PrometheusOptions(Options):
+    """Options of `prometheus` as an observer."""
+
+    buckets: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+        default=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0), min_length=1, max_length=100
+    )
+    """Upper bounds of the buckets of `hookgate_request_seconds`, in seconds, rising; one without bound follows."""
+    max_series: int = Field(default=5_000, ge=1)
+    """Combinations of labels that are told apart, in each table: calls by route, method and status; times by route;
+    attempts by connection and target. Further ones are counted together under `other`."""
+
+    @field_validator("buckets")
+    @classmethod
+    def _rising(cls, buckets: tuple[float, ...]) -> tuple[float, ...]:
+        if list(buckets) != sorted(set(buckets)):
+            raise ValueError("each bound must be above the one before it")
+        return buckets
+
+
+class _Times:
+    """What is known of the calls of one route."""
+
+    __slots__ = ("bytes", "counts", "seconds")
+
+    def __init__(self, buckets: int) -> None:
+        self.counts = [0] * buckets
+        self.seconds = 0.0
+        self.bytes = 0
+
+
+class _Upstream:
+    """What is known of the attempts at one target of one connection."""
+
+    __slots__ = ("errors", "outcomes")
+
+    def __init__(self) -> None:
+        self.outcomes = dict.fromkeys(KINDS, 0)
+        self.errors = 0
+
+
+class Prometheus(Observer[PrometheusOptions]):
+    """Counts and times every call, and has the numbers ready for the page of the app of the same name.
+
+    Place both: `gateway: {observers: [prometheus]}` and `management: {apps: [health, prometheus]}`; then scrape
+    `/-/metrics` of the management listener, by address. Per call a few numbers are added up; text is made only at a
+    scrape, by the loop that serves calls, so mind `max_series` where there are thousands of routes.
+
+    * `hookgate_requests_total` by `route`, `method` and `status`. The route is empty where none matched; the status is
+      `none` where the client was gone before there was an answer.
+    * `hookgate_request_seconds`, a histogram by `route`: from the arrival of the head to the last byte of the answer.
+    * `hookgate_response_bytes_total` by `route`: bytes of bodies sent to clients.
+    * `hookgate_requests_in_flight` now, and `hookgate_generation` of the configuration.
+    * `hookgate_northbound_errors_total`: answers of 500 and above to callers, whoever made them (HC-20).
+    * `hookgate_southbound_errors_total` by `connection`: answers of 500 and above from backends (HC-20).
+    * `hookgate_network_issues_total` by `connection`: attempts that found no connection or ran into a time-out (HC-20).
+    * `hookgate_upstream_attempts_total` by `connection`, `target` and `outcome`, each try on its own.
+    * `hookgate_target_healthy` by `connection` and `target`: 1 or 0.
+
+    Numbers start at zero when the process starts or the options change, and are kept over other reloads.
+    """
+
+    def __init__(self, options: PrometheusOptions) -> None:
+        super().__init__(options)
+        self._host: Host | None = None
+        self._requests: dict[tuple[str, str, int | str], int] = {}
+        self._times: dict[str, _Times] = {}
+        self._northbound = 0
+        self._upstreams: dict[tuple[str, str], _Upstream] = {}
+        """By connection and URL."""
+        self._targets: dict[Target, _Upstream] = {}
+        """The same ones by target, for the generation that is live and the one before, whose last calls are running."""
+        self._newest: dict[Target, _Upstream] = {}
+
+    @hookimpl
+    def generation_loaded(self, host: Host) -> None:
+        """Learn the targets, and be the one whose numbers the page shows."""
+        self._host = host
+        _live[host] = ref(self)
+        before, self._newest = self._newest, {}
+        for name in host.status()["connections"]:
+            for target in host.connection(name).targets:
+                self._newest[target] = self._upstream(name, target.url)
+        self._targets = {**before, **self._newest}
+
+    @hookimpl
+    def shutdown(self) -> None:
+        """Leave the page to another one."""
+        if self._host is not None and _observer_of(self._host) is self:
+            del _live[self._host]
+
+    @hookimpl
+    def exchange_finished(self, exchange: Exchange) -> None:
+        """Count a call and its attempts."""
+        route, response = exchange.route, exchange.response
+        name = "" if route is None else route.name
+        status = 0 if response is None else response.status
+        key = (name, exchange.request.method, status)
+        try:
+            self._requests[key] += 1
+        except KeyError:
+            self._count_rare(key)
+        if status >= 500:
+            self._northbound += 1
+        times = self._times.get(name) or self._times_of(name)
+        seconds = 0.0 if exchange.finished is None else exchange.finished - exchange.started
+        times.counts[bisect_left(self.options.buckets, seconds)] += 1
+        times.seconds += seconds
+        times.bytes += exchange.bytes_sent
+        for attempt in exchange.attempts:
+            upstream = self._targets.get(attempt.target) or self._strange(attempt.target)
+            outcome = attempt.outcome
+            if outcome is None:  # nobody waited for its end
+                upstream.outcomes["aborted"] += 1
+                continue
+            upstream.outcomes[outcome.kind] += 1
+            if outcome.status is not None and outcome.status >= 500:
+                upstream.errors += 1
+
+    def _count_rare(self, key: tuple[str, str, int | str]) -> None:
+        """Count what has no number of its own yet, or never will."""
+        name, method, status = key
+        if method not in METHODS:
+            key = (name, OTHER, status)
+        if key not in self._requests and len(self._requests) >= self.options.max_series:
+            key = (OTHER, OTHER, OTHER)
+        self._requests[key] = self._requests.get(key, 0) + 1
+
+    def _times_of(self, name: str) -> _Times:
+        if name not in self._times and len(self._times) >= self.options.max_series:
+            name = OTHER
+        return self._times.setdefault(name, _Times(len(self.options.buckets) + 1))
+
+    def _upstream(self, connection: str, url: str) -> _Upstream:
+        key = (connection, url)
+        if key not in self._upstreams and len(self._upstreams) >= self.options.max_series:
+            key = (OTHER, OTHER)
+        return self._upstreams.setdefault(key, _Upstream())
+
+    def _strange(self, target: Target) -> _Upstream:
+        """Find the place of a target that no connection of the last two generations has."""
+        upstream = self._targets[target] = self._upstream("", target.url)
+        return upstream
+
+    def render(self) -> str:
+        """Write all numbers in the text format of Prometheus, version 0.0.4."""
+        return "".join(self._metrics({} if self._host is None else self._host.status()))
+
+    def _metrics(self, status: Mapping[str, Any]) -> Iterator[str]:
+        yield metric(
+            "hookgate_requests_total",
+            "counter",
+            "Calls that are over.",
+            ("route", "method", "status"),
+            [((route, method, code or "none"), count) for (route, method, code), count in self._requests.items()],
+        )
+        yield histogram(
+            "hookgate_request_seconds",
+            "Seconds from the arrival of a call to the last byte of its answer.",
+            "route",
+            self.options.buckets,
+            [(route, times.counts, times.seconds) for route, times in self._times.items()],
+        )
+        yield metric(
+            "hookgate_response_bytes_total",
+            "counter",
+            "Bytes of response bodies sent to clients.",
+            ("route",),
+            [((route,), times.bytes) for route, times in self._times.items()],
+        )
+        in_flight = status.get("in_flight", 0)
+        yield metric("hookgate_requests_in_flight", "gauge", "Calls that are not over.", (), [((), in_flight)])
+        about = "Answers of 500 and above to callers."
+        yield metric("hookgate_northbound_errors_total", "counter", about, (), [((), self._northbound)])
+        about = "Answers of 500 and above from backends."
+        yield metric("hookgate_southbound_errors_total", "counter", about, ("connection",), self._southbound())
+        about = "Attempts that found no connection or ran into a time-out."
+        yield metric("hookgate_network_issues_total", "counter", about, ("connection",), self._network_issues())
+        yield metric(
+            "hookgate_upstream_attempts_total",
+            "counter",
+            "Attempts at targets by how they ended.",
+            ("connection", "target", "outcome"),
+            [
+                ((*key, kind), count)
+                for key, upstream in self._upstreams.items()
+                for kind, count in upstream.outcomes.items()
+            ],
+        )
+        about = "Whether a target is healthy."
+        yield metric("hookgate_target_healthy", "gauge", about, ("connection", "target"), _healthy(status))
+        about = "Number of the configuration generation that is live."
+        yield metric("hookgate_generation", "gauge", about, (), [((), status.get("generation", 0))])
+
+    def _southbound(self) -> list[Sample]:
+        return self._by_connection(lambda upstream: upstream.errors)
+
+    def _network_issues(self) -> list[Sample]:
+        return self._by_connection(lambda upstream: sum(upstream.outcomes[kind] for kind in NETWORK_ISSUES))
+
+    def _by_connection(self, count: Callable[[_Upstream], int]) -> list[Sample]:
+        sums: dict[str, int] = {}
+        for (connection, _), upstream in self._upstreams.items():
+            sums[connection] = sums.get(connection, 0) + count(upstream)
+        return [((connection,), number) for connection, number in sums.items()]
+
+
+def _healthy(status: Mapping[str, Any]) -> list[Sample]:
+    """Take the health of all targets from what the gateway knows of itself; a target written twice shows once."""
+    found: dict[tuple[str, str], int] = {}
+    for name, targets in status.get("connections", {}).items():
+        for target in targets:
+            key, healthy = (name, target["url"]), int(target["health"] == "healthy")
+            found[key] = min(healthy, found.get(key, 1))
+    return list(found.items())
+
+
+def _observer_of(host: Host) -> Prometheus | None:
+    found = _live.get(host)
+    return None if found is None else found()
+
+
+class PrometheusApp(App[Options]):
+    """Serves the numbers of the observer `prometheus` as `metrics`, in the text format of Prometheus, version 0.0.4.
+
+    503 with a word of advice where that observer is not placed.
+    """
+
+    @hookimpl
+    def blueprint(self, host: Host) -> Blueprint:
+        """Return the page."""
+        pages = Blueprint("prometheus", __name__)
+
+        @pages.get("/metrics")
+        async def metrics() -> Response:
+            observer = _observer_of(host)
+            if observer is None:
+                advice = "There are no numbers: add prometheus to gateway.observers.\n"
+                return Response(advice, 503, content_type="text/plain; charset=utf-8")
+            return Response(observer.render(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+        return pages
