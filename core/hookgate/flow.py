@@ -258,7 +258,11 @@ class Flow:
             except Exception as replacement:  # noqa: BLE001
                 exchange.fault = as_fault(replacement)
             position -= 1
-        exchange.response = Response.problem(exchange.fault)
+        try:
+            exchange.response = Response.problem(exchange.fault)
+        except ValueError as unsendable:  # a fault with a header that would smuggle a line
+            exchange.fault = as_fault(PluginError(str(unsendable)))
+            exchange.response = Response.problem(exchange.fault)
 
     def _holds(self, step: Step, exchange: Exchange) -> bool:
         """Whether the condition of a step that stands on the way out only holds; others were settled on the way in."""

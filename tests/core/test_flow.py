@@ -196,6 +196,17 @@ class TestNonsense:
         assert response.status == 500
         assert "took longer than 0.01 s" in exchange.fault.detail
 
+    def test_a_fault_cannot_smuggle_a_header_line_either(self):
+        class Smuggler(Interceptor[Options]):
+            @hookimpl
+            def on_request(self, exchange):
+                raise Forbidden("no", headers={"x-a": "1\r\nx-b: 2"})
+
+        exchange = through(build(Smuggler))
+
+        assert exchange.response.status == 500
+        assert "x-a" not in exchange.response.headers
+
     def test_a_header_line_cannot_be_smuggled_in(self):
         class Smuggler(Interceptor[Options]):
             @hookimpl

@@ -54,6 +54,8 @@ class Intake:
         """Return the request body, whose length only HTTP/1 tells beforehand."""
         length = headers.get("content-length")
         if length is not None:
+            if not (length.isascii() and length.isdigit()):
+                raise BadRequest("Content-Length is not a number.", reason="bad-framing")
             return Body(self._stream(), length=int(length)) if int(length) else Body()
         if http_version.startswith("1"):
             return Body(self._stream()) if "transfer-encoding" in headers else Body()

@@ -100,8 +100,8 @@ class Cors(Interceptor[CorsOptions]):
     backend says about CORS is replaced.
 
     Place it left of whatever may refuse a call: a browser sends no credentials with a preflight, and a page can read an
-    error only with these headers on it. A route that limits its methods has to list `OPTIONS`, or `cors` has to stand
-    in the flow of the gateway. Of two `cors` steps on the way of a call the left one decides.
+    error only with these headers on it. A preflight takes the route of the call it asks about, whether or not that route
+    lists `OPTIONS`. Of two `cors` steps on the way of a call the left one decides.
     """
 
     category = "security"

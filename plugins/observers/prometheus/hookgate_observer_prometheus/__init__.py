@@ -88,6 +88,7 @@ class Prometheus(Observer[PrometheusOptions]):
     def __init__(self, options: PrometheusOptions) -> None:
         super().__init__(options)
         self._host: Host | None = None
+        self._bounds = options.buckets
         self._requests: dict[tuple[str, str, int | str], int] = {}
         self._times: dict[str, _Times] = {}
         self._northbound = 0
@@ -129,7 +130,7 @@ class Prometheus(Observer[PrometheusOptions]):
             self._northbound += 1
         times = self._times.get(name) or self._times_of(name)
         seconds = 0.0 if exchange.finished is None else exchange.finished - exchange.started
-        times.counts[bisect_left(self.options.buckets, seconds)] += 1
+        times.counts[bisect_left(self._bounds, seconds)] += 1
         times.seconds += seconds
         times.bytes += exchange.bytes_sent
         for attempt in exchange.attempts:
@@ -154,7 +155,7 @@ class Prometheus(Observer[PrometheusOptions]):
     def _times_of(self, name: str) -> _Times:
         if name not in self._times and len(self._times) >= self.options.max_series:
             name = OTHER
-        return self._times.setdefault(name, _Times(len(self.options.buckets) + 1))
+        return self._times.setdefault(name, _Times(len(self._bounds) + 1))
 
     def _upstream(self, connection: str, url: str) -> _Upstream:
         key = (connection, url)
@@ -183,7 +184,7 @@ class Prometheus(Observer[PrometheusOptions]):
             "hookgate_request_seconds",
             "Seconds from the arrival of a call to the last byte of its answer.",
             "route",
-            self.options.buckets,
+            self._bounds,
             [(route, times.counts, times.seconds) for route, times in self._times.items()],
         )
         yield metric(
