@@ -265,16 +265,24 @@ _NOTHING_SAID = HostOptions()
 
 def misplaced(step: Plugin[Any], side: str) -> str:
     """Say why a step has nothing to do in a list of a flow (FL-10); empty if it has."""
-    hooks, sides = hooks_of(type(step), FlowSpec).keys(), getattr(type(step), "sides", ())
+    cls: Any = type(step)  # mypy takes a class for one of its instances where it must be hashable
+    fits = _lists_for(cls)
+    if side in fits:
+        return ""
+    allowed = " or ".join(f"`{name}`" for name in fits)
+    return f"{step.entry.name} cannot stand in `{side}`" + (f"; it may stand in {allowed}" if allowed else "")
+
+
+@lru_cache(maxsize=4096)
+def _lists_for(cls: Any) -> tuple[str, ...]:
+    """The lists of a flow in which an interceptor has something to do."""
+    hooks, sides = hooks_of(cls, FlowSpec).keys(), cls.sides
     fits = {
         "request": "request" in sides and bool({"on_request", "choose", "on_done"} & hooks),
         "response": "response" in sides and bool({"on_response", "on_fault", "choose"} & hooks),
     }
     fits["flow"] = any(fits.values())
-    if fits[side]:
-        return ""
-    allowed = " or ".join(f"`{name}`" for name in SIDES if fits[name])
-    return f"{step.entry.name} cannot stand in `{side}`" + (f"; it may stand in {allowed}" if allowed else "")
+    return tuple(side for side in SIDES if fits[side])
 
 
 @lru_cache(maxsize=4096)

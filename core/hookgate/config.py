@@ -33,7 +33,7 @@ PATIENCE = 0.01
 """Seconds after which loading lets others run: calls are served meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Configuration:
     """Everything that a good document comes to."""
 
@@ -51,6 +51,9 @@ class Configuration:
     routes: tuple[RouteConfig, ...]
     instances: dict[str, Plugin[Any]]
     """Every plugin by id, in order of construction; nested ones come before those that hold them."""
+
+    def __repr__(self) -> str:
+        return f"<Configuration: {len(self.routes)} routes, {len(self.connections)} connections>"
 
 
 async def load(

@@ -156,6 +156,8 @@ class LimitsSection(Options):
     """All header names and values of a request together."""
     header_count: int = Field(default=100, ge=1)
     """Header lines of a request."""
+    body_idle: float = Field(default=30.0, gt=0)
+    """Seconds without a byte of a request body, after which the call ends in 408."""
 
 
 class RouteLimitsSection(Options):

@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import pytest
@@ -141,7 +142,10 @@ def test_a_distribution_that_is_on_the_path_twice_counts_once(install, tmp_path,
     folder = install("acme-stamp", "acme_stamp", PLUGIN, ENTRY_POINT)
     copy = tmp_path / "copy"
     copy.mkdir()
-    (copy / "Acme.Stamp-1.2.dist-info").symlink_to(folder / "acme_stamp-1.2.dist-info")
+    shutil.copytree(folder / "acme_stamp-1.2.dist-info", copy / "Acme.Stamp-1.2.dist-info")
+    (copy / "Acme.Stamp-1.2.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: Acme.Stamp\nVersion: 1.2\n"
+    )
     monkeypatch.syspath_prepend(str(copy))
 
     assert Catalogue().get("interceptor", "stamp").__name__ == "Stamp"

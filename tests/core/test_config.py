@@ -675,10 +675,10 @@ async def test_loading_lets_others_run(catalogue):
     ticking = asyncio.create_task(tick())
     started = last = time.perf_counter()
     await load(document, catalogue)
-    taken = time.perf_counter() - started
+    ended = time.perf_counter()
     ticking.cancel()
 
-    assert longest < taken / 3
+    assert max(longest, ended - last) < (ended - started) / 3
 
 
 def test_ten_thousand_routes_load_in_seconds(catalogue):

@@ -176,6 +176,14 @@ def test_bodies_over_the_limit_are_refused_whether_or_not_their_length_is_told()
         assert fits.status_code == 200
 
 
+def test_a_body_that_stops_coming_ends_in_408():
+    with upstream() as backend, running(front(backend, gateway={"limits": {"body_idle": 0.2}})) as gate:
+        answer = raw(gate, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf", then_close=False)
+
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"request-timeout" in answer
+
+
 def test_a_hundred_mebibytes_go_each_way_in_flat_memory():
     size, chunk = 100 * MIB, os.urandom(64 * 1024)
 
@@ -258,13 +266,16 @@ def test_the_public_port_knows_no_management_page():
         assert backend.requests[0].path == "/-/health"
 
 
-def raw(gate, text):
+def raw(gate, text, then_close=True):
     url = urlsplit(gate.url)
     with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.settimeout(30)
         connection.sendall(text.encode())
         received = b""
         while part := connection.recv(65536):
             received += part
+            if not then_close and received.endswith(b"}"):
+                break
     return received
 
 

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from hookgate.connection import outcome_of
-from hookgate.errors import BadRequest, Fault
+from hookgate.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.forwarding import framed
 from hookgate.gateway import Gateway
@@ -37,6 +37,8 @@ class Intake:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self.patience = 30.0
+        """Seconds to wait for the next chunk of the body."""
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
 
     async def pump(self) -> None:
@@ -59,14 +61,23 @@ class Intake:
             return Body(self._stream(), length=int(length)) if int(length) else Body()
         if http_version.startswith("1"):
             return Body(self._stream()) if "transfer-encoding" in headers else Body()
-        first = await self._chunks.get()
+        first = await self._next()
         return Body() if first is None else Body(self._stream(first))
 
     async def _stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
         if first:
             yield first
-        while (chunk := await self._chunks.get()) is not None:
+        while (chunk := await self._next()) is not None:
             yield chunk
+
+    async def _next(self) -> bytes | None:
+        if not self._chunks.empty():
+            return self._chunks.get_nowait()
+        try:
+            async with asyncio.timeout(self.patience):
+                return await self._chunks.get()
+        except TimeoutError:
+            raise RequestTimeout(f"No byte of the request body came for {self.patience:g} s.") from None
 
 
 class Edge:
@@ -94,6 +105,7 @@ class Edge:
         if gateway.live is None or gateway.state != "running":
             await _refuse(send, 503, b"The gateway is starting or stopping.")
             return
+        intake.patience = gateway.live.limits.body_idle
         try:
             request = self._request(scope)
             request.body = await intake.body(request.headers, request.http_version)

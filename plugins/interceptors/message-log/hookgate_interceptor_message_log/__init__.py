@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from hookgate_interceptor_message_log.file import LineFile
-from hookgate_interceptor_message_log.masking import Masking, Withheld
 from pydantic import AfterValidator, Field, model_validator
 
 from hookgate import Body, Exchange, Headers, Host, Interceptor, Options, hookimpl
+from hookgate_interceptor_message_log.file import LineFile
+from hookgate_interceptor_message_log.masking import Masking, Withheld
 
 LOGGER = "hookgate.messages"
 

@@ -24,7 +24,7 @@ _TEXT = re.compile(
 _CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii"})
 _FORM = "application/x-www-form-urlencoded"
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
-_BETWEEN_PAIRS = re.compile(r"[/?&#;,\s\"'<>()\[\]{}]+")
+_PARTS = re.compile(r"[.:/\[\]]+")
 _JSON_MARK = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|[\[\]{},"]""", re.DOTALL)
 _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|%([0-9A-Fa-f]{2})")
 
@@ -44,24 +44,27 @@ class Masking:
         self._headers = frozenset(name.lower() for name in (*SECRET_HEADERS, *headers))
         self._fields = frozenset(_key(name) for name in fields)
         if "" in self._fields:
-            raise ValueError("a field has a name with letters or digits in it")
-        spelt = (r"[\W_]*".join(map(re.escape, key)) for key in sorted(self._fields))
-        self._named = re.compile("|".join(rf"(?<![^\W_]){one}(?![^\W_])" for one in spelt) or r"(?!)", re.IGNORECASE)
+            raise ValueError("mask_fields: a name has letters or digits in it")
+        spelt = "|".join(r"[\W_]*".join(map(re.escape, key)) for key in sorted(self._fields)) or r"(?!)"
+        named = rf"(?<![^\W_])(?:{spelt})(?![^\W_])"
+        self._named = re.compile(named, re.IGNORECASE)
+        self._assigned = re.compile(rf"{named}[\s\"'\])\\]*[=:]", re.IGNORECASE)
 
     def head(self, headers: Headers) -> dict[str, str]:
         """Headers by name in lower case, repeated ones in one line (RFC 9110, 5.3)."""
         shown: dict[str, str] = {}
         for name in headers:
             value = ", ".join(headers.getall(name))
-            shown[name] = MASK if name in self._headers or self._holds(value) else value
+            secret = name in self._headers or self._is_secret(name) or self._assigns(value)
+            shown[name] = MASK if secret else value
         return shown
 
     def path(self, path: str) -> str:
-        """A path, or nothing of it where it holds pairs of which one is secret."""
-        return MASK if self._holds(path) else path
+        """A path, or nothing of it where it gives a masked field a value (``/a;token=x``)."""
+        return MASK if self._assigns(path) else path
 
     def query(self, query: str) -> str:
-        """A query or form; the values of secret fields are masked, the rest stays to the byte."""
+        """A query or form; the values of masked fields are masked, the rest stays to the byte."""
         return "&".join(map(self._pair, query.split("&")))
 
     def body(self, data: bytes, headers: Headers, *, whole: bool) -> str:
@@ -72,67 +75,57 @@ class Masking:
         """
         kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
         text = _text(data, headers, kind, whole=whole)
-        if kind == _FORM and not _looks_like_json(text):
+        is_json = text.lstrip().startswith(("{", "[", '"'))
+        if kind == _FORM and not is_json:
             return self.query(text)
-        if _looks_like_json(text) or kind.endswith("json"):
+        if is_json:
             try:
                 return json.dumps(self._masked(json.loads(text if whole else _closed(text))), ensure_ascii=False)
             except (ValueError, RecursionError):
                 pass
-        if self._speaks_of_secrets(text):
+        if _any(self._named, text):
             raise Withheld("speaks of masked fields and cannot be taken apart")
         return text
 
     def _pair(self, pair: str) -> str:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            return MASK if self._holds(unquote_plus(name)) else pair
-        if _key(unquote_plus(name)) in self._fields or self._holds(unquote_plus(value)):
+        name = pair.partition("=")[0]
+        if self._assigns(name):
+            return MASK
+        if len(name) < len(pair) and (self._is_secret(unquote_plus(name)) or self._assigns(pair)):
             return f"{name}={MASK}"
-        return MASK if self._holds(unquote_plus(name)) else pair
+        return pair
 
     def _masked(self, value: Any, depth: int = 0) -> Any:
         if depth > DEEPEST:
             raise ValueError("nested too deeply")
         if isinstance(value, dict):
             return {
-                name: MASK if _key(name) in self._fields else self._masked(inner, depth + 1)
+                MASK if self._assigns(name) else name: MASK if self._is_secret(name) else self._masked(inner, depth + 1)
                 for name, inner in value.items()
             }
         if isinstance(value, list):
             return [self._masked(inner, depth + 1) for inner in value]
-        return MASK if isinstance(value, str) and self._holds(value) else value
+        return MASK if isinstance(value, str) and self._assigns(value) else value
 
-    def _holds(self, text: str) -> bool:
-        """Whether a text inside a message has secrets in it: pairs, as URLs have them, or JSON."""
-        if not self._speaks_of_secrets(text):
-            return False
-        pairs = (piece.partition("=") for piece in _BETWEEN_PAIRS.split(text))
-        if any(equals and _key(unquote_plus(name)) in self._fields for name, equals, _ in pairs):
-            return True
-        if "%" in text and (plain := unquote_plus(text)) != text and self._holds(plain):
-            return True
-        if not _looks_like_json(text):
-            return False
-        try:
-            value = json.loads(text)
-            return bool(self._masked(value) != value)
-        except (ValueError, RecursionError):
-            return True
+    def _is_secret(self, name: str) -> bool:
+        """Whether a field is masked, or a part of it is (``user[password]``, ``login.password``)."""
+        return _key(name) in self._fields or any(_key(part) in self._fields for part in _PARTS.split(name))
 
-    def _speaks_of_secrets(self, text: str) -> bool:
-        if self._named.search(text):
-            return True
-        plain = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
-        return plain != text and self._named.search(plain) is not None
+    def _assigns(self, text: str) -> bool:
+        """Whether a text inside a message gives a masked field a value, as URLs, parameters and JSON do."""
+        return _any(self._assigned, text)
+
+
+def _any(pattern: re.Pattern[str], text: str) -> bool:
+    """Whether a pattern is in a text, as it stands or once it is unescaped (``\\u0070assword``, ``token%3D``)."""
+    if pattern.search(text):
+        return True
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+    return plain != text and pattern.search(plain) is not None
 
 
 def _key(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
-
-
-def _looks_like_json(text: str) -> bool:
-    return text.lstrip().startswith(("{", "[", '"'))
 
 
 def _text(data: bytes, headers: Headers, kind: str, *, whole: bool) -> str:

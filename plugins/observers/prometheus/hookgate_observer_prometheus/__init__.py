@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from operator import add
 from typing import Annotated, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -20,6 +21,8 @@ KINDS = ("ok", "connect-failed", "timeout", "broken", "aborted")
 NETWORK_ISSUES = ("connect-failed", "timeout")
 """Ends that count as network issues: names not resolved, connections not made, and time-outs (HC-20)."""
 
+CallKey = tuple[str, str, int | str]
+
 _live: "WeakKeyDictionary[Host, ReferenceType[Prometheus]]" = WeakKeyDictionary()
 """The observer of each running gateway, through which its page finds it; two gateways of one process do not mix."""
 
@@ -32,8 +35,8 @@ class PrometheusOptions(Options):
     )
     """Upper bounds of the buckets of `hookgate_request_seconds`, in seconds, rising; one without bound follows."""
     max_series: int = Field(default=5_000, ge=1)
-    """Combinations of labels that are told apart, in each table: calls by route, method and status; times by route;
-    attempts by connection and target. Further ones are counted together under `other`."""
+    """Combinations of labels that are told apart: of route, method and status for calls, and of connection and target
+    for attempts. Further ones are counted together under `other`."""
 
     @field_validator("buckets")
     @classmethod
@@ -43,13 +46,14 @@ class PrometheusOptions(Options):
         return buckets
 
 
-class _Times:
-    """What is known of the calls of one route."""
+class _Calls:
+    """What is known of the calls of one route, method and status."""
 
-    __slots__ = ("bytes", "counts", "seconds")
+    __slots__ = ("buckets", "bytes", "seconds")
 
     def __init__(self, buckets: int) -> None:
-        self.counts = [0] * buckets
+        self.buckets = [0] * buckets
+        """How many calls took so long; together these are all calls."""
         self.seconds = 0.0
         self.bytes = 0
 
@@ -89,8 +93,8 @@ class Prometheus(Observer[PrometheusOptions]):
         super().__init__(options)
         self._host: Host | None = None
         self._bounds = options.buckets
-        self._requests: dict[tuple[str, str, int | str], int] = {}
-        self._times: dict[str, _Times] = {}
+        self._calls: dict[CallKey, _Calls] = {}
+        """By route, method and status; the status is 0 where there was no answer."""
         self._northbound = 0
         self._upstreams: dict[tuple[str, str], _Upstream] = {}
         """By connection and URL."""
@@ -119,20 +123,16 @@ class Prometheus(Observer[PrometheusOptions]):
     def exchange_finished(self, exchange: Exchange) -> None:
         """Count a call and its attempts."""
         route, response = exchange.route, exchange.response
-        name = "" if route is None else route.name
         status = 0 if response is None else response.status
-        key = (name, exchange.request.method, status)
-        try:
-            self._requests[key] += 1
-        except KeyError:
-            self._count_rare(key)
+        key = ("" if route is None else route.name, exchange.request.method, status)
+        calls = self._calls.get(key) or self._rare(key)
+        finished, started = exchange.finished, exchange.started
+        seconds = 0.0 if finished is None else finished - started
+        calls.buckets[bisect_left(self._bounds, seconds)] += 1
+        calls.seconds += seconds
+        calls.bytes += exchange.bytes_sent
         if status >= 500:
             self._northbound += 1
-        times = self._times.get(name) or self._times_of(name)
-        seconds = 0.0 if exchange.finished is None else exchange.finished - exchange.started
-        times.counts[bisect_left(self._bounds, seconds)] += 1
-        times.seconds += seconds
-        times.bytes += exchange.bytes_sent
         for attempt in exchange.attempts:
             upstream = self._targets.get(attempt.target) or self._strange(attempt.target)
             outcome = attempt.outcome
@@ -143,19 +143,14 @@ class Prometheus(Observer[PrometheusOptions]):
             if outcome.status is not None and outcome.status >= 500:
                 upstream.errors += 1
 
-    def _count_rare(self, key: tuple[str, str, int | str]) -> None:
-        """Count what has no number of its own yet, or never will."""
-        name, method, status = key
+    def _rare(self, key: CallKey) -> _Calls:
+        """Find the place of calls that have none of their own yet, or never will."""
+        route, method, status = key
         if method not in METHODS:
-            key = (name, OTHER, status)
-        if key not in self._requests and len(self._requests) >= self.options.max_series:
+            key = (route, OTHER, status)
+        if key not in self._calls and len(self._calls) >= self.options.max_series:
             key = (OTHER, OTHER, OTHER)
-        self._requests[key] = self._requests.get(key, 0) + 1
-
-    def _times_of(self, name: str) -> _Times:
-        if name not in self._times and len(self._times) >= self.options.max_series:
-            name = OTHER
-        return self._times.setdefault(name, _Times(len(self._bounds) + 1))
+        return self._calls.setdefault(key, _Calls(len(self._bounds) + 1))
 
     def _upstream(self, connection: str, url: str) -> _Upstream:
         key = (connection, url)
@@ -178,21 +173,25 @@ class Prometheus(Observer[PrometheusOptions]):
             "counter",
             "Calls that are over.",
             ("route", "method", "status"),
-            [((route, method, code or "none"), count) for (route, method, code), count in self._requests.items()],
+            [
+                ((route, method, code or "none"), sum(calls.buckets))
+                for (route, method, code), calls in self._calls.items()
+            ],
         )
+        routes = self._by_route()
         yield histogram(
             "hookgate_request_seconds",
             "Seconds from the arrival of a call to the last byte of its answer.",
             "route",
             self._bounds,
-            [(route, times.counts, times.seconds) for route, times in self._times.items()],
+            [(route, calls.buckets, calls.seconds) for route, calls in routes.items()],
         )
         yield metric(
             "hookgate_response_bytes_total",
             "counter",
             "Bytes of response bodies sent to clients.",
             ("route",),
-            [((route,), times.bytes) for route, times in self._times.items()],
+            [((route,), calls.bytes) for route, calls in routes.items()],
         )
         in_flight = status.get("in_flight", 0)
         yield metric("hookgate_requests_in_flight", "gauge", "Calls that are not over.", (), [((), in_flight)])
@@ -217,6 +216,15 @@ class Prometheus(Observer[PrometheusOptions]):
         yield metric("hookgate_target_healthy", "gauge", about, ("connection", "target"), _healthy(status))
         about = "Number of the configuration generation that is live."
         yield metric("hookgate_generation", "gauge", about, (), [((), status.get("generation", 0))])
+
+    def _by_route(self) -> dict[str, _Calls]:
+        routes: dict[str, _Calls] = {}
+        for (route, _, _), calls in self._calls.items():
+            found = routes.setdefault(route, _Calls(len(calls.buckets)))
+            found.buckets = list(map(add, found.buckets, calls.buckets))
+            found.seconds += calls.seconds
+            found.bytes += calls.bytes
+        return routes
 
     def _southbound(self) -> list[Sample]:
         return self._by_connection(lambda upstream: upstream.errors)
