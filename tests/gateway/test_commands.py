@@ -63,6 +63,14 @@ def test_a_missing_file_is_an_error_with_the_name_of_the_file():
     assert "nowhere.yaml" in refused.stderr
 
 
+def test_a_missing_folder_of_plugins_is_an_error_with_its_name(hello):
+    refused = run_cli("check", hello, HOOKGATE_PLUGINS_DIR="nowhere-at-all")
+
+    assert refused.returncode == 2
+    assert "nowhere-at-all" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_port_in_use_is_exit_code_3_and_a_sentence(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from quart import Quart
 
 from hookgate.catalogue import Catalogue
+from hookgate.errors import ConfigError, Problem
 from hookgate.gateway import Gateway
 from hookgate.http.asgi import Edge
 from hookgate.settings import Settings
@@ -54,12 +55,19 @@ class GatewayApp(Quart):
 
 
 def gateway_for(path: Path, plugins_dir: Path | None = None) -> Gateway:
-    """Make a gateway that reads its document from a file, by the default source."""
-    catalogue = Catalogue(plugins_dir)
-    name = catalogue.default("source")
-    if name is None:
-        raise LookupError("no source plugin is installed: pip install hookgate-source-file")
-    cls = catalogue.get("source", name)
+    """Make a gateway that reads its document from a file, by the default source.
+
+    Raises:
+        ConfigError: there is no such folder of plugins, or no source plugin that can be used.
+    """
+    try:
+        catalogue = Catalogue(plugins_dir)
+        name = catalogue.default("source")
+        if name is None:
+            raise LookupError("no source is installed that reads files, so no document can be read")
+        cls = catalogue.get("source", name)
+    except LookupError as error:
+        raise ConfigError([Problem((), str(error))]) from error
     return Gateway(cls(cls.options_type.model_validate({"path": path})), catalogue)  # type: ignore[arg-type]
 
 
