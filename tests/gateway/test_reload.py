@@ -148,7 +148,7 @@ def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_
                         "to": {"connection": "backend", "timeout": 300},
                     },
                 ],
-                "connections": {"backend": {"targets": backend.url, "timeouts": {"read": 300, "request": 300}}},
+                "connections": {"backend": {"targets": backend.url, "timeouts": {"connect": 120, "read": 300, "request": 300}}},
             },
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hookgate import __version__
-from hookgate.commands import check, demo, plugins, reload, routes, schema, serve
+from hookgate.commands import check, demo, plugins, reload, routes, schema, serve, simulate
 from hookgate.commands.output import errors
 from hookgate.errors import ConfigError, MachineError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, check, routes, plugins, schema, reload, demo):
+for module in (serve, check, routes, simulate, plugins, schema, reload, demo):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -128,10 +128,12 @@ class Sent:
 class MockTransport(Transport[Options]):
     """Answers attempts from mocks; without any it answers 200 and tells what it received."""
 
-    def __init__(self, mocks: Sequence[Mock] | None, note: Callable[[Sent], None]) -> None:
+    def __init__(self, mocks: Sequence[Mock] | None, note: Callable[[Sent], None], secrets: Collection[str]) -> None:
         super().__init__(Options())
         self._mocks = mocks
         self._note = note
+        self._secrets = secrets
+        """Headers and query parameters whose values are never shown."""
 
     @hookimpl
     async def send(self, outbound: Outbound) -> Response:
@@ -140,8 +142,8 @@ class MockTransport(Transport[Options]):
         Raises:
             Fault: the one that the mock names, or ``no-mock`` (502) when none fits.
         """
-        head = masked_head(list(outbound.headers.items()))
-        query = masked_query(outbound.query)
+        head = masked_head(outbound.headers.items(), self._secrets)
+        query = masked_query(outbound.query, self._secrets)
         url = outbound.target.url + outbound.path + (f"?{query}" if query else "")
         sent = Sent(outbound.method, url, head)
         mock = None

@@ -14,11 +14,10 @@ from hookgate.config import Configuration
 from hookgate.errors import ConnectFailed
 from hookgate.exchange import Exchange
 from hookgate.gateway import Gateway
-from hookgate.generation import Generation
 from hookgate.http.asgi import Edge
 from hookgate.messages import Request, Response
 from hookgate.plugin import Options, Source
-from hookgate.simulation.masking import masked_head, masked_query
+from hookgate.simulation.masking import masked_head, masked_query, note_signatures
 from hookgate.simulation.mocks import Mock, MockTransport, Sent
 from hookgate.simulation.trace import HookRun, Recorder
 
@@ -63,8 +62,8 @@ class Simulation:
     fault: Mapping[str, Any] | None
     """The last failure: ``status``, ``reason`` and ``detail``."""
     attempts: Sequence[Mapping[str, Any]]
-    """``target``, ``outcome``, ``error`` and ``sent``: ``method``, ``url``, ``headers``, ``body_bytes``, or ``None``
-    when nothing was sent."""
+    """``target``, ``outcome``, ``status``, ``error`` and ``sent``: ``method``, ``url``, ``headers``, ``body_bytes``, or
+    ``None`` when nothing was sent."""
     response: Mapping[str, Any]
     """``status``, ``headers`` (pairs), ``body_bytes``, ``body`` (the first 2 KiB as text, ``None`` if it is none) and
     ``truncated``."""
@@ -146,7 +145,10 @@ class _Rehearsal(Gateway):
     def _without_network(self, config: Configuration) -> Configuration:
         connections = {}
         for name, connection in config.connections.items():
-            transport = MockTransport(self._mocks, self._note)
+            secrets: set[str] = set()
+            for credential in connection.credentials:
+                note_signatures(credential, secrets)
+            transport = MockTransport(self._mocks, self._note, secrets)
             transport.entry = connection.transport.entry
             connections[name] = replace(connection, transport=transport, monitor=None)
         return replace(
@@ -248,15 +250,13 @@ async def simulate(config: Configuration, call: Call, mocks: Sequence[Mock] | No
 
 def _result(gateway: _Rehearsal, client: _Client) -> Simulation:
     call, exchange = client.call, gateway.exchange
-    generation: Generation | None = gateway.live
-    assert generation is not None
     fault = exchange.fault if exchange is not None else None
     return Simulation(
         request={
             "method": call.method,
             "path": call.path,
             "query": masked_query(call.query),
-            "headers": masked_head(list(call.headers)),
+            "headers": masked_head(call.headers),
             "body_bytes": len(call.body),
             "client": call.client,
         },
@@ -283,6 +283,7 @@ def _attempts(exchange: Exchange, sent: Mapping[int, Sent]) -> list[dict[str, An
         {
             "target": attempt.target.url,
             "outcome": attempt.outcome.kind if attempt.outcome is not None else "aborted",
+            "status": attempt.outcome.status if attempt.outcome is not None else None,
             "error": attempt.outcome.error if attempt.outcome is not None else "",
             "sent": asdict(sent[index]) if index in sent else None,
         }

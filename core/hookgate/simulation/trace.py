@@ -68,7 +68,7 @@ class Recorder:
             for hook in step.hooks():
                 setattr(step, hook, self._around(step, hook, depth))
             if step.condition is not None:
-                step.condition = self._around_condition(step, step.condition, depth)  # type: ignore[assignment]
+                step.condition = self._around_condition(step, step.condition, depth)
             for nested in (step.branches or {}).values():
                 self.attach(nested, depth + 1)
 

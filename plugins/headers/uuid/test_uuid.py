@@ -31,6 +31,8 @@ async def test_version_7_begins_with_the_milliseconds_of_the_clock():
     assert provider.value(None, None).startswith("017f22e2-79b0-7")  # the example of RFC 9562, A.6
     await clock.advance(0.5)
     assert UUID(provider.value(None, None)).int >> 80 == 1_645_557_742_500
+    await clock.advance(0.00025)
+    assert UUID(provider.value(None, None)).int >> 64 & 0xFFF == 1024  # a quarter of a millisecond
 
 
 def test_version_7_sorts_by_age_even_if_the_clock_is_set_back():

@@ -158,6 +158,7 @@ def test_attempts_are_counted_by_target_and_errors_by_where_they_arose():
         call(status=502, attempts=[(one, Outcome("connect-failed")), (two, Outcome("timeout"))]),
         call(status=503, attempts=[(two, Outcome("ok", 503))]),
         call(status=200, attempts=[(one, Outcome("connect-failed")), (two, Outcome("ok", 200))]),
+        call(status=500),  # made here
         call(status=200, attempts=[(bank, Outcome("ok", 500))]),  # a step has made something better of it
         call(status=None, attempts=[(bank, Outcome("aborted", 200)), (bank, None), (bank, Outcome("broken", 200))]),
         host=host,
@@ -173,7 +174,7 @@ def test_attempts_are_counted_by_target_and_errors_by_where_they_arose():
         ("bank", "http://bank", "broken"): 1,
     }
     assert len(attempts) == 15  # what has not happened yet shows as 0
-    assert samples["hookgate_northbound_errors_total",] == 2
+    assert samples["hookgate_northbound_errors_total",] == 3
     assert only(samples, "hookgate_southbound_errors_total") == {("crm",): 1, ("bank",): 1}
     assert only(samples, "hookgate_network_issues_total") == {("crm",): 3, ("bank",): 0}
 
@@ -210,9 +211,9 @@ def test_targets_of_long_ago_are_forgotten():
 
 
 def test_the_state_of_the_house_shows():
-    ill = Target("http", "ill", 80)
+    ill, twin = Target("http", "ill", 80), Target("http", "ill", 80)
     ill.health = SimpleNamespace(healthy=False)
-    samples = counted(host=House(crm=[Target("http", "crm", 80), ill, ill]))
+    samples = counted(host=House(crm=[Target("http", "crm", 80), ill, twin]))
 
     assert only(samples, "hookgate_target_healthy") == {("crm", HTTP): 1, ("crm", "http://ill"): 0}
     assert samples["hookgate_generation",] == 3

@@ -1,0 +1,154 @@
+"""``hookgate simulate``: take one call through a document without a network, and show what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hookgate.commands.check import configuration
+from hookgate.commands.output import DocumentArgument, document_path, out
+from hookgate.commands.simulated import show
+from hookgate.errors import ConfigError, Problem
+from hookgate.messages import Headers
+from hookgate.simulation import Call, Mock, mocks_in, simulate
+
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NOT_IN_TARGET = re.compile(r"[^!-~]|#")
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_EXAMPLE = "write a method and a path, such as 'GET /orders?page=2'"
+
+
+def command(
+    document: DocumentArgument = None,
+    request: Annotated[
+        str, typer.Option("--request", metavar="'METHOD PATH'", help="The call, such as 'POST /orders?x=1'.")
+    ] = "GET /",
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="'NAME: VALUE'", help="A header of it; may be given again and again."),
+    ] = None,
+    body: Annotated[str, typer.Option(metavar="TEXT", help="Its body, or @FILE for the bytes of a file.")] = "",
+    client: Annotated[str, typer.Option(metavar="IP", help="The IP address it comes from.")] = "127.0.0.1",
+    upstream: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What backends answer: a list of {match: {connection, method, path}, response: {status, headers, "
+            "body or json}}, or fault: connect-failed, timeout or broken in the place of response. The first that "
+            "matches counts. Without it they answer 200 and tell what they received.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Take one call through the real flow of a document without a network, and show every hook with what it did.
+
+    The clock stands still, counters start at zero, monitors and observers do not run, and plugins that call out over
+    the gateway's client are refused. What else a step does, such as writing to a file of its own, it really does.
+    Secrets in headers and queries are masked. Exit code 0 whatever the answer is.
+    """
+    problems: list[Problem] = []
+    call = _call(request, header or [], body, client, problems)
+    mocks = _mocks(upstream, problems)
+    path = document_path(document)
+    if problems:
+        raise ConfigError(problems)
+    result = asyncio.run(simulate(configuration(path), call, mocks))
+    if json:
+        out.print_json(data=result.as_dict())
+    else:
+        show(result)
+
+
+def _call(request: str, headers: list[str], body: str, client: str, problems: list[Problem]) -> Call:
+    """Make the call of what was typed, and note what is wrong with it."""
+    method, path, query = _request_line(request, problems)
+    fields = [_header(index, header, problems) for index, header in enumerate(headers)]
+    try:
+        ip_address(client)
+    except ValueError:
+        problems.append(Problem((), f"{client!r} is no IP address; write one such as 10.0.0.1", "--client", 1, 1))
+    return Call(method, path, query, tuple(field for field in fields if field), _body(body, problems), client)
+
+
+def _request_line(line: str, problems: list[Problem]) -> tuple[str, str, str]:
+    def refuse(column: int, message: str) -> None:
+        problems.append(Problem((), message, "--request", 1, column))
+
+    method, space, target = line.partition(" ")
+    good = _METHOD.match(method)
+    if not method or method.startswith("/"):
+        refuse(1, f"the method is missing; {_EXAMPLE}")
+    elif good is None or good.end() < len(method):
+        end = good.end() if good is not None else 0
+        refuse(end + 1, f"{method[end]!r} does not belong into a method (RFC 9110, 5.6.2); {_EXAMPLE}")
+    elif not target:
+        refuse(len(line) + 1, f"the path is missing; {_EXAMPLE}")
+    elif not target.startswith("/"):
+        hint = "; the host goes into --header 'Host: …'" if "://" in target else ""
+        refuse(len(method) + 2, f"the path begins with /{hint}; {_EXAMPLE}")
+    elif (bad := _NOT_IN_TARGET.search(target)) is not None:
+        why = "a fragment is never sent" if bad[0] == "#" else f"{bad[0]!r} must be percent-encoded in a URL"
+        refuse(len(method) + len(space) + bad.start() + 1, f"{why}; {_EXAMPLE}")
+    path, _, query = target.partition("?")
+    return method, path, query
+
+
+def _header(index: int, line: str, problems: list[Problem]) -> tuple[str, str] | None:
+    """Take a header apart. Messages do not repeat the value, which may be a secret."""
+
+    def refuse(column: int, message: str) -> None:
+        problems.append(Problem((), message, f"--header[{index}]", 1, column))
+
+    name, colon, value = line.partition(":")
+    good = _METHOD.match(name)
+    end = good.end() if good is not None else 0
+    if end < len(name):
+        refuse(end + 1, "a header name is one word (RFC 9110, 5.1); write 'Name: value'")
+    elif not name:
+        refuse(1, "the name is missing; write 'Name: value'")
+    elif not colon:
+        refuse(len(line) + 1, "':' and a value are missing; write 'Name: value'")
+    elif name.lower() in _FRAMING:
+        refuse(1, f"leave out {name}: it follows from --body")
+    else:
+        try:
+            Headers({name: value})
+        except ValueError as error:
+            refuse(len(name) + 2, str(error))
+        else:
+            return name, value.strip(" \t")
+    return None
+
+
+def _body(text: str, problems: list[Problem]) -> bytes:
+    if not text.startswith("@"):
+        return text.encode()
+    return _file(Path(text[1:]), "--body", problems)
+
+
+def _mocks(file: Path | None, problems: list[Problem]) -> list[Mock] | None:
+    if file is None:
+        return None
+    noted = len(problems)
+    data = _file(file, "--upstream", problems)
+    if len(problems) > noted:
+        return None
+    try:
+        return mocks_in(data, str(file))
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _file(path: Path, option: str, problems: list[Problem]) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; name a file"
+        problems.append(Problem((option,), message, str(path)))
+        return b""
