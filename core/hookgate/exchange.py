@@ -138,6 +138,8 @@ class Attempt:
     """A line in the record of tries: which target, how it ended."""
 
     target: Target
+    connection: str = ""
+    """Name of the connection it went through."""
     outcome: Outcome | None = None
 
 

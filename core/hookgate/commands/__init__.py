@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hookgate import __version__
-from hookgate.commands import check, demo, plugins, reload, routes, schema, serve, simulate
+from hookgate.commands import check, demo, new_plugin, plugin_check, plugins, reload, routes, schema, serve, simulate
 from hookgate.commands.output import errors
 from hookgate.errors import ConfigError, MachineError
 
@@ -23,8 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, check, routes, simulate, plugins, schema, reload, demo):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+for module in (serve, check, routes, simulate, plugins, schema, reload, demo, new_plugin, plugin_check):
+    app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The source of a plugin as text: where its classes and methods stand, and which of them say nothing about themselves."""
+"""The source of a plugin as text: where its classes and methods stand, and which of them have no docstring."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Source:
                 and _is_hook(node)
                 and not ast.get_docstring(node)
             ):
-                message = f"the hook {cls.name}.{node.name} has no docstring; say in it what it does and which faults it raises"
+                message = f"the hook {cls.name}.{node.name} has no docstring; say what it does and raises"
                 self.findings.append(Finding(file, node.lineno, message))
 
 
