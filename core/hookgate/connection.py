@@ -193,7 +193,7 @@ class Connection:
 
     async def _attempt(self, exchange: Exchange, outbound: Outbound, destination: Destination) -> Response:
         target = outbound.target
-        record = Attempt(target, self.name)
+        record = Attempt(target, connection=self.name)
         exchange.attempts.append(record)
         target.in_flight += 1
         started = self.clock.now()

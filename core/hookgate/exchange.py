@@ -138,9 +138,9 @@ class Attempt:
     """A line in the record of tries: which target, how it ended."""
 
     target: Target
+    outcome: Outcome | None = None
     connection: str = ""
     """Name of the connection it went through."""
-    outcome: Outcome | None = None
 
 
 class Exchange:

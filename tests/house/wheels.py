@@ -2,7 +2,8 @@
 
 Installs the wheels of the folder into the environment it runs in, which holds nothing else, lists the plugins, and
 serves one call from a folder far from the checkout. It finds what editable installs hide: files that are missing from a
-wheel, dependencies nobody declared, entry points that lead nowhere.
+wheel, dependencies nobody declared, entry points that lead nowhere. The plugin of `contrib/example-plugin`, which is not in the
+bundle, takes part as a stranger's would.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ management: {listen: ["127.0.0.1:0"]}
 routes:
   - name: hello
     match: {path: /hello}
-    flow: [request-id, {respond: {body: hello}}]
+    flow: [request-id, greeting, {respond: {body: hello}}]
 """
 
 
@@ -85,8 +86,8 @@ def listed() -> set[str]:
     return {f"{entry['distribution']}:{entry['name']}" for entry in entries}
 
 
-def served() -> str:
-    """Start the gateway, call it once, stop it."""
+def served() -> tuple[str, str]:
+    """Start the gateway, call it once, stop it; return the body and what the example plugin says."""
     Path("gateway.yaml").write_text(DOCUMENT, encoding="utf-8")
     subprocess.run([HOOKGATE, "check", "gateway.yaml"], check=True)
     with subprocess.Popen([HOOKGATE, "serve", "gateway.yaml"], stderr=subprocess.PIPE, text=True) as gateway:
@@ -99,12 +100,12 @@ def served() -> str:
             assert line, f"the gateway ended before it listened:\n{said}"
             said += line
         with urlopen(f"{url[1]}/hello", timeout=10) as answer:
-            body = answer.read().decode()
+            told = answer.read().decode(), answer.headers["x-greeting"]
         gateway.terminate()
         rest = gateway.stderr.read()
         watchdog.cancel()
     assert gateway.returncode == 0, f"the gateway stopped with {gateway.returncode}:\n{said}{rest}"
-    return body
+    return told
 
 
 def main() -> None:
@@ -114,7 +115,7 @@ def main() -> None:
     assert found == promised, f"not as the project files say: {found ^ promised}"
     with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):
         subprocess.run([HOOKGATE, "plugins"], check=True)
-        assert served() == "hello"
+        assert served() == ("hello", "Hello, stranger")
     print(f"{len(projects)} wheels: installed, listed and called")
 
 

@@ -127,7 +127,7 @@ def _header(index: int, line: str, problems: list[Problem]) -> tuple[str, str] |
 
 def _body(text: str, problems: list[Problem]) -> bytes:
     if not text.startswith("@"):
-        return text.encode()
+        return text.encode(errors="surrogateescape")  # the very bytes that were typed
     return _file(Path(text[1:]), "--body", problems)
 
 

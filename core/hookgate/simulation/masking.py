@@ -31,7 +31,7 @@ def masked_head(fields: Iterable[tuple[str, str]], also: Collection[str] = ()) -
 
 
 def note_signatures(credential: Credential[Any], names: set[str]) -> None:
-    """Have a credential note the headers and query parameters that it writes: their values are secrets by whatever name.
+    """Have a credential note the headers and query parameters that it writes: secrets, whatever their names.
 
     The instance stays changed, so it must not be live anywhere else.
     """

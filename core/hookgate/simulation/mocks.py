@@ -23,7 +23,7 @@ from hookgate.validation import checked
 FAULTS: dict[str, Callable[[], Fault]] = {
     "connect-failed": lambda: ConnectFailed("No connection to the backend came about."),
     "timeout": lambda: GatewayTimeout("The backend did not answer in time."),
-    "broken": lambda: BadGateway("The connection to the backend broke."),
+    "broken": lambda: BadGateway("The backend gave no proper answer."),
 }
 """What a mock may do instead of answering, as the transports of core say it."""
 

@@ -48,6 +48,12 @@ class Packs(Interceptor[Options]):
         exchange.response.body.map(gzip.compress)
 
 
+class Replaces(Interceptor[Options]):
+    @hookimpl
+    def on_response(self, exchange: Exchange) -> None:
+        exchange.response = Response(503)
+
+
 async def chunks(*parts):
     for part in parts:
         yield part
@@ -155,6 +161,13 @@ def test_a_body_that_nobody_reads_is_written_as_not_complete(lines):
     assert response["complete"] is True
 
 
+def test_an_answer_that_a_step_further_left_replaces_unread_is_written_as_not_complete(lines):
+    answer = Response(200, {"content-type": "text/plain"}, Body(chunks(b"abc")))
+    through(response=(build(Replaces), build(MessageLog)), upstream=answer)
+
+    assert [(line["status"], line["bytes"], line["complete"]) for line in lines()] == [(200, 0, False)]
+
+
 def test_bodies_can_be_left_to_their_length(lines):
     request = sent(lines, '{"a": 1}', bytes=0)
 
@@ -163,9 +176,10 @@ def test_bodies_can_be_left_to_their_length(lines):
 
 
 def test_the_answer_to_head_has_no_body(lines):
-    through(build(MessageLog), method="HEAD", upstream=Response(200, {"content-length": "1000"}))
+    for answer in (Response(200, {"content-length": "1000"}), Response.text("not sent")):
+        through(build(MessageLog), method="HEAD", upstream=answer)
 
-    assert (lines()[1]["bytes"], lines()[1]["complete"]) == (0, True)
+        assert (lines()[-1]["bytes"], lines()[-1]["complete"]) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ class Params(Interceptor[Options]):
 
 
 def path_after(path, **options):
-    return through(build(Rewrite, **options), path=path).request.path
+    exchange = through(build(Rewrite, **options), path=path)
+    assert exchange.response.status == 200
+    return exchange.request.path
 
 
 def query_after(query, **changes):

@@ -65,9 +65,10 @@ class MessageLog(Interceptor[MessageLogOptions]):
     there is more than `bytes` allows, or else `body_left_out` with the reason.
 
     Bodies are copied as they stream, never held back, and show what leaves: changes that steps further on make to a
-    stream are in the copy. Only text in UTF-8 is written, of everything else just the length. JSON that is cut is shown
-    as far as its fields are whole. A value that is masked appears in no form: where a text speaks of a masked field
-    and cannot be taken apart (as XML, pages and broken JSON), the whole of it is left out.
+    stream are in the copy, so of one that `compress` packs just the length is written, as of all that is not text in
+    UTF-8. JSON that is cut is shown as far as its fields are whole. A value that is masked appears in no form: where a
+    text speaks of a masked field and cannot be taken apart (as XML, pages and broken JSON), the whole of it is left
+    out.
     """
 
     # Not `reads = {"request.body", …}`: core would hold the bodies back for these sync hooks.
