@@ -1,5 +1,7 @@
 """The path of a plugin's author: a plugin is written, changed, checked, and used."""
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 
 from hookgate import families
 from hookgate.catalogue import Catalogue
+from hookgate.commands import main
 from hookgate.commands.authoring.names import Names
 from hookgate.commands.new_plugin import ENTRIES, rendered
 from hookgate.commands.plugin_check import findings
@@ -23,24 +26,32 @@ ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {found.name: found for found in vars(families).values() if isinstance(found, Family)}
 DOCUMENTED = sorted(FAMILIES.keys() - {"source", "discovery", "secret"})
 """Families whose plugins a document names in a section."""
-RUFF = [sys.executable, "-m", "ruff"]
-
-each_family = pytest.mark.parametrize("family", FAMILIES)
 
 
-def run(*words, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", **environment},
-    )
+class Told:
+    """What a command said, and how it ended."""
+
+    def __init__(self, returncode, stdout, stderr):
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
 
 
 def hookgate(*words, cwd):
-    return run("-m", "hookgate", *words, cwd=cwd)
+    """Run the command line as a person does, in this process: a new one for each would take minutes."""
+    stdout, stderr, code = io.StringIO(), io.StringIO(), 0
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", ["hookgate", *map(str, words)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    return Told(code, stdout.getvalue(), stderr.getvalue())
 
 
 def write(folder, family="interceptor", name="say-hello"):
@@ -82,34 +93,44 @@ def test_there_is_a_template_for_every_family_of_core():
     assert ENTRIES.keys() == FAMILIES.keys()
 
 
-@each_family
-def test_a_new_plugin_passes_its_own_test_and_has_no_findings(family, tmp_path):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_new_plugin_is_three_files_without_findings(family, tmp_path):
     written = hookgate("new-plugin", family, "my-own", cwd=tmp_path)
     folder = tmp_path / f"hookgate-{family}-my-own"
 
-    assert written.returncode == 0, written.stderr
-    assert written.stderr == ""
-    package = f"hookgate_{family}_my_own"
+    assert (written.returncode, written.stderr) == (0, "")
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
         "pyproject.toml",
-        f"{package}/__init__.py",
+        f"hookgate_{family}_my_own/__init__.py",
         "test_my_own.py",
     }
-    # without the settings of this repository: an author elsewhere has none of them
-    words = ("-W", "error", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function")
-    tested = run("-m", "pytest", *words, cwd=folder, PYTHONPATH=str(folder))
-    assert tested.returncode == 0, tested.stdout
-    assert " passed" in tested.stdout
     assert findings(folder) == []
 
 
-@each_family
-def test_a_new_plugin_is_in_the_style_of_the_house(family, tmp_path):
-    write(tmp_path, family)
-    settings = ("--config", ROOT / "pyproject.toml", "--no-cache")
+def test_every_new_plugin_passes_its_own_test(tmp_path):
+    for family in FAMILIES:
+        write(tmp_path / family, family, f"my-{family}")
+    folders = os.pathsep.join(str(tmp_path / family) for family in FAMILIES)
+    # without the settings of this repository: an author elsewhere has none of them
+    words = ["-m", "pytest", "-v", "-W", "error", "-p", "no:cacheprovider"]
+    words += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    environment = {**os.environ, "PYTHONPATH": folders, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+    tested = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+    )
+
+    assert tested.returncode == 0, tested.stdout
+    passed = {line.partition("/")[0] for line in tested.stdout.splitlines() if " PASSED " in line}
+    assert passed == FAMILIES.keys()
+
+
+def test_every_new_plugin_is_in_the_style_of_the_house(tmp_path):
+    for family in FAMILIES:
+        write(tmp_path / family, family)
 
     for words in (("check",), ("format", "--check")):
-        told = subprocess.run([*RUFF, *words, *settings, tmp_path], capture_output=True, text=True)
+        command = [sys.executable, "-m", "ruff", *words, "--config", ROOT / "pyproject.toml", "--no-cache", tmp_path]
+        told = subprocess.run(command, capture_output=True, text=True)
         assert told.returncode == 0, told.stdout
 
 
@@ -131,9 +152,12 @@ async def test_a_document_takes_a_new_plugin_as_new_plugin_says(family, installe
 async def test_a_document_takes_secrets_from_a_new_plugin(installed, tmp_path):
     installed("secret")
     (tmp_path / "crm-key").write_text("s3cret\n")
-    document = f'secrets: {{say-hello: {{folder: {tmp_path}}}}}\ngateway: {{flow: [respond: {{body: "${{say-hello:crm-key}}"}}]}}'
+    document = {
+        "secrets": {"say-hello": {"folder": str(tmp_path)}},
+        "gateway": {"flow": [{"respond": {"body": "${say-hello:crm-key}"}}]},
+    }
 
-    config = await load(parse(document.encode(), "gateway.yaml"), Catalogue())
+    config = await load(document, Catalogue())
 
     assert config.flow.flow[0].options.body == "s3cret"
 
@@ -321,10 +345,14 @@ MISTAKES = {
     "an entry point to a class of another name": (
         PROJECT,
         (":SayHello", ":SayHelloOptions"),
-        f"{PROJECT}:10: the entry point leads to 'hookgate_interceptor_say_hello:SayHelloOptions'; "
-        "'hookgate_interceptor_say_hello:SayHello' would be right",
-        f"{MODULE}:6: SayHelloOptions does not inherit from Interceptor; "
-        "class SayHelloOptions(Interceptor[SayHelloOptionsOptions]) would be right",
+        (
+            f"{PROJECT}:10: the entry point leads to 'hookgate_interceptor_say_hello:SayHelloOptions'; "
+            "'hookgate_interceptor_say_hello:SayHello' would be right"
+        ),
+        (
+            f"{MODULE}:6: SayHelloOptions does not inherit from Interceptor; "
+            "class SayHelloOptions(Interceptor[SayHelloOptionsOptions]) would be right"
+        ),
     ),
     "an entry point of another name": (
         PROJECT,
@@ -334,9 +362,11 @@ MISTAKES = {
     "a misspelt group": (
         PROJECT,
         ("hookgate.interceptors", "hookgate.interceptor"),
-        f"{PROJECT}:9: no family has the entry-point group 'hookgate.interceptor'; did you mean 'hookgate.interceptors'?",
-        f'{PROJECT}:1: nobody finds the plugin: [project.entry-points."hookgate.interceptors"] with '
-        'say-hello = "hookgate_interceptor_say_hello:SayHello" would be right',
+        f"{PROJECT}:9: no family has the entry-point group 'hookgate.interceptor'; did you mean 'hookgate.interceptors'",
+        (
+            f'{PROJECT}:1: nobody finds the plugin: [project.entry-points."hookgate.interceptors"] with '
+            'say-hello = "hookgate_interceptor_say_hello:SayHello" would be right'
+        ),
     ),
     "a distribution of another name": (
         PROJECT,
@@ -373,8 +403,10 @@ MISTAKES = {
     "async where nothing may wait": (
         MODULE,
         ("def on_response", "async def on_done"),
-        f"{MODULE}:20: SayHello.on_done is async def, but runs where nothing may wait: write def, "
-        "and hand slow work to a task that startup began",
+        (
+            f"{MODULE}:20: SayHello.on_done is async def, but runs where nothing may wait: write def, "
+            "and hand slow work to a task that startup began"
+        ),
     ),
     "a misspelt word": (
         MODULE,
@@ -409,8 +441,10 @@ MISTAKES = {
     "an import of what is not there": (
         MODULE,
         ("\n\nclass SayHelloOptions", "import nothing_like_it\n\nclass SayHelloOptions"),
-        f"{MODULE}:4: hookgate_interceptor_say_hello cannot be imported: "
-        "ModuleNotFoundError: No module named 'nothing_like_it'",
+        (
+            f"{MODULE}:4: hookgate_interceptor_say_hello cannot be imported: "
+            "ModuleNotFoundError: No module named 'nothing_like_it'"
+        ),
     ),
 }
 

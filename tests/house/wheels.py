@@ -2,8 +2,8 @@
 
 Installs the wheels of the folder into the environment it runs in, which holds nothing else, lists the plugins, and
 serves one call from a folder far from the checkout. It finds what editable installs hide: files that are missing from a
-wheel, dependencies nobody declared, entry points that lead nowhere. The plugin of `contrib/example-plugin`, which is not in the
-bundle, takes part as a stranger's would.
+wheel, dependencies nobody declared, entry points that lead nowhere. The example plugin of `contrib`,
+which is not in the bundle, takes part as a stranger's would.
 """
 
 import contextlib
