@@ -73,7 +73,7 @@ class Gateway:
         """
         async with self._loading:
             try:
-                document = await self.source.read()  # type: ignore[attr-defined]
+                document = await read(self.source)
                 previous = self.live.config.instances if self.live is not None else {}
                 config = await load(document, self.catalogue, previous)
                 generation = await self._bring_up(config)
@@ -173,7 +173,9 @@ class Gateway:
 
     async def _follow(self) -> None:
         while True:
-            await self.source.changed()  # type: ignore[attr-defined]
+            changed = self.source.changed()  # type: ignore[attr-defined]
+            if isawaitable(changed):
+                await changed
             with contextlib.suppress(ConfigError):  # reload() has said what is wrong
                 await self.reload()
 
@@ -274,6 +276,19 @@ class Gateway:
         for observer in self.live.config.observers if self.live is not None else ():
             if hasattr(observer, hook):
                 _observed(observer, hook, getattr(observer, hook), *arguments)
+
+
+async def read(source: Source[Any]) -> Mapping[str, Any]:
+    """Read the document of a source, whose hook may be ``def`` or ``async def``.
+
+    Raises:
+        ConfigError: it cannot be read, is not well-formed, or there is none.
+    """
+    found = source.read()  # type: ignore[attr-defined]
+    document = await found if isawaitable(found) else found
+    if document is None:
+        raise ConfigError([Problem((), f"the source {source.entry.name} has no document")])
+    return document  # type: ignore[no-any-return]
 
 
 def _addresses(generation: Generation) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """The path of a plugin's author: a plugin is written, changed, checked, and used."""
 
 import contextlib
+import importlib
 import io
 import os
 import shutil
@@ -362,7 +363,7 @@ MISTAKES = {
     "a misspelt group": (
         PROJECT,
         ("hookgate.interceptors", "hookgate.interceptor"),
-        f"{PROJECT}:9: no family has the entry-point group 'hookgate.interceptor'; did you mean 'hookgate.interceptors'",
+        f"{PROJECT}:9: no family has the entry-point group 'hookgate.interceptor'; did you mean 'hookgate.interceptors",
         (
             f'{PROJECT}:1: nobody finds the plugin: [project.entry-points."hookgate.interceptors"] with '
             'say-hello = "hookgate_interceptor_say_hello:SayHello" would be right'
@@ -500,12 +501,14 @@ def test_checking_leaves_no_trace(tmp_path):
 
 
 def test_the_copy_in_the_folder_is_checked_and_not_the_installed_one(tmp_path):
+    installed = importlib.import_module("hookgate_interceptor_ip_allow")
     copy = shutil.copytree(ROOT / "plugins/interceptors/ip-allow", tmp_path / "copy")
     module = copy / "hookgate_interceptor_ip_allow" / "__init__.py"
     module.write_text(module.read_text().replace("def on_request", "def on_reqest"))
 
     assert [finding.file for finding in findings(copy)] == [module]
     assert findings(ROOT / "plugins/interceptors/ip-allow") == []
+    assert sys.modules["hookgate_interceptor_ip_allow"] is installed
 
 
 def test_the_exit_code_says_whether_there_are_findings(tmp_path):

@@ -1,4 +1,5 @@
 import re
+import subprocess
 
 from .workspace import ROOT, files, under
 
@@ -32,6 +33,15 @@ def test_files_of_core_stay_small():
 
 def test_no_lock_file_is_committed():
     assert not [path for path in files() if path.name in LOCKS]
+
+
+def test_nothing_of_ours_is_hidden_by_gitignore():
+    """It would be there in this checkout and missing in every other."""
+    command = "git ls-files -z --others --ignored --exclude-standard core plugins contrib tests"
+    hidden = subprocess.run(command.split(), cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    leavings = re.compile(r"(^|/)(__pycache__|\.[a-z_]+)/")  # of Python, pytest and the like
+
+    assert not [name for name in hidden if name and not leavings.search(name)]
 
 
 def test_no_file_names_a_package_registry_or_a_path_of_one_machine():

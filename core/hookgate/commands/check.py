@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hookgate.commands.output import DocumentArgument, document_path, out
 from hookgate.config import Configuration, load
+from hookgate.gateway import read
 from hookgate.server.app import gateway_for
 from hookgate.settings import Settings
 
@@ -20,8 +21,7 @@ def configuration(path: Path) -> Configuration:
     gateway = gateway_for(path, Settings().plugins_dir)
 
     async def loaded() -> Configuration:
-        document = await gateway.source.read()  # type: ignore[attr-defined]
-        return await load(document, gateway.catalogue)
+        return await load(await read(gateway.source), gateway.catalogue)
 
     return asyncio.run(loaded())
 
