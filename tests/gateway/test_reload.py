@@ -134,6 +134,7 @@ def test_a_changed_file_goes_live_by_itself(tmp_path, how):
 def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_path):
     """No call is lost, and each is served by one generation from its first step to its last: the one live then."""
     batches, each = 20, 50
+    patient = {"connect": 120, "read": 300, "request": 300}
 
     def document(number):
         mark = {"set": {"x-generation": str(number)}}
@@ -148,7 +149,7 @@ def test_a_thousand_calls_in_flight_while_the_file_is_replaced_twenty_times(tmp_
                         "to": {"connection": "backend", "timeout": 300},
                     },
                 ],
-                "connections": {"backend": {"targets": backend.url, "timeouts": {"connect": 120, "read": 300, "request": 300}}},
+                "connections": {"backend": {"targets": backend.url, "timeouts": patient}},
             },
         )
 

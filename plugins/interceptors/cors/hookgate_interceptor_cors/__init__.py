@@ -99,9 +99,9 @@ class Cors(Interceptor[CorsOptions]):
     Other calls go on whatever their origin, since it is the browser that keeps the answer from the page. What the
     backend says about CORS is replaced.
 
-    Place it left of whatever may refuse a call: a browser sends no credentials with a preflight, and a page can read an
-    error only with these headers on it. A preflight takes the route of the call it asks about, whether or not that route
-    lists `OPTIONS`. Of two `cors` steps on the way of a call the left one decides.
+    Place it left of whatever may refuse a call: a browser sends no credentials with a preflight, and a page can read
+    an error only with these headers on it. A preflight takes the route of the call it asks about, whether or not that
+    route lists `OPTIONS`. Of two `cors` steps on the way of a call the left one decides.
     """
 
     category = "security"
