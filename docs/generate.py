@@ -18,8 +18,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookgate import Family, families, hookspecs, sections
-from hookgate.building import HostOptions
+from hookgate import Entry, Family, families, hookspecs, sections
+from hookgate.building import SIDES, HostOptions, misplaced
 from hookgate.catalogue import Catalogue, Listed
 from hookgate.commands import app
 from hookgate.hooks import hooks_of
@@ -66,10 +66,12 @@ def prose(docstring: str | None) -> str:
 
 
 def cell(text: object) -> str:
+    """Put a text on one line, as a cell of a table wants it."""
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
 def table(titles: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Write a table."""
     lines = [list(titles), *(list(row) for row in rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines) + "\n"
@@ -165,6 +167,7 @@ def first_party() -> list[Listed]:
 
 
 def spec_of(family: str) -> type:
+    """Return what specifies the hooks of a family."""
     return next(each.spec for each in FAMILIES if each.name == family)
 
 
@@ -192,22 +195,21 @@ def signature(name: str, hook: Any) -> str:
 
 def hook_reference() -> str:
     """Tell every hook, family by family."""
-    lines: list[str] = []
-    told = [("", "Every family: lifecycle", LifecycleSpec, "")]
-    told += [(each.name, f"{each.name}: {each.summary.rstrip('.').lower()}", each.spec, each.base.__name__) for each in FAMILIES]
-    for family, title, spec, base in told:
-        lines += [f"## {title}", "", prose(spec.__doc__), ""]
-        if base:
-            lines += [f"Base class `hookgate.{base}`, entry-point group `{_group(family)}`.", ""]
-        for name, hook in specified(spec).items():
-            lines += [f"### `{signature(name, hook)}`", "", prose(hook.__doc__), ""]
-            found = ", ".join(f"[{_title(each)}](plugins/{_slug(each)}.md)" for each in users(family, name))
-            lines += [f"Implemented by: {found or 'no plugin that ships yet'}.", ""]
+    lines = ["## Lifecycle", "", *_hooks("", LifecycleSpec)]
+    for family in FAMILIES:
+        lines += [f"## {family.name}", "", *_hooks(family.name, family.spec)]
     return "\n".join(lines)
 
 
-def _group(family: str) -> str:
-    return next(each.group for each in FAMILIES if each.name == family)
+def _hooks(family: str, spec: type) -> Iterator[str]:
+    yield from (prose(spec.__doc__), "")
+    for each in FAMILIES:
+        if each.name == family:
+            yield from (f"Base class `hookgate.{each.base.__name__}`, entry-point group `{each.group}`.", "")
+    for name, hook in specified(spec).items():
+        found = ", ".join(f"[{_title(each)}](plugins/{_slug(each)}.md)" for each in users(family, name))
+        yield from (f"### `{signature(name, hook)}`", "", prose(hook.__doc__), "")
+        yield from (f"Implemented by: {found or 'no plugin that ships yet'}.", "")
 
 
 def _slug(listed: Listed) -> str:
@@ -219,41 +221,40 @@ def _title(listed: Listed) -> str:
 
 
 def summary(listed: Listed) -> str:
+    """Return the first paragraph of what a plugin says of itself."""
     return prose(listed.plugin.__doc__).split("\n\n")[0].replace("\n", " ")
 
 
 def plugin_page(listed: Listed) -> str:
     """Tell one plugin."""
-    plugin = listed.plugin
-    example = EXAMPLES / f"{_slug(listed)}.yaml"
-    names = hooks_of(plugin, spec_of(listed.family))
-    facts = [("family", f"[{listed.family}](../hooks.md)"), ("distribution", f"`{listed.distribution}`")]
-    facts += [("hooks", ", ".join(f"`{name}`" for name in names))]
+    plugin: Any = listed.plugin
+    example = (EXAMPLES / f"{_slug(listed)}.yaml").read_text(encoding="utf-8").strip()
+    hooks = hooks_of(plugin, spec_of(listed.family))
+    facts = {"distribution": [listed.distribution], "hooks": list(hooks)}
     if listed.family == "interceptor":
-        facts.append(("category", plugin.category))
-        facts.append(("may stand in", ", ".join(sorted(f"`{side}`" for side in plugin.sides))))
-    facts.append(("reads", ", ".join(f"`{each}`" for each in sorted(plugin.reads)) or "nothing beyond the head"))
-    facts.append(("writes", ", ".join(f"`{each}`" for each in sorted(plugin.writes)) or "nothing"))
-    return "\n".join(
-        [
-            f"# {_title(listed)}",
-            "",
-            NOTE,
-            "",
-            prose(plugin.__doc__),
-            "",
-            "## Options",
-            "",
-            options(plugin.options_type),
-            "## Example",
-            "",
-            f"```yaml\n{example.read_text(encoding='utf-8').strip()}\n```",
-            "",
-            "## Facts",
-            "",
-            table(("", ""), facts),
-        ]
-    )
+        facts |= {"category": [plugin.category], "may stand in": _lists(listed)}
+    facts |= {"reads": sorted(plugin.reads), "writes": sorted(plugin.writes)}
+    told = [f"- {name}: {', '.join(f'`{each}`' for each in facts[name])}" for name in facts if facts[name]]
+    parts = [
+        f"# {_title(listed)}",
+        NOTE,
+        prose(plugin.__doc__),
+        "## Options",
+        options(plugin.options_type).strip(),
+        "## Example",
+        f"```yaml\n{example}\n```",
+        "## Facts",
+        "\n".join([f"- family: [{listed.family}](../hooks.md#{listed.family})", *told]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _lists(listed: Listed) -> list[str]:
+    """Return the lists of a flow in which a step has something to do."""
+    step: Any = listed.plugin
+    bare = step.__new__(step)
+    bare.entry = Entry("", listed.name, listed.family)
+    return [side for side in SIDES if not misplaced(bare, side)]
 
 
 def plugin_list() -> str:

@@ -36,11 +36,19 @@ class HttpxPool:
     is a standstill; and it loses a place for good when a call that waits for one is cancelled (encode/httpcore#1093).
     So each connection here is an httpx transport of its own with room for one, and this class is the pool.
 
-    ``context`` says what to trust and what to show over TLS; without one it is what this machine trusts.
+    ``context`` says what to trust and what to show over TLS; without one it is what this machine trusts. With a
+    ``socket_path`` all calls go to that Unix socket, whatever the host of their target.
     """
 
-    def __init__(self, pool: Pool, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        context: ssl.SSLContext | None = None,
+        *,
+        socket_path: str | None = None,
+    ) -> None:
         self._context = context or _default_context()
+        self._socket_path = socket_path
         self._limit = pool.max_connections
         self._keep_alive = pool.keep_alive
         self._places = None if pool.max_connections is None else asyncio.Semaphore(pool.max_connections)
@@ -99,7 +107,7 @@ class HttpxPool:
             if oldest is not None:
                 self._close(oldest.popleft().transport)
         limits = httpx.Limits(max_connections=1, keepalive_expiry=self._keep_alive)
-        return httpx.AsyncHTTPTransport(verify=self._context, trust_env=False, limits=limits)
+        return httpx.AsyncHTTPTransport(verify=self._context, trust_env=False, limits=limits, uds=self._socket_path)
 
     def _ended(self, call: Call, origin: httpx.URL) -> None:
         self._calls.discard(call)

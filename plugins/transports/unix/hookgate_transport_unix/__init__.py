@@ -1,0 +1,49 @@
+"""Call a backend on this machine over a Unix socket."""
+
+from pydantic import Field
+
+from hookgate import Host, Options, Outbound, Response, Transport, hookimpl
+from hookgate.client import HttpxPool
+
+
+class UnixOptions(Options):
+    """Options of `unix`."""
+
+    path: str = Field(pattern=r"^/", max_length=107)
+    """Absolute path of the socket the backend listens on. Longer ones than 107 bytes Linux does not take."""
+
+
+class Unix(Transport[UnixOptions]):
+    """Sends attempts over a Unix socket, as `httpx` does over TCP: HTTP/1.1, connections kept, bodies streamed.
+
+    The target names the backend in `Host`, in logs and on the health page; where it is, the path says. So one
+    connection has one target: `targets: "http://app"`.
+    """
+
+    schemes = frozenset({"http"})
+    _client: HttpxPool | None = None
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Make the pool; the first call connects."""
+        self._client = HttpxPool(self.pool, socket_path=self.options.path)
+
+    @hookimpl
+    async def shutdown(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    @hookimpl
+    async def send(self, outbound: Outbound) -> Response:
+        """Send an attempt; the body of the response streams.
+
+        Raises:
+            ConnectFailed: nobody listens on the socket.
+            GatewayTimeout: a time-out after something may have been sent.
+            BadGateway: the backend broke off or answered nonsense.
+            ServiceUnavailable: no free connection came up in time.
+        """
+        if self._client is None:
+            raise RuntimeError("startup() has to run before send()")
+        return await self._client.send(outbound)
