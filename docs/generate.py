@@ -13,6 +13,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,7 @@ def section(record: type[BaseModel]) -> str:
 # --- plugins and hooks ------------------------------------------------------------------------------------------------
 
 
+@cache
 def first_party() -> list[Listed]:
     """Return the plugins of this checkout that are installed, by family and name."""
     ours = {
@@ -220,6 +222,10 @@ def _title(listed: Listed) -> str:
     return f"{listed.family} {listed.name}"
 
 
+def _example(listed: Listed) -> Path:
+    return EXAMPLES / f"{_slug(listed)}.yaml"
+
+
 def summary(listed: Listed) -> str:
     """Return the first paragraph of what a plugin says of itself."""
     return prose(listed.plugin.__doc__).split("\n\n")[0].replace("\n", " ")
@@ -228,7 +234,7 @@ def summary(listed: Listed) -> str:
 def plugin_page(listed: Listed) -> str:
     """Tell one plugin."""
     plugin: Any = listed.plugin
-    example = (EXAMPLES / f"{_slug(listed)}.yaml").read_text(encoding="utf-8").strip()
+    example = _example(listed).read_text(encoding="utf-8").strip()
     hooks = hooks_of(plugin, spec_of(listed.family))
     facts = {"distribution": [listed.distribution], "hooks": list(hooks)}
     if listed.family == "interceptor":
@@ -312,7 +318,13 @@ def pages() -> Iterator[tuple[Path, str]]:
             before = path.read_text(encoding="utf-8")
             yield path, BLOCK.sub(lambda match: f"{match[1]}{match[2]}\n{told[match[1]]().strip()}\n\n", before)
     for listed in first_party():
-        yield DOCS / "plugins" / f"{_slug(listed)}.md", plugin_page(listed)
+        if _example(listed).exists():
+            yield DOCS / "plugins" / f"{_slug(listed)}.md", plugin_page(listed)
+
+
+def missing() -> list[Path]:
+    """Return the examples that somebody still has to write."""
+    return [_example(listed) for listed in first_party() if not _example(listed).exists()]
 
 
 def main(arguments: list[str]) -> int:
@@ -330,7 +342,10 @@ def main(arguments: list[str]) -> int:
         path.unlink()
     for path in [*stale, *orphans]:
         print(f"{'wrote' if arguments else 'stale:'} {path.relative_to(ROOT)}")
-    return 1 if (stale or orphans) and not arguments else 0
+    unwritten = missing()
+    for path in unwritten:
+        print(f"missing: {path.relative_to(ROOT)}, a document that shows the plugin at work")
+    return 1 if unwritten or ((stale or orphans) and not arguments) else 0
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ class Connection:
         request = exchange.request
         headers = without_hop_by_hop(request.headers)
         headers.remove("host", "content-length", "expect")
-        headers.raw.insert(0, (b"host", (request.host if destination.preserve_host else target.authority).encode()))
+        headers.raw.insert(0, (b"host", (request.host if destination.preserve_host else target.host_name).encode()))
         if request.body.length is None:
             headers.raw.append((b"transfer-encoding", b"chunked"))
         elif request.body.length or request.method in _EXPECT_A_BODY:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hookgate.building import Builder
 from hookgate.errors import Path, Problem
-from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
+from hookgate.plugin import Balancer, Credential, Discovery, HeaderProvider, Monitor, Transport
 from hookgate.sections import ConnectionSection, location
 from hookgate.validation import checked
 
@@ -48,6 +48,8 @@ class ConnectionConfig:
     credentials: tuple[Credential[Any], ...]
     headers: tuple[HeaderActionConfig, ...]
     targets: tuple[TargetConfig, ...]
+    discovery: Discovery[Any] | None = None
+    """Finds the targets where the document lists none."""
 
 
 def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> ConnectionConfig | None:
@@ -62,6 +64,10 @@ def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> Connecti
     transport = _chosen(builder, "transport", given, path, owner)
     listed = given.get("targets")
     several = isinstance(listed, list | tuple) and len(listed) > 1
+    discovery = None
+    if given.get("discovery") is not None:
+        discovery = builder.place("discovery", given["discovery"], (*path, "discovery"), owner)
+        several = True
     balancer = _chosen(builder, "balancer", given, path, owner) if several or given.get("balancer") else None
     monitor = None
     if given.get("monitor") is not None:
@@ -77,7 +83,7 @@ def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> Connecti
     targets = _targets(builder, section, transport, (*path, "targets"))
     if len(builder.problems) > noted:
         return None
-    plain = {"transport": None, "balancer": None, "monitor": None, "auth": (), "headers": ()}
+    plain = {"transport": None, "balancer": None, "monitor": None, "discovery": None, "auth": (), "headers": ()}
     return ConnectionConfig(
         name,
         section.model_copy(update=plain),
@@ -87,6 +93,7 @@ def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> Connecti
         tuple(credentials),
         headers,
         targets,
+        discovery,
     )
 
 

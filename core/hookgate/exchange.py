@@ -58,6 +58,7 @@ class Target:
         "failures",
         "health",
         "host",
+        "host_name",
         "in_flight",
         "last_seen",
         "port",
@@ -65,7 +66,9 @@ class Target:
         "weight",
     )
 
-    def __init__(self, scheme: str, host: str, port: int, *, weight: int = 1, active: bool = True) -> None:
+    def __init__(
+        self, scheme: str, host: str, port: int, *, weight: int = 1, active: bool = True, host_name: str = ""
+    ) -> None:
         self.scheme = scheme
         self.host = host
         self.port = port
@@ -80,6 +83,8 @@ class Target:
         literal = f"[{host}]" if ":" in host else host
         default = {"http": 80, "https": 443}.get(scheme)
         self.authority = literal if port == default else f"{literal}:{port}"
+        self.host_name = host_name or self.authority
+        """What the backend is told in ``Host``: the name an address was found by, else the address."""
 
     @property
     def url(self) -> str:

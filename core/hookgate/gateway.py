@@ -101,6 +101,8 @@ class Gateway:
             for plugin in fresh:
                 started.append(plugin)
                 await _lifecycle(plugin, "startup", self)
+            running_backends = set(self.live.backends.values()) if self.live is not None else set()
+            await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
             generation = Generation(self._number + 1, config, backends)
         except BaseException as error:
             await self._shut_down(started)
@@ -135,8 +137,8 @@ class Gateway:
         self._generations.append(generation)
         kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
         for backend in generation.backends.values():
-            if backend.watch is not None and id(backend) not in kept:
-                backend.watch.start()
+            if id(backend) not in kept:
+                backend.start()
         if self.state == "starting":
             self.state = "running"
         log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
@@ -159,8 +161,8 @@ class Gateway:
         in_use = {id(plugin) for other in self._generations for plugin in other.config.instances.values()}
         backends = {id(backend) for other in self._generations for backend in other.backends.values()}
         for backend in generation.backends.values():
-            if backend.watch is not None and id(backend) not in backends:
-                await backend.watch.stop()
+            if id(backend) not in backends:
+                await backend.stop()
         await self._shut_down([p for p in generation.config.instances.values() if id(p) not in in_use])
 
     @staticmethod

@@ -13,6 +13,7 @@ from hookgate.config import Configuration, ConnectionConfig, RouteConfig
 from hookgate.connection import Connection, Destination, HeaderAction
 from hookgate.errors import ContentTooLarge, Fault, MethodNotAllowed, ServiceUnavailable
 from hookgate.exchange import Exchange, Health, Target, Timeouts
+from hookgate.finder import Finder
 from hookgate.flow import Flow
 from hookgate.health import Watch
 from hookgate.messages import Response
@@ -35,7 +36,7 @@ class Bounds(NamedTuple):
 class Backend:
     """A live connection together with the configuration it was made from and the checks of its targets."""
 
-    __slots__ = ("add_forwarded", "config", "connection", "probes", "watch")
+    __slots__ = ("add_forwarded", "config", "connection", "finder", "probes", "watch")
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Backend:
             clock=clock,
         )
         self.watch = Watch(self.connection, config.monitor, changed) if config.monitor is not None else None
+        self.finder = None if config.discovery is None else Finder(self.connection, config.discovery, self._found)
         self.probes: Transport[Any] | None = None
         """What carries the checks: a pool of their own, so that a full one does not make well targets look ill."""
         if self.watch is not None:
@@ -86,6 +88,29 @@ class Backend:
             self.probes.entry = replace(config.transport.entry, id=f"{config.transport.entry.id}/checks")
             self.probes.configure(replace(config.transport.pool, max_connections=None))
             self.watch.transport = self.probes
+
+    def _found(self) -> None:
+        if self.watch is not None:
+            self.watch.follow()
+
+    async def prepare(self) -> None:
+        """Find the first targets, so that the first calls have some."""
+        if self.finder is not None:
+            await self.finder.look()
+
+    def start(self) -> None:
+        """Begin to check targets and to follow their coming and going."""
+        if self.watch is not None:
+            self.watch.start()
+        if self.finder is not None:
+            self.finder.start()
+
+    async def stop(self) -> None:
+        """Leave off with both."""
+        if self.finder is not None:
+            await self.finder.stop()
+        if self.watch is not None:
+            await self.watch.stop()
 
     def inherit(self, predecessor: Connection) -> None:
         """Keep what is known of targets that stay (the same address), so that a reload forgets no health."""

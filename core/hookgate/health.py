@@ -48,22 +48,31 @@ class Watch:
         """What carries the checks."""
         self._changed = changed
         self._successes: dict[Target, int] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Target, asyncio.Task[None]] = {}
+        self._running = False
         connection.judge = self.judge
 
     def start(self) -> None:
         """Begin checking, unless the monitor is switched off or has passive rules only."""
         if self.options.active and hasattr(self.monitor, "probe"):
-            self._tasks = [
-                asyncio.create_task(self._watch(target), name=f"watch {self.connection.name} {target.url}")
-                for target in self.connection.targets
-            ]
+            self._running = True
+            self.follow()
+
+    def follow(self) -> None:
+        """Check the targets that the connection has now: begin with new ones, leave off with those that are gone."""
+        for target in [target for target in self._tasks if target not in self.connection.targets]:
+            self._tasks.pop(target).cancel()
+        for target in self.connection.targets if self._running else ():
+            if target not in self._tasks:
+                name = f"watch {self.connection.name} {target.url}"
+                self._tasks[target] = asyncio.create_task(self._watch(target), name=name)
 
     async def stop(self) -> None:
         """End all checks."""
-        for task in self._tasks:
+        self._running = False
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
 
     async def _watch(self, target: Target) -> None:
@@ -91,7 +100,7 @@ class Watch:
         """Send a check with the connection's headers and credentials."""
         exchange = Exchange(Request(outbound.method, outbound.path, outbound.query, host=outbound.target.authority))
         outbound.connection = self.connection.name
-        outbound.headers.setdefault("host", outbound.target.authority)
+        outbound.headers.setdefault("host", outbound.target.host_name)
         await self.connection.prepare(exchange, outbound)
         response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
         return response

@@ -362,8 +362,10 @@ class ConnectionSection(Options):
         tuple[TargetSection, ...],
         Field(min_length=1),
         BeforeValidator(_targets, json_schema_input_type=str | list[str | TargetSection]),
-    ]
-    """One URL, or a list of targets to balance over."""
+    ] = ()
+    """One URL, or a list of targets to balance over. Left out only where `discovery` finds them."""
+    discovery: Annotated[Any, _entry("discovery")] = None
+    """Finds the targets, and notices when they come and go; in place of `targets`."""
     base_path: Annotated[str, AfterValidator(_base_path)] = "/"
     """Path in front of every path on this backend."""
     balancer: Annotated[Any, _entry("balancer")] = None
@@ -386,6 +388,12 @@ class ConnectionSection(Options):
     """Open connections that are kept and shared."""
     tags: Annotated[tuple[str, ...], AfterValidator(_tags)] = ()
     """Words to find the connection by (AC-34)."""
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> ConnectionSection:
+        if bool(self.targets) == (self.discovery is not None):
+            raise ValueError("write either targets, or discovery to have them found")
+        return self
 
     @field_validator("targets")
     @classmethod

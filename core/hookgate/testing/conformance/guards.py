@@ -159,9 +159,7 @@ def check_result(hook: str, result: object, error: BaseException | None, report:
         _check_framing(hook, "response.headers", fields, result.body, report, example)
 
 
-def _check_framing(
-    hook: str, name: str, fields: list[RawHeader], body: Body, report: Report, example: object
-) -> None:
+def _check_framing(hook: str, name: str, fields: list[RawHeader], body: Body, report: Report, example: object) -> None:
     for key, value in fields:
         if not isinstance(key, bytes) or key.lower() not in FRAMING:
             continue

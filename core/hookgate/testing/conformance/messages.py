@@ -28,7 +28,19 @@ VALUES = (
     "GET", "application/json", "text/plain; charset=", ";;", "bytes=0-", "-1", "99999999999999999999", "0", '"', '"a", W/"b"',
     "for=\"[::1]:80\"", "\xe9\xff", "127.0.0.1, unknown", "Thu, 32 Foo 2024 99:99:99 GMT", "no-store", "\t", "é",
 )  # fmt: skip
-PATHS = ("/", "/a/b", "//", "/..", "/%2e%2e/%00", "/%", "/%zz", "/a;b=c", "/é".encode().decode("latin-1"), "*", "/a//b/")
+PATHS = (
+    "/",
+    "/a/b",
+    "//",
+    "/..",
+    "/%2e%2e/%00",
+    "/%",
+    "/%zz",
+    "/a;b=c",
+    "/é".encode().decode("latin-1"),
+    "*",
+    "/a//b/",
+)
 QUERIES = ("", "a=1", "a", "=", "&&", "a=1&a=2", "%=%", "a=%zz", "a=%0d%0ab", "+=+", "api_key=x")
 BODIES = (b"", b"a", b"{}", b'{"a": [1, null]}', b"{", b"\xff\x00", b"a=1&b=2", b"x" * 3000)
 FAULTS: tuple[type[Fault], ...] = (ConnectFailed, GatewayTimeout, BadGateway, ServiceUnavailable)
@@ -136,7 +148,9 @@ def calls(words: tuple[str, ...] = ()) -> Any:
     return st.builds(
         Call,
         method=st.sampled_from(METHODS),
-        path=st.one_of(st.sampled_from(PATHS + tuple(word.replace(" ", "") for word in plain)), letters.map("/{}".format)),
+        path=st.one_of(
+            st.sampled_from(PATHS + tuple(word.replace(" ", "") for word in plain)), letters.map("/{}".format)
+        ),
         query=st.one_of(st.sampled_from(QUERIES), letters),
         sent=message,
         client=st.sampled_from(("127.0.0.1", "192.0.2.7", "10.1.2.3", "2001:db8::1", "::ffff:10.0.0.1")),
@@ -156,7 +170,9 @@ def needed(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError("hookgate.testing.conformance draws its calls with hypothesis: pip install hypothesis") from error
+        raise ImportError(
+            "hookgate.testing.conformance draws its calls with hypothesis: pip install hypothesis"
+        ) from error
 
 
 def words_of(value: object) -> Iterator[str]:

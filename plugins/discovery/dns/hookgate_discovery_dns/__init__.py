@@ -1,0 +1,123 @@
+"""Find targets by the addresses or services of a DNS name."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+from pydantic import Field, model_validator
+
+from hookgate import Clock, Discovery, Host, Options, Target, hookimpl
+
+
+class DnsOptions(Options):
+    """Options of `dns`."""
+
+    name: str = Field(min_length=1, max_length=253)
+    """Name to look up: `app.internal`, or `_http._tcp.app.internal` for services."""
+    records: Literal["address", "srv"] = "address"
+    """`address` takes every A and AAAA record as a target, `srv` the services of the best priority with their weights."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of the targets, for `address` only; services come with theirs."""
+    scheme: Literal["http", "https"] = "http"
+    """Scheme of the targets. `https` goes with `srv` only, since a certificate is made out to a name."""
+    nameservers: tuple[str, ...] = ()
+    """Addresses of servers to ask, `ip` or `ip:port`; those of this machine if left out."""
+    at_least: float = Field(default=5.0, gt=0)
+    """Seconds between looks, even where records say that they live shorter."""
+    at_most: float = Field(default=300.0, gt=0)
+    """Seconds between looks, even where records say that they live longer."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> "DnsOptions":
+        if self.records == "address" and self.port is None:
+            raise ValueError("port: addresses come without one, so write it here")
+        if self.records == "srv" and self.port is not None:
+            raise ValueError("port: services come with their own; leave it out")
+        if self.records == "address" and self.scheme == "https":
+            raise ValueError("scheme: https needs names to check certificates by; use srv records, or list targets")
+        if self.at_most < self.at_least:
+            raise ValueError("at_most must not be below at_least")
+        return self
+
+
+class Dns(Discovery[DnsOptions]):
+    """Looks a name up when its records have expired, and follows what it stands for.
+
+    The name is looked up again after the shortest time to live in the answer, within `at_least` and `at_most`. A look
+    that fails leaves the targets as they were. With `address`, backends are told the name in `Host`.
+    """
+
+    def __init__(self, options: DnsOptions) -> None:
+        super().__init__(options)
+        self._clock: Clock | None = None
+        self._lives = options.at_least
+        self._resolver: Any = None
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Read which servers to ask; nothing is asked yet."""
+        self._clock = host.clock
+        self._resolver = dns.asyncresolver.Resolver(configure=not self.options.nameservers)
+        self._resolver.cache = None
+        if self.options.nameservers:
+            self._resolver.nameservers = [_server(text) for text in self.options.nameservers]
+
+    @hookimpl
+    async def targets(self) -> Sequence[Target]:
+        """Ask for the records and return what they name.
+
+        Raises:
+            LookupError: there is no such name, or no server answers.
+        """
+        try:
+            found = await (self._services() if self.options.records == "srv" else self._addresses())
+        except (dns.exception.DNSException, OSError) as error:
+            self._lives = self.options.at_least
+            raise LookupError(f"{self.options.name}: {type(error).__name__}") from error
+        return sorted(found, key=lambda target: (target.host, target.port))
+
+    @hookimpl
+    async def changed(self) -> None:
+        """Return when the last answer has expired."""
+        assert self._clock is not None
+        await self._clock.sleep(min(max(self._lives, self.options.at_least), self.options.at_most))
+
+    async def _addresses(self) -> list[Target]:
+        answers = await asyncio.gather(self._asked("A"), self._asked("AAAA"))
+        self._lives = min((lives for lives, _ in answers if lives is not None), default=self.options.at_least)
+        port = self.options.port or 80
+        name = self.options.name.rstrip(".")
+        host_name = name if port == 80 else f"{name}:{port}"
+        return [
+            Target(self.options.scheme, record.address, port, host_name=host_name)
+            for _, records in answers
+            for record in records
+        ]
+
+    async def _services(self) -> list[Target]:
+        lives, records = await self._asked("SRV")
+        self._lives = self.options.at_least if lives is None else lives
+        best = min((record.priority for record in records), default=0)
+        return [
+            Target(self.options.scheme, str(record.target).rstrip("."), record.port, weight=max(record.weight, 1))
+            for record in records
+            if record.priority == best
+        ]
+
+    async def _asked(self, kind: str) -> tuple[float | None, Sequence[Any]]:
+        """Return how long the records of a kind live, and the records; none where there are none of this kind."""
+        try:
+            answer = await self._resolver.resolve(self.options.name, kind, lifetime=5.0)
+        except dns.resolver.NoAnswer:
+            return None, ()
+        return float(answer.rrset.ttl), tuple(answer)
+
+
+def _server(text: str) -> Any:
+    address, colon, port = text.rpartition(":")
+    if not colon or ":" in address.strip("[]") != text.startswith("["):
+        return text
+    return dns.nameserver.Do53Nameserver(address.strip("[]"), int(port))

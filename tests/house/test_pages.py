@@ -1,0 +1,249 @@
+"""The pages in docs/ hold what is true: they are generated, loaded and run."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hookgate import config
+from hookgate.catalogue import Catalogue
+from hookgate.commands import app
+from hookgate.document import parse
+from hookgate.hooks import hooks_of
+from hookgate.hookspecs import LifecycleSpec
+
+from .pages import anchors, blocks, every, links, pages
+from .workspace import FAMILIES, ROOT, plugins
+
+EXAMPLES = sorted((ROOT / "docs/examples").rglob("*.yaml"))
+TUTORIAL = Path("docs/first-plugin.md")
+NO_USER_YET = {
+    "app.add_commands",
+    "balancer.chosen",
+    "balancer.release",
+    "credential.client_certificate",
+    "credential.rejected",
+    "discovery.changed",
+    "discovery.targets",
+    "interceptor.on_fault",
+    "monitor.observe",
+    "observer.exchange_started",
+    "observer.target_changed",
+}
+"""Hooks that no plugin of this checkout implements. The list only gets shorter."""
+
+
+def hooks():
+    """Every hook there is, as (family, name, specification)."""
+    specs = [("", LifecycleSpec), *((family.name, family.spec) for family in FAMILIES.values())]
+    return [(name, hook, spec) for name, spec in specs for hook in vars(spec) if not hook.startswith("_")]
+
+
+@cache
+def shipped():
+    """Every plugin of `plugins/`: a distribution may hold several."""
+    ours = {plugin.distribution for plugin in plugins()}
+    return [listed for listed in Catalogue().listing() if listed.distribution in ours]
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """An environment in which every reference of the pages can be resolved."""
+    texts = [path.read_text(encoding="utf-8") for path in EXAMPLES] + [block.text for block in every("yaml")]
+    for name in re.findall(r"\$\{env:(\w+)", "\n".join(texts)):
+        monkeypatch.setenv(name, f"value-of-{name}")
+    monkeypatch.delenv("CRM_URL", raising=False)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    for name in re.findall(r"\$\{file:([\w-]+)\}", "\n".join(texts)):
+        (tmp_path / name).write_text("secret\n")
+
+
+# --- what is generated ------------------------------------------------------------------------------------------------
+
+
+def test_generated_pages_are_up_to_date():
+    """`./run python docs/generate.py --write` puts it right."""
+    done = subprocess.run([sys.executable, "docs/generate.py"], cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+@pytest.mark.parametrize(("family", "hook", "spec"), hooks(), ids=lambda each: each if isinstance(each, str) else "")
+def test_every_hook_says_what_it_means(family, hook, spec):
+    said = getattr(spec, hook).__doc__ or ""
+
+    assert len(said.split()) >= 4
+    assert said.rstrip().endswith((".", "``"))
+
+
+def test_every_hook_has_a_user_that_ships():
+    users = set()
+    for listed in shipped():
+        family = next(each for each in FAMILIES.values() if each.name == listed.family)
+        for hook in hooks_of(listed.plugin, family.spec):
+            users.add(f"{'' if hook in vars(LifecycleSpec) else listed.family}.{hook}")
+
+    assert {f"{family}.{hook}" for family, hook, _ in hooks()} - users == NO_USER_YET
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_links_lead_to_a_page_and_to_a_heading_of_it(page):
+    dead = []
+    for link in links(page):
+        file, _, anchor = link.partition("#")
+        there = Path(os.path.normpath(page.parent / file)) if file else page
+        if not (ROOT / there).exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
+            dead.append(link)
+
+    assert not dead
+
+
+def test_every_page_can_be_reached_from_the_first_one():
+    reached: set[Path] = set()
+    waiting = [Path("docs/index.md")]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or not (ROOT / page).is_file() or page.suffix != ".md":
+            continue
+        reached.add(page)
+        waiting += [Path(os.path.normpath(page.parent / link.partition("#")[0])) for link in links(page)]
+
+    assert not set(pages()) - reached
+
+
+# --- documents --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_good(example, world):
+    done = CliRunner().invoke(app, ["check", str(example)])
+
+    assert (done.exit_code, done.exception) == (0, None)
+    assert ": good: " in done.output
+
+
+@pytest.mark.parametrize("listed", shipped(), ids=lambda listed: f"{listed.family}-{listed.name}")
+async def test_the_example_of_a_plugin_uses_it(listed, world):
+    text = (ROOT / f"docs/examples/plugins/{listed.family}-{listed.name}.yaml").read_bytes()
+    loaded = await config.load(parse(text, "example.yaml"), Catalogue())
+    used = {(plugin.entry.family, plugin.entry.name) for plugin in loaded.instances.values()}
+
+    if listed.family == "secret":
+        assert f"${{{listed.name}:".encode() in text
+    elif listed.family != "source":  # a document cannot name what reads it
+        assert (listed.family, listed.name) in used
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in every("yaml") if block.page != TUTORIAL and block.page.parent.name != "plugins"],
+    ids=str,
+)
+async def test_yaml_that_is_a_document_loads(block, world):
+    document = parse(block.text.encode(), "block.yaml")
+
+    if isinstance(document, dict) and document.keys() & set(config.SECTIONS):
+        await config.load(document, Catalogue())
+
+
+# --- Python and shell -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in every("python")} - {TUTORIAL}), ids=str)
+def test_python_on_a_page_runs(page):
+    """The blocks of a page run one after the other in one namespace; then every function called `test_…` runs."""
+    names = {"__name__": "page"}
+    for block in blocks(page):
+        if block.language == "python" and block.run:
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+    tests = [value for name, value in names.items() if name.startswith("test_") and callable(value)]
+    for test in tests:
+        test()
+
+    assert tests
+
+
+class Shell:
+    """One bash that runs the blocks of a page and says what each has printed, errors included."""
+
+    def __init__(self, folder, environment):
+        self._bash = subprocess.Popen(
+            ["bash"],
+            cwd=folder,
+            env=environment,
+            text=True,
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, text):
+        self._bash.stdin.write(f"set -e\n{text}\nset +e\necho; echo '--- end of block'\n")
+        self._bash.stdin.flush()
+        lines = []
+        for line in self._bash.stdout:
+            if line.rstrip("\n") == "--- end of block":
+                return "".join(lines)
+            lines.append(line)
+        raise AssertionError(f"failed with {self._bash.wait()}:\n{text}\n{''.join(lines)}")
+
+    def close(self):
+        os.killpg(self._bash.pid, signal.SIGKILL)
+        self._bash.wait()
+        self._bash.stdin.close()
+        self._bash.stdout.close()
+
+
+def free_port():
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return str(server.getsockname()[1])
+
+
+@pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="needs bash and curl")
+def test_the_tutorial_can_be_followed_from_the_first_line_to_the_last(tmp_path):
+    """Files are written, commands run, and what a `text` block shows is what the commands before it have printed.
+
+    In such a block `…` stands for anything. The ports of the page are exchanged for free ones, and blocks below
+    `<!-- not run: … -->` are left out.
+    """
+    ports = {"8080": free_port(), "8001": free_port()}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOOKGATE_", "PYTEST_", "COV"))}
+    shell = Shell(tmp_path, kept | {"PATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "*"})
+    printed = ""
+    try:
+        for block in blocks(TUTORIAL):
+            if not block.run:
+                continue
+            text = re.sub(r"(?<=:)(8080|8001)\b", lambda match: ports[match[1]], block.text)
+            if block.title:
+                file = tmp_path / block.title
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+            elif block.language == "sh":
+                printed = shell.run(text)
+            else:
+                assert block.language == "text", f"{block}: what is to be done with it?"
+                assert shows(printed, text), f"{block} does not show what was printed:\n{printed}"
+    finally:
+        shell.close()
+
+
+def shows(printed, wanted):
+    """Whether a `text` block is what was printed, up to spaces at line ends; a line `…` stands for any lines."""
+    expected = [re.escape(line.rstrip()).replace("…", ".*") + "\n" for line in wanted.strip("\n").split("\n")]
+    lines = [line.rstrip() + "\n" for line in printed.strip("\n").split("\n")]
+    return re.fullmatch("".join(f"(?:{line})*" if line == ".*\n" else line for line in expected), "".join(lines))
