@@ -18,7 +18,7 @@ class DnsOptions(Options):
     name: str = Field(min_length=1, max_length=253)
     """Name to look up: `app.internal`, or `_http._tcp.app.internal` for services."""
     records: Literal["address", "srv"] = "address"
-    """`address` takes every A and AAAA record as a target, `srv` the services of the best priority with their weights."""
+    """`address` takes every A and AAAA record as a target, `srv` the services of the best priority."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """Port of the targets, for `address` only; services come with theirs."""
     scheme: Literal["http", "https"] = "http"
