@@ -149,6 +149,7 @@ def test_the_demo_runs_from_start_to_ctrl_c():
         tries = []
         while not any("Ctrl-C" in line for line in tries):
             tries.append(process.stdout.readline())
+            assert tries[-1], "the demo ended before it began"
         url = next(line for line in tries if line.startswith("curl")).split()[-1]
         password = next(line for line in tries if "-u demo:" in line).split("demo:")[1].split()[0]
         fail = next(line for line in tries if line.rstrip().endswith("/fail")).split()[-1]
