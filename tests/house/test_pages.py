@@ -32,8 +32,6 @@ NO_USER_YET = {
     "balancer.release",
     "credential.client_certificate",
     "credential.rejected",
-    "discovery.changed",
-    "discovery.targets",
     "interceptor.on_fault",
     "monitor.observe",
     "observer.exchange_started",
