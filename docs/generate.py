@@ -63,7 +63,7 @@ def prose(docstring: str | None) -> str:
     if raises:
         faults = inspect.cleandoc(rest)
         text = head + "Raises:\n\n" + re.sub(r"^(\w+): ", r"- `\1`: ", faults, flags=re.MULTILINE)
-    return re.sub(r"(?<=[^\n])\n(?=[*-] )(?<![*-] )", "\n", text)
+    return re.sub(r"^((?![*-] |\s).+)\n(?=[*-] )", r"\1\n\n", text, flags=re.MULTILINE)
 
 
 def cell(text: object) -> str:
@@ -94,7 +94,9 @@ def kind(field: Mapping[str, Any]) -> str:
     if "enum" in field or "const" in field:
         return " or ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if "$ref" in field:
-        return f"`{field['$ref'].rpartition('/')[2]}`"
+        name = field["$ref"].rpartition("/")[2]
+        section = name.removesuffix("Section")  # those have a chapter of their own
+        return f"`{name}`" if section == name else re.sub("(?<=[a-z])(?=[A-Z])", " ", section).lower()
     if field.get("type") == "array":
         items = kind(field.get("items", {}))
         return f"list of {re.sub('^an? ', '', items)}"
@@ -123,6 +125,8 @@ def _yaml(value: object) -> str:
         return f"[{', '.join(map(_yaml, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
     return '""' if value == "" else str(value)
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 
@@ -91,6 +91,19 @@ def test_every_hook_has_a_user_that_ships():
             users.add(f"{'' if hook in vars(LifecycleSpec) else listed.family}.{hook}")
 
     assert {f"{family}.{hook}" for family, hook, _ in hooks()} - users == NO_USER_YET
+
+
+@pytest.mark.parametrize(
+    ("markup", "code"),
+    [('<script src="x.js"></script><a href="https://example.org">', 0), ('<img src="https://example.org/x.png">', 1)],
+)
+def test_a_site_that_fetches_from_elsewhere_is_refused(markup, code, tmp_path):
+    (tmp_path / "index.html").write_text(markup)
+
+    assert (
+        subprocess.run([sys.executable, "docs/check_site.py", tmp_path], cwd=ROOT, capture_output=True).returncode
+        == code
+    )
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
@@ -199,7 +212,8 @@ class Shell:
         raise AssertionError(f"failed with {self._bash.wait()}:\n{text}\n{''.join(lines)}")
 
     def close(self):
-        os.killpg(self._bash.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a command that failed has ended it
+            os.killpg(self._bash.pid, signal.SIGKILL)
         self._bash.wait()
         self._bash.stdin.close()
         self._bash.stdout.close()

@@ -19,10 +19,21 @@ from hookgate.flow import Flow, drive, finish
 from hookgate.messages import Body, Headers, Request, Response
 from hookgate.plugin import Entry, FlowOptions, Interceptor, Plugin
 from hookgate.testing.clock import MovableClock
+from hookgate.testing.conformance import Nonconforming, conformance
 from hookgate.testing.gateway import Gate, running
 from hookgate.testing.upstream import Upstream, upstream
 
-__all__ = ["Gate", "MovableClock", "Upstream", "build", "running", "through", "upstream"]
+__all__ = [
+    "Gate",
+    "MovableClock",
+    "Nonconforming",
+    "Upstream",
+    "build",
+    "conformance",
+    "running",
+    "through",
+    "upstream",
+]
 
 PluginT = TypeVar("PluginT", bound=Plugin[Any])
 Answer = Response | Callable[[Exchange], Response] | None
