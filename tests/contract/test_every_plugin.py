@@ -10,6 +10,7 @@ OPTIONS = {
     ("auth", "basic"): {"users": {"ann": "secret-of-ann"}},
     ("credential", "api-key"): {"key": "key-of-ann"},
     ("credential", "basic"): {"username": "ann", "password": "secret-of-ann"},
+    ("discovery", "dns"): {"name": "backend.invalid", "port": 80},
     ("header", "default"): {"value": "orders"},
     ("header", "env"): {"name": "HOOKGATE_CONFORMANCE"},
     ("interceptor", "auth"): {"methods": [{"basic": {"users": {"ann": "secret-of-ann"}}}]},
@@ -23,6 +24,7 @@ OPTIONS = {
     ("interceptor", "rewrite"): {"strip_prefix": "/a", "add_prefix": "/v2"},
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
+    ("transport", "unix"): {"path": "/nowhere/backend.sock"},
 }
 """What plugins are tried with where they need options, or do little without."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {}

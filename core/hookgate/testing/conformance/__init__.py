@@ -5,8 +5,8 @@
     def test_conformance():
         conformance(IpAllow, options={"networks": ["10.0.0.0/8"]})
 
-The calls are drawn by hypothesis, the same ones at every run. What is checked of which family stands in ``RULES`` and in the
-messages; all of it goes through the hooks, and never by reading the source.
+The calls are drawn by hypothesis, the same ones at every run. The rules stand in ``RULES``; all of them are checked
+through the hooks, and none by reading the source.
 """
 
 from __future__ import annotations

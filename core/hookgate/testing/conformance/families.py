@@ -21,7 +21,9 @@ OUTCOMES: tuple[Any, ...] = ("ok", "connect-failed", "timeout", "broken", "abort
 Trial = Callable[[Any, Sequence[Call], Report], Awaitable[None]]
 
 
-def check(family: str, cls: type[Plugin[Any]], options: Mapping[str, Any], calls: Sequence[Call], report: Report) -> None:
+def check(
+    family: str, cls: type[Plugin[Any]], options: Mapping[str, Any], calls: Sequence[Call], report: Report
+) -> None:
     """Run the checks of a family, if it has any of its own."""
     trial = TRIALS.get(family)
     if trial is None:
@@ -40,7 +42,9 @@ async def tried(plugin: Any, hook: str, report: Report, example: object, *argume
         return await bench.call_hook(plugin, hook, *arguments), None
     except Fault as fault:
         if isinstance(fault, PluginError):
-            report.add("faults", hook, f"raised PluginError: {fault}", "raise the Fault that the input deserves", example)
+            report.add(
+                "faults", hook, f"raised PluginError: {fault}", "raise the Fault that the input deserves", example
+            )
         return None, fault
     except Exception as error:  # noqa: BLE001 - the plugin's own
         seen = f"raised {type(error).__name__}: {error}"
@@ -59,7 +63,9 @@ async def auth(plugin: Any, calls: Sequence[Call], report: Report) -> None:
         if not isinstance(found, Identity | None):
             report.add("contract", "identify", f"returned {type(found).__name__}", "an Identity or None", call)
         if fault is not None and not isinstance(fault, Unauthorized | PluginError) and fault.status < 500:
-            report.add("contract", "identify", f"raised {type(fault).__name__}", "Unauthorized for wrong credentials", call)
+            report.add(
+                "contract", "identify", f"raised {type(fault).__name__}", "Unauthorized for wrong credentials", call
+            )
         challenge, _ = await tried(plugin, "challenge", report, call, exchange)
         if challenge is not None and not _one_line(challenge):
             report.add("contract", "challenge", f"returned {challenge!r}", "a str of one line, or None", call)
@@ -108,7 +114,9 @@ async def credentials(plugin: Any, calls: Sequence[Call], report: Report) -> Non
             names = set(outbound.headers)
             old = list(outbound.headers.raw)
             await tried(plugin, "sign", report, call, call.exchange(), outbound)
-            if (outbound.method, outbound.path, outbound.target, outbound.body) != before or names - set(outbound.headers):
+            if (outbound.method, outbound.path, outbound.target, outbound.body) != before or names - set(
+                outbound.headers
+            ):
                 seen = "changed method, path, target or body, or took headers out"
                 report.add("contract", "sign", seen, "add headers or parameters of the query only", call)
             new = [field for field in outbound.headers.raw if field not in old]
@@ -175,7 +183,7 @@ async def observers(plugin: Any, calls: Sequence[Call], report: Report) -> None:
 
 async def secrets(plugin: Any, calls: Sequence[Call], report: Report) -> None:
     """A reference gives a Secret or LookupError."""
-    nonsense = ["", "/", "nowhere/at/all", "\x00", "a\x00b", "../..", "é", "x" * 5000, "a\nb", "${env:x}"]
+    nonsense = ["", "/", "nowhere/at/all", "\x00", "/a\x00b", "../..", "é", "x" * 5000, "a\nb", "${env:x}"]
     for reference in nonsense + [call.path for call in calls]:
         try:
             value = await bench.call_hook(plugin, "resolve", reference)
@@ -235,7 +243,13 @@ def _outbound(call: Call) -> Outbound:
     request = exchange.request
     target = Target("http", "backend", 80)
     return Outbound(
-        request.method, target, request.path, request.query, headers=request.headers, body=request.body, connection="backend"
+        request.method,
+        target,
+        request.path,
+        request.query,
+        headers=request.headers,
+        body=request.body,
+        connection="backend",
     )
 
 

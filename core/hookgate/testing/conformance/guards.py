@@ -22,8 +22,8 @@ FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 class GuardedBody(Body):
     """Notes what is done with it. Reading is ``read``, ``json``, ``data`` and ``stream``; writing is ``set`` and
-    ``map``; ``tee`` is noted by itself. ``wrap``, ``on_close``, ``length``, ``empty``, ``limit`` and ``replayable`` do not
-    look at the content and are not noted."""
+    ``map``; ``tee`` is noted by itself. ``wrap``, ``on_close``, ``length``, ``empty``, ``limit`` and ``replayable`` do
+    not look at the content and are not noted."""
 
     __slots__ = ("noted",)
 

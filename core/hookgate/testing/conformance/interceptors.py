@@ -114,7 +114,9 @@ async def watched_calls(
             fault = exchange.fault
             if isinstance(fault, PluginError) and fault.plugin == plugin.entry.id:
                 seen = f"ended the call in a 500: {fault.detail}"
-                report.add("faults", fault.hook, seen, "raise a Fault such as BadRequest for input that cannot be used", call)
+                report.add(
+                    "faults", fault.hook, seen, "raise a Fault such as BadRequest for input that cannot be used", call
+                )
             passes = watch.counts["passes"] if "on_request" in hooks else 1
             if "on_done" in hooks and "choose" not in hooks and watch.counts["on_done"] != passes:
                 seen = f"ran {watch.counts['on_done']} times for {passes} calls let pass"
@@ -163,9 +165,7 @@ async def perform(flow: Any, call: Call, report: Report) -> Exchange:
     return exchange
 
 
-async def kept_calls(
-    cls: type[Plugin[Any]], options: Mapping[str, Any], calls: Sequence[Call], report: Report
-) -> None:
+async def kept_calls(cls: type[Plugin[Any]], options: Mapping[str, Any], calls: Sequence[Call], report: Report) -> None:
     """Nothing is kept of calls that are over, however they ended."""
     grown: dict[str, dict[str, int]] = {}
     call = next((call for call in calls if call.fault is None and not call.refused), Call())
@@ -182,7 +182,9 @@ async def kept_calls(
                 else:
                     await bench.stopped(flow, call, in_body=kind == "aborted in the body")
             if left := await bench.left_over(tasks):
-                report.add("pairing", "tasks", f"{kind} calls leave {len(left)} tasks: {left[0]}", "end them in on_done", call)
+                report.add(
+                    "pairing", "tasks", f"{kind} calls leave {len(left)} tasks: {left[0]}", "end them in on_done", call
+                )
             after = bench.kept(plugin)
             grown[kind] = {name: after[name] - sizes.get(name, 0) for name in after}
     for kind, sizes in grown.items():
@@ -211,7 +213,13 @@ async def cancelled_calls(
 
 
 async def _cancelled_at(
-    plugin: Any, name: str, original: Any, point: int, call: Call, neighbours: tuple[Neighbour, Neighbour], report: Report
+    plugin: Any,
+    name: str,
+    original: Any,
+    point: int,
+    call: Call,
+    neighbours: tuple[Neighbour, Neighbour],
+    report: Report,
 ) -> bool:
     """Cancel a hook three times at one place; return whether it ever came there."""
     runs: list[bench.Interrupted] = []
@@ -277,14 +285,16 @@ async def _answers(plugin: Any, calls: Sequence[Call]) -> list[tuple[Any, ...]]:
             right.refuses = call.refused
             exchange = await perform(flow, call, unheard)
             answer, fault = exchange.response, exchange.fault
-            answers.append((
-                answer and answer.status,
-                type(fault).__name__ if fault else None,
-                sorted(answer.headers) if answer else None,
-                exchange.request.target,
-                sorted(exchange.request.headers),
-                exchange.identity and exchange.identity.subject,
-            ))
+            answers.append(
+                (
+                    answer and answer.status,
+                    type(fault).__name__ if fault else None,
+                    sorted(answer.headers) if answer else None,
+                    exchange.request.target,
+                    sorted(exchange.request.headers),
+                    exchange.identity and exchange.identity.subject,
+                )
+            )
     finally:
         random.setstate(state)
     return answers

@@ -17,6 +17,9 @@ from hookgate.testing.conformance.report import Report
 class Ruins(bench.House):
     """A host on which nothing works."""
 
+    def __init__(self) -> None:
+        pass
+
     def __getattribute__(self, name: str) -> Any:
         """Fail."""
         if name.startswith("__"):
@@ -28,7 +31,11 @@ def check(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) ->
     """Whole and failed lifecycles leave no tasks, threads, files or sockets, and shutdown never raises."""
     if not (hasattr(cls, "startup") or hasattr(cls, "shutdown")):
         return
-    for name, cycle in (("startup and shutdown", _whole), ("a failed startup", _failed), ("a cancelled startup", _cancelled)):
+    for name, cycle in (
+        ("startup and shutdown", _whole),
+        ("a failed startup", _failed),
+        ("a cancelled startup", _cancelled),
+    ):
         threads, opened = set(threading.enumerate()), _open()
         asyncio.run(cycle(cls, options, report))
         if left := [thread.name for thread in threading.enumerate() if thread not in threads and thread.is_alive()]:
@@ -91,7 +98,12 @@ async def _shut_down(plugin: Plugin[Any], where: str, report: Report) -> None:
     try:
         await asyncio.wait_for(bench.call_hook(plugin, "shutdown"), 10)
     except Exception as error:  # noqa: BLE001 - the plugin's own
-        report.add("lifecycle", where, f"raised {type(error).__name__}: {error}", "let go of what is there, and of nothing else")
+        report.add(
+            "lifecycle",
+            where,
+            f"raised {type(error).__name__}: {error}",
+            "let go of what is there, and of nothing else",
+        )
 
 
 async def _no_tasks(before: set[asyncio.Task[Any]], where: str, report: Report) -> None:

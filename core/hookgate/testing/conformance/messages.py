@@ -25,7 +25,8 @@ NAMES = (
 VALUES = (
     "", "*", "*/*;q=", "gzip;q=0.x, br;;, *;q=9", "gzip", "Basic", "Basic !!!", "Basic YTpi", "Basic /w==", "Bearer",
     "Bearer a.b.c", "Bearer eyJhbGciOiJub25lIn0.e30.", "a=b; =; c", "null", "https://example.org", "http://[::1", "://",
-    "GET", "application/json", "text/plain; charset=", ";;", "bytes=0-", "-1", "99999999999999999999", "0", '"', '"a", W/"b"',
+    "GET", "application/json", "text/plain; charset=", ";;", "bytes=0-", "-1", "99999999999999999999", "0",
+    '"', '"a", W/"b"',
     "for=\"[::1]:80\"", "\xe9\xff", "127.0.0.1, unknown", "Thu, 32 Foo 2024 99:99:99 GMT", "no-store", "\t", "é",
 )  # fmt: skip
 PATHS = (
@@ -122,7 +123,7 @@ def draw(strategy: Any, examples: int) -> list[Any]:
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(strategy)
-    def collect(value: Any) -> None:
+    def collect(value: Any) -> None:  # type: ignore[untyped-decorator]  # hypothesis is imported when needed
         drawn.append(value)
 
     collect()

@@ -19,7 +19,9 @@ from hookgate.testing.conformance.report import Report
 def check(cls: type[Plugin[Any]], family: Family, report: Report) -> None:
     """Docstrings, descriptions, JSON schema, frozen options, valid defaults and hooks."""
     if not (cls.__dict__.get("__doc__") or "").strip():
-        report.add("schema", cls.__name__, "has no docstring", "say in a sentence what it does: it becomes documentation")
+        report.add(
+            "schema", cls.__name__, "has no docstring", "say in a sentence what it does: it becomes documentation"
+        )
     try:
         hooks_of(cls, family.spec)
     except HookError as error:
