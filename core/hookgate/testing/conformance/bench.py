@@ -19,7 +19,7 @@ from hookgate.plugin import Entry, FlowOptions, Interceptor, Plugin, Pool, Trans
 from hookgate.testing.clock import MovableClock
 from hookgate.testing.conformance.messages import Call
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds one call may take."""
 
 

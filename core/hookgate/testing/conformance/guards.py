@@ -167,7 +167,8 @@ def _check_framing(hook: str, name: str, fields: list[RawHeader], body: Body, re
             right = "leave it out: the gateway frames messages and keeps connections"
             report.add("framing", hook, f"{name} was given {key!r}: {value!r}", right, example)
         elif value != str(body.length).encode():
-            seen = f"{name} was given {key!r}: {value!r} for a body of {body.length if body.length is not None else '?'} bytes"
+            known = "?" if body.length is None else body.length
+            seen = f"{name} was given {key!r}: {value!r} for a body of {known} bytes"
             report.add("framing", hook, seen, "leave Content-Length out; the gateway writes it", example)
 
 

@@ -208,6 +208,8 @@ async def cancelled_calls(
             for call in [*calls[:3], *[call for call in calls if call.refused or call.fault][:1]]:
                 right.refuses = call.refused
                 for point in range(1, POINTS + 1):
+                    if any("(lock)" in what and size for what, size in bench.kept(plugin).items()):
+                        return
                     if not await _cancelled_at(plugin, name, original, point, call, (left, right), report):
                         break
 
@@ -238,6 +240,8 @@ async def _cancelled_at(
     setattr(plugin, name, interrupted)
     flow = bench.flow_of(left, plugin, right)
     for _ in range(3):
+        if runs and any("(lock)" in what and size for what, size in bench.kept(plugin).items()):
+            break  # the next call would only wait for it
         exchange = call.exchange()
         task = asyncio.ensure_future(flow.run(exchange, backend))
         await asyncio.wait({task}, timeout=bench.PATIENCE)
@@ -256,6 +260,8 @@ async def _cancelled_at(
         if "(number)" not in what and (growth >= 3 or ("(lock)" in what and growth > 0)):
             right_way = "hold it in an `async with` or give it back in a finally"
             report.add("cancel", where, f"{what} is held", right_way, call)
+            if "(lock)" in what:
+                return False
     return any(run.reached for run in runs)
 
 

@@ -114,7 +114,7 @@ def draw(strategy: Any, examples: int) -> list[Any]:
     hypothesis = needed("hypothesis")
     drawn: list[Any] = []
 
-    @hypothesis.settings(
+    settings = hypothesis.settings(
         max_examples=examples,
         database=None,
         deadline=None,
@@ -122,11 +122,11 @@ def draw(strategy: Any, examples: int) -> list[Any]:
         phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    @hypothesis.given(strategy)
-    def collect(value: Any) -> None:  # type: ignore[untyped-decorator]  # hypothesis is imported when needed
+
+    def collect(value: Any) -> None:
         drawn.append(value)
 
-    collect()
+    settings(hypothesis.given(strategy)(collect))()
     return drawn
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticUndefined
 
 from hookgate.families import Family
 from hookgate.hooks import HookError, hooks_of
@@ -67,8 +66,10 @@ def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def _check_defaults(model: type[BaseModel], report: Report) -> None:
     for name, field in model.model_fields.items():
+        if field.is_required():
+            continue
         default = field.get_default(call_default_factory=True, validated_data={})
-        if default is PydanticUndefined or any(nested(default)):
+        if any(nested(default)):
             continue
         annotation: Any = field.annotation
         for item in field.metadata:

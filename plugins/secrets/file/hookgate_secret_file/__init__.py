@@ -31,6 +31,8 @@ class File(SecretProvider[FileOptions]):
         Raises:
             LookupError: there is no such file, it cannot be read, is no text, is too large, or is outside `root`.
         """
+        if "\0" in reference:
+            raise LookupError("the path of a secret has a NUL in it, so there is no such file")
         path = Path(reference)
         root = self.options.root
         if root is not None:
