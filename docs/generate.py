@@ -284,9 +284,11 @@ def plugin_list() -> str:
 def commands() -> str:
     """Tell the commands of the command line."""
     rows = []
-    for command in app.registered_commands:
-        said = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")[0]  # type: ignore[union-attr]
-        rows.append((f"`hookgate {command.name}`", said))
+    groups = [(group.typer_instance.info.name + " ", group.typer_instance) for group in app.registered_groups]
+    for prefix, group in [("", app), *groups]:
+        for command in group.registered_commands:
+            said = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")[0]
+            rows.append((f"`hookgate {prefix}{command.name}`", said))
     return table(("command", "what it does"), rows)
 
 

@@ -188,7 +188,7 @@ def test_what_to_do_next_is_printed(tmp_path):
         f"  install it:      pip install -e {folder} pytest",
         f"  run its test:    pytest {folder}",
         "  in a document:   flow: [say-hello]",
-        f"  before others:   hookgate plugin-check {folder}",
+        f"  before others:   hookgate plugin check {folder}",
     ]
 
 
@@ -325,7 +325,7 @@ def test_the_project_file_of_a_new_plugin_is_as_ours_are():
     assert new == ours
 
 
-# --- plugin-check ---------------------------------------------------------------------------------------------------
+# --- plugin check ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -512,9 +512,9 @@ def test_the_copy_in_the_folder_is_checked_and_not_the_installed_one(tmp_path):
 
 
 def test_the_exit_code_says_whether_there_are_findings(tmp_path):
-    good = hookgate("plugin-check", write(tmp_path), cwd=tmp_path)
+    good = hookgate("plugin", "check", write(tmp_path), cwd=tmp_path)
     (tmp_path / "test_say_hello.py").unlink()
-    bad = hookgate("plugin-check", cwd=tmp_path)
+    bad = hookgate("plugin", "check", cwd=tmp_path)
 
     assert (good.returncode, good.stdout) == (0, f"{tmp_path}: good: hookgate-interceptor-say-hello\n")
     assert (bad.returncode, bad.stderr) == (1, "1 finding\n")

@@ -23,8 +23,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, check, routes, simulate, plugins, schema, reload, demo, new_plugin, plugin_check):
+for module in (serve, check, routes, simulate, plugins, schema, reload, demo, new_plugin):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
+plugin = typer.Typer(name="plugin", help="For authors of plugins.", no_args_is_help=True)
+plugin.command("check")(plugin_check.command)
+plugin.callback()(lambda: None)  # without it a single command would lose its name
+app.add_typer(plugin)
 
 
 def _version(wanted: bool) -> None:

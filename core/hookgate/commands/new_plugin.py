@@ -153,6 +153,6 @@ def _say_what_to_do(names: Names, folder: Path, *, in_workspace: bool) -> None:
         f"  install it:      {install}",
         f"  run its test:    {test}",
         f"  in a document:   {entry}",
-        f"  before others:   hookgate plugin-check {shown}",
+        f"  before others:   hookgate plugin check {shown}",
     ):
         out.print(line, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""``hookgate plugin-check``: what is wrong with a plugin's project, before others meet it."""
+"""``hookgate plugin check``: what is wrong with a plugin's project, before others meet it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,6 +77,10 @@ class Gate:
         """Call the gateway; ``headers=``, ``content=`` and so on as httpx has them. Returns an ``httpx.Response``."""
         return self.client.request(method, path, **arguments)
 
+    async def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """Call the gateway from a coroutine, without holding up its loop; otherwise as :meth:`request`."""
+        return await asyncio.to_thread(self.request, method, path, **arguments)
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run something in the gateway's own loop and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
@@ -141,21 +145,50 @@ class _Recorder(logging.Handler):
         self.records.append(record)
 
 
-@contextmanager
+class Running:
+    """What :func:`running` returns: a context manager for ``with`` and for ``async with``."""
+
+    def __init__(self, context: AbstractContextManager[Gate]) -> None:
+        self._context = context
+
+    def __enter__(self) -> Gate:
+        return self._context.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
+
+    async def __aenter__(self) -> Gate:
+        return await asyncio.to_thread(self._context.__enter__)
+
+    async def __aexit__(self, *error: Any) -> None:
+        await asyncio.to_thread(self._context.__exit__, *error)
+
+
 def running(
     document: DocumentLike | Path,
     *,
     catalogue: Catalogue | None = None,
     plugins_dir: Path | None = None,
     clock: Clock | None = None,
-) -> Iterator[Gate]:
+) -> Running:
     """Run a gateway for as long as the block lasts: real sockets on free ports, in a thread of its own.
 
-    ``document`` is a mapping, YAML text, or the path of a file, which is then followed as in production.
+    ``document`` is a mapping, YAML text, or the path of a file, which is then followed as in production. For ``with``
+    and, in a test that is a coroutine, ``async with``.
 
     Raises:
-        ConfigError: the document is bad.
+        ConfigError: the document is bad; raised where the block begins.
     """
+    return Running(_running(document, catalogue, plugins_dir, clock))
+
+
+@contextmanager
+def _running(
+    document: DocumentLike | Path,
+    catalogue: Catalogue | None,
+    plugins_dir: Path | None,
+    clock: Clock | None,
+) -> Iterator[Gate]:
     if plugins_dir is not None:
         catalogue = Catalogue(plugins_dir)
     source: Source[Any]
