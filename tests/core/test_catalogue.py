@@ -84,7 +84,7 @@ def test_an_unknown_name_is_refused_with_what_there_is(install):
     install("acme-stamp", "acme_stamp", text, "[hookgate.discovery]\nstamp = acme_stamp:Stamp\n")
     message = refusal(Catalogue(), "discovery", "zzz", NotInstalledError)
 
-    assert message == "no discovery is installed under the name 'zzz'; installed: stamp"
+    assert message == "no discovery is installed under the name 'zzz'; installed: dns, stamp"
 
 
 def test_a_standard_plugin_that_is_missing_is_refused_with_the_command_that_installs_it(install):

@@ -176,11 +176,22 @@ def test_bodies_over_the_limit_are_refused_whether_or_not_their_length_is_told()
         assert fits.status_code == 200
 
 
+def test_an_early_answer_to_a_whole_request_keeps_the_connection():
+    document = {"routes": [{"name": "one", "flow": [{"respond": {"body": "no need to read that"}}]}]}
+    with running(document) as gate:
+        answers = [gate.request("POST", "/", content=b"x" * 1000) for _ in range(3)]
+
+    assert all("connection" not in answer.headers for answer in answers)
+
+
 def test_a_body_that_stops_coming_ends_in_408():
     with upstream() as backend, running(front(backend, gateway={"limits": {"body_idle": 0.2}})) as gate:
         answer = raw(gate, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf", then_close=False)
 
         assert answer.startswith(b"HTTP/1.1 408")
+        assert b"connection: close" in answer.lower(), (
+            "the rest of the body may still come, so the connection ends here"
+        )
         assert b"request-timeout" in answer
 
 

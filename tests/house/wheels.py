@@ -72,7 +72,7 @@ def offered(projects: Iterable[dict[str, Any]]) -> set[str]:
         f"{project['name']}:{name}"
         for project in projects
         for group, points in project.get("entry-points", {}).items()
-        if group not in {"hookgate.families", "hookgate.defaults"}
+        if group.startswith("hookgate.") and group not in {"hookgate.families", "hookgate.defaults"}
         for name in points
     }
 

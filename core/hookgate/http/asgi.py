@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from email.utils import formatdate
 from ipaddress import ip_address
 from typing import Any
@@ -32,6 +32,10 @@ SendMessage = Callable[[Message], Awaitable[None]]
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip")
 
 
+GRACE = 0.05
+"""Seconds that the rest of a request has to come in, when the answer is there before it."""
+
+
 class Intake:
     """What the client sends: body chunks on demand, and the news that it has gone."""
 
@@ -39,6 +43,7 @@ class Intake:
         self._receive = receive
         self.patience = 30.0
         """Seconds to wait for the next chunk of the body."""
+        self._whole = asyncio.Event()
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
 
     async def pump(self) -> None:
@@ -50,7 +55,16 @@ class Intake:
             if chunk := message.get("body"):
                 await self._chunks.put(chunk)
             if not message.get("more_body"):
+                self._whole.set()
                 await self._chunks.put(None)
+
+    async def whole(self) -> bool:
+        """Whether all of the request has come; what is on its way already gets a moment."""
+        if not self._whole.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    await self._whole.wait()
+        return self._whole.is_set()
 
     async def body(self, headers: Headers, http_version: str) -> Body:
         """Return the request body, whose length only HTTP/1 tells beforehand."""
@@ -116,6 +130,9 @@ class Edge:
         outcome: OutcomeKind = "aborted"
         try:
             response = await gateway.answer(exchange)
+            if not await intake.whole() and request.http_version.startswith("1"):
+                # The server closes this connection; a client that is not told would send its next call into the void.
+                response.headers.set("connection", "close")
             outcome = await self._send(exchange, response, send)
         finally:
             gateway.end(exchange, outcome)
