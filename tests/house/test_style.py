@@ -7,9 +7,9 @@ LONGEST = 450
 """Lines a file of core may have; one that passes 300 asks for a second look."""
 EMPTY_NAMES = {"utils", "common", "helpers", "base"}
 LOCKS = {"uv.lock", "poetry.lock", "Pipfile.lock", "pylock.toml", "package-lock.json", "yarn.lock", "pnpm-lock.yaml"}
-# Written so that this file does not hold what it looks for.
-HOSTS = re.compile(r"pypi[.]org|pythonhosted[.]org|registry[.]npmjs|deb[.]debian|proxy[.]golang|pypi[/]simple")
-PATHS = re.compile(r"(?<![\w.}/-])/(?:root|work|home/\w+|Users/\w+|opt/(?:pypi|wheels))/")
+# By their shape, so that this file names no registry and no machine itself.
+HOSTS = re.compile(r"https?://\S*(?:/simple\b|\.whl\b|\.tgz\b|\.deb\b)|\b(?:index|registry)[-_]url\s*[=:]\s*\S*//")
+PATHS = re.compile(r"(?<![\w.}/-])/(?:root|work|home/\w+|Users/\w+)/")
 
 
 def texts():
