@@ -103,7 +103,7 @@ async def test_a_change_between_reading_and_waiting_is_not_missed(document):
     await asyncio.wait_for(file.changed(), 10)
 
 
-async def test_every_change_is_noticed_once(document):
+async def test_each_change_is_noticed(document):
     file = source(document)
     for text in (SECOND, FIRST, SECOND):
         await file.read()
