@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hookgate.clock import Clock
 from hookgate.errors import BadGateway, ConnectFailed, Fault, GatewayTimeout, PluginError, ServiceUnavailable
-from hookgate.exchange import Attempt, Exchange, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
+from hookgate.exchange import Attempt, Due, Exchange, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
 from hookgate.forwarding import forwarded, without_hop_by_hop
 from hookgate.messages import Response
 from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
@@ -95,6 +95,13 @@ class Connection:
         self.add_forwarded = add_forwarded
         self.tags = tags
         self.clock = clock
+        plugins = [*(a.provider for a in self.actions if a.provider is not None), *self.credentials]
+        self.inline = transport.inline and not any(
+            inspect.iscoroutinefunction(getattr(plugin, hook, None))
+            for plugin in plugins
+            for hook in ("value", "sign", "rejected")
+        )
+        """Whether a call waits for nothing that needs a task."""
         self.judge: Judge | None = None
         """Told what passive observation found; the health watch sets it."""
 
@@ -108,20 +115,20 @@ class Connection:
             BadGateway: the backend broke off or answered nonsense.
         """
         if destination.timeout is None:
-            return await self._try(exchange, destination)
-        end = asyncio.get_running_loop().time() + destination.timeout
+            return await self._try(exchange, destination, None)
+        at = asyncio.get_running_loop().time() + destination.timeout
+        due = Due(at, lambda: _out_of_time(destination))
+        if self.inline:
+            return await self._try(exchange, destination, due)
         try:
-            async with asyncio.timeout_at(end) as bound:
-                response = await self._try(exchange, destination)
+            async with asyncio.timeout_at(at) as bound:
+                return await self._try(exchange, destination, due)
         except TimeoutError:
             if bound.expired():
-                raise _out_of_time(destination) from None
+                raise due.fault() from None
             raise
-        if not _is_stream(response, destination):
-            response.body.wrap(lambda source: _Until(source, end, _out_of_time(destination)))
-        return response
 
-    async def _try(self, exchange: Exchange, destination: Destination) -> Response:
+    async def _try(self, exchange: Exchange, destination: Destination, due: Due | None) -> Response:
         tried: set[Target] = set()
         again = False
         attempt = 0
@@ -131,7 +138,7 @@ class Connection:
             tried.add(target)
             try:
                 outbound = self._outbound(exchange, target, destination, attempt)
-                response = await self._attempt(exchange, outbound, destination)
+                response = await self._attempt(exchange, outbound, destination, due)
             except ConnectFailed:
                 if attempt >= self.max_tries:
                     raise
@@ -191,7 +198,9 @@ class Connection:
             attempt=attempt,
         )
 
-    async def _attempt(self, exchange: Exchange, outbound: Outbound, destination: Destination) -> Response:
+    async def _attempt(
+        self, exchange: Exchange, outbound: Outbound, destination: Destination, due: Due | None
+    ) -> Response:
         target = outbound.target
         record = Attempt(target, connection=self.name)
         exchange.attempts.append(record)
@@ -211,24 +220,36 @@ class Connection:
         try:
             await self.prepare(exchange, outbound)
             limit = self.timeouts.request
-            at = None if limit is None else asyncio.get_running_loop().time() + limit
-            try:
-                async with asyncio.timeout_at(at) as bound:
-                    response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
-            except TimeoutError:
-                if bound.expired():
-                    raise GatewayTimeout("The backend did not answer in time.", reason="request-timeout") from None
-                raise
+            if limit is not None:
+                at = asyncio.get_running_loop().time() + limit
+                if due is None or at < due.at:
+                    due = Due(at, _too_slow)
+            outbound.due = due
+            response = await (self.transport.send(outbound) if self.transport.inline else self._bounded(outbound))  # type: ignore[attr-defined]
         except BaseException as error:
             end(error)
             raise
         response.headers = without_hop_by_hop(response.headers)
-        if at is not None and not _is_stream(response, destination):
-            late = GatewayTimeout("The backend did not finish in time.", reason="request-timeout")
-            response.body.wrap(lambda source: _Until(source, at, late))
+        if due is not None:
+            if _is_stream(response, destination):
+                outbound.due = None
+            elif not self.transport.inline:
+                response.body.wrap(lambda source: _Until(source, due))
         response.body.on_close(lambda error: end(error, response.status))
         if self.balancer is not None and hasattr(self.balancer, "chosen"):
             self.balancer.chosen(exchange, target, response)
+        return response
+
+    async def _bounded(self, outbound: Outbound) -> Response:
+        """Keep the time of a transport that does not do so itself."""
+        due = outbound.due
+        try:
+            async with asyncio.timeout_at(None if due is None else due.at) as bound:
+                response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
+        except TimeoutError:
+            if due is not None and bound.expired():
+                raise due.fault() from None
+            raise
         return response
 
     async def prepare(self, exchange: Exchange, outbound: Outbound) -> None:
@@ -306,26 +327,29 @@ def _out_of_time(destination: Destination) -> Fault:
     return kind("The destination did not answer in time.", reason="destination-timeout")
 
 
+def _too_slow() -> Fault:
+    return GatewayTimeout("The backend did not answer in time.", reason="request-timeout")
+
+
 class _Until:
-    """Passes chunks on until the loop's clock says ``end``; then raises. A class, since closing a generator that was
-    never started would leave the source open."""
+    """Passes chunks on until they are due. A class, since closing a generator that was never started would leave the
+    source open."""
 
-    __slots__ = ("_chunks", "_end", "_late")
+    __slots__ = ("_chunks", "_due")
 
-    def __init__(self, source: AsyncIterable[bytes], end: float, late: Fault) -> None:
+    def __init__(self, source: AsyncIterable[bytes], due: Due) -> None:
         self._chunks = aiter(source)
-        self._end = end
-        self._late = late
+        self._due = due
 
     def __aiter__(self) -> _Until:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            async with asyncio.timeout_at(self._end) as bound:
+            async with asyncio.timeout_at(self._due.at) as bound:
                 return await anext(self._chunks)
         except TimeoutError:
-            raise (self._late if bound.expired() else BadGateway("The backend stopped answering.")) from None
+            raise (self._due.fault() if bound.expired() else BadGateway("The backend stopped answering.")) from None
 
     async def aclose(self) -> None:
         close = getattr(self._chunks, "aclose", None)

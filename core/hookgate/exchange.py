@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,10 +104,22 @@ class Timeouts:
     request: float | None = 60.0
 
 
+class Due:
+    """When the whole response of an attempt must be there, and what it means if it is not."""
+
+    __slots__ = ("at", "fault")
+
+    def __init__(self, at: float, fault: Callable[[], Fault]) -> None:
+        self.at = at
+        """Time of the event loop."""
+        self.fault = fault
+        """Makes what is raised then."""
+
+
 class Outbound:
     """One attempt at a target. Target, Host and framing are final before header actions and credentials see it."""
 
-    __slots__ = ("attempt", "body", "connection", "headers", "method", "path", "query", "target", "timeouts")
+    __slots__ = ("attempt", "body", "connection", "due", "headers", "method", "path", "query", "target", "timeouts")
 
     def __init__(
         self,
@@ -131,6 +143,8 @@ class Outbound:
         self.timeouts = timeouts or Timeouts()
         self.connection = connection
         self.attempt = attempt
+        self.due: Due | None = None
+        """The bound on the whole response, for a transport that ``keeps_due``; ``None`` once there is none (any more)."""
 
     @property
     def url(self) -> str:

@@ -24,7 +24,7 @@ from hookgate.counters import LocalCounters
 from hookgate.errors import ConfigError, Problem
 from hookgate.exchange import Exchange, Health, OutcomeKind, Target
 from hookgate.flow import finish
-from hookgate.generation import Backend, Generation
+from hookgate.generation import Backend, Generation, Passage
 from hookgate.messages import Request, Response
 from hookgate.plugin import Plugin, Source
 
@@ -211,11 +211,14 @@ class Gateway:
             _observed(observer, "exchange_started", started, exchange)
         return exchange
 
-    async def answer(self, exchange: Exchange) -> Response:
-        """Take a call through its flow and return the response to send. Raises nothing but a cancellation."""
+    def find(self, exchange: Exchange) -> Passage:
+        """Return the way a call takes through the generation that it came to."""
         generation: Generation = exchange.home
-        flow, backend = generation.find(exchange)
-        response = await flow.run(exchange, backend)
+        return generation.find(exchange)
+
+    async def answer(self, exchange: Exchange, passage: Passage) -> Response:
+        """Take a call its way and return the response to send. Raises nothing but a cancellation."""
+        response = await passage.flow.run(exchange, passage.destination)
         exchange.head_at = self.clock.now()
         return response
 

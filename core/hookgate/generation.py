@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hookgate.clock import Clock
 from hookgate.config import Configuration, ConnectionConfig, RouteConfig
 from hookgate.connection import Connection, Destination, HeaderAction
-from hookgate.errors import ContentTooLarge, Fault, MethodNotAllowed, ServiceUnavailable
+from hookgate.errors import BadGateway, ContentTooLarge, Fault, MethodNotAllowed, ServiceUnavailable
 from hookgate.exchange import Exchange, Health, Target, Timeouts
 from hookgate.finder import Finder
 from hookgate.flow import Flow
@@ -31,6 +31,16 @@ class Bounds(NamedTuple):
     response: int
     kept: int
     """What a hook may read whole."""
+
+
+class Passage(NamedTuple):
+    """The way of one call."""
+
+    flow: Flow
+    destination: Callable[[Exchange], Any]
+    """What stands at the right end of the flow."""
+    inline: bool
+    """Nothing on it needs a task."""
 
 
 class Backend:
@@ -150,6 +160,7 @@ class Generation:
         route.settings = self._bounds(config)
         if to is None:
             route.destination = _nowhere
+            route.inline = not route.flow.is_async
             return
         connection = self.backends[to.connection].connection
         bounds = self._bounds(config)
@@ -168,11 +179,17 @@ class Generation:
                     f"The body is {length} bytes long; this route takes at most {bounds.request} bytes."
                 )
             response = await connection.send(exchange, destination)
+            length = response.body.length
+            if length is not None and length > bounds.response:
+                refusal = BadGateway(f"The answer is {length} bytes long, more than this route takes.", reason="too-large")
+                await response.body.close(refusal)
+                raise refusal
             response.body.limit = bounds.response
             response.body.keep_limit = bounds.kept
             return response
 
         route.destination = call
+        route.inline = connection.inline and not route.flow.is_async
 
     def _bounds(self, config: RouteConfig) -> Bounds:
         common, own = self.limits, config.section.limits
@@ -182,19 +199,23 @@ class Generation:
             common.buffered_body if own.buffered_body is None else own.buffered_body,
         )
 
-    def find(self, exchange: Exchange) -> tuple[Flow, Any]:
-        """Return the flow a call takes and what stands at its right end: a destination, or the fault of 404 and 405."""
+    def find(self, exchange: Exchange) -> Passage:
+        """Return the way a call takes: to a destination, or to the fault of 404 and 405."""
         try:
             route: Route = self.router.find(exchange)
-            destination = route.destination
+            destination, inline = route.destination, route.inline
         except Fault as fault:
             asked = self._preflighted(exchange) if isinstance(fault, MethodNotAllowed) else None
             if asked is None:
-                return self.unrouted, _raising(fault)
-            route, destination = asked, _raising(fault)
+                return Passage(self.unrouted, _raising(fault), not self.unrouted.is_async)
+            route, destination, inline = asked, _raising(fault), not asked.flow.is_async
         body, bounds = exchange.request.body, route.settings
         body.limit, body.keep_limit = bounds.request, bounds.kept
-        return route.flow, destination
+        return Passage(route.flow, destination, inline)
+
+    def is_exposed(self, path: str) -> bool:
+        """Whether a path belongs to an app that the document exposes on the public listener."""
+        return any(path == prefix or path.startswith(prefix + "/") for prefix in self.config.exposed)
 
     def _preflighted(self, exchange: Exchange) -> Route | None:
         """Find the route that a CORS preflight asks about (Fetch, 4.8), so that its steps can answer it.

@@ -210,6 +210,11 @@ class Body:
         return self._data is not None
 
     @property
+    def at_hand(self) -> bool:
+        """Whether the body is held whole and nobody wants a copy of it: it can be sent as it is."""
+        return self._data is not None and not self._sinks
+
+    @property
     def empty(self) -> bool:
         """Whether it is known that there is nothing in it."""
         return self._data == b"" if self._data is not None else self.length == 0

@@ -326,6 +326,9 @@ class Transport(Plugin[OptionsT]):
     family = "transport"
     schemes: ClassVar[frozenset[str] | set[str]] = frozenset({"http", "https"})
     """URL schemes of the targets it can call (HC-21)."""
+    inline: ClassVar[bool] = False
+    """Its ``send`` and the bodies it gives wait for nothing but :class:`hookgate.waiting.Signal`, and it keeps
+    ``outbound.due`` itself, so that a call needs no task. One that does not say so is bounded from outside."""
 
     def configure(self, pool: Pool) -> None:
         """Take over the settings of the connection this instance serves."""

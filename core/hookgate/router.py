@@ -58,6 +58,7 @@ class Route:
         "flow",
         "host",
         "host_pattern",
+        "inline",
         "methods",
         "name",
         "origin",
@@ -82,6 +83,8 @@ class Route:
         origin: Any = None,
     ) -> None:
         self.name = name
+        self.inline = False
+        """A call on it waits for nothing that needs a task."""
         self.host = host
         """A host, ``*.example.org`` for every host under one, either with ``:port``; ``None`` for any."""
         self.path = path

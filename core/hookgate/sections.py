@@ -156,8 +156,16 @@ class LimitsSection(Options):
     """All header names and values of a request together."""
     header_count: int = Field(default=100, ge=1)
     """Header lines of a request."""
+    head: float = Field(default=10.0, gt=0)
+    """Seconds that the head of a request may take, from its first byte or from the connection's beginning."""
     body_idle: float = Field(default=30.0, gt=0)
     """Seconds without a byte of a request body, after which the call ends in 408."""
+    write_idle: float = Field(default=30.0, gt=0)
+    """Seconds that a client may leave an answer unread, after which the connection is cut."""
+    keep_alive: float = Field(default=75.0, ge=0)
+    """Seconds that a connection is kept between two calls."""
+    keep_alive_requests: int = Field(default=10000, ge=1)
+    """Calls that one connection may carry."""
 
 
 class RouteLimitsSection(Options):
@@ -176,6 +184,8 @@ class GatewaySection(Options):
 
     listen: tuple[Address, ...] = ("127.0.0.1:8080",)
     """Addresses to take calls on; port 0 takes a free one. A change needs a restart."""
+    lane: bool = True
+    """Read HTTP/1.1 in the fast lane; off, everything goes through Hypercorn."""
     flow: Interceptors = ()
     """Steps left of those of every route, on 404 and 405 too."""
     request: Interceptors = ()

@@ -70,3 +70,26 @@ def anchors(page: Path) -> set[str]:
     """The names that headings can be linked by, as both the site and code forges make them."""
     heads = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(without_blocks(page)))
     return {head.strip().replace(" ", "-") for head in heads}
+
+
+def write_files(page: Path, folder: Path) -> list[Path]:
+    """Write the blocks of a page that have a file name into a folder; return the files."""
+    files = []
+    for block in blocks(page):
+        if block.title:
+            file = folder / block.title
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
+            files.append(file)
+    return files
+
+
+def sections(page: Path) -> dict[tuple[str, str], str]:
+    """What stands under each heading of the third level, by the heading above it and its own."""
+    found: dict[tuple[str, str], str] = {}
+    for chapter in re.split(r"^## ", text(page), flags=re.MULTILINE)[1:]:
+        above, *parts = re.split(r"^### ", chapter, flags=re.MULTILINE)
+        for part in parts:
+            heading, _, body = part.partition("\n")
+            found[above.partition("\n")[0].strip(), heading.strip()] = body
+    return found

@@ -22,7 +22,7 @@ THIRD_PARTY = {
 }
 """What each floor may import from outside, as docs/architecture.md says it."""
 
-PROMISED_BESIDE = {"hookgate.client": {"HttpxPool"}, "hookgate.document": {"MAX_BYTES", "parse"}}
+PROMISED_BESIDE = {"hookgate.http.upstream": {"UpstreamPool"}, "hookgate.document": {"MAX_BYTES", "parse"}}
 """What plugins may use beside the public names; not in `hookgate` itself, which would then import httpx and yaml."""
 
 
@@ -101,4 +101,4 @@ def test_a_plugin_imports_only_what_hookgate_promises_and_no_other_plugin(plugin
             elif top.startswith("hookgate"):
                 assert top == plugin.package, f"{place} is not for plugins"
             elif top == "httpx":
-                assert is_test, f"{place}: use host.http, or hookgate.client.HttpxPool in a transport"
+                assert is_test, f"{place}: use host.http, or hookgate.http.upstream.UpstreamPool in a transport"

@@ -1,5 +1,6 @@
 """The pages in docs/ hold what is true: they are generated, loaded and run."""
 
+import inspect
 import os
 import re
 import shutil
@@ -7,25 +8,28 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from contextlib import closing, suppress
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import hookgate
 from hookgate import config
 from hookgate.catalogue import Catalogue
 from hookgate.commands import app
 from hookgate.document import parse
 from hookgate.hooks import hooks_of
-from hookgate.hookspecs import LifecycleSpec
+from hookgate.hookspecs import LifecycleSpec, hookimpl
 
-from .pages import anchors, blocks, every, links, pages
+from .pages import anchors, blocks, every, links, pages, sections, write_files
 from .workspace import FAMILIES, ROOT, plugins
 
 EXAMPLES = sorted((ROOT / "docs/examples").rglob("*.yaml"))
 TUTORIAL = Path("docs/first-plugin.md")
+SIGNATURE = re.compile(r"`(?:async )?def (\w+)")
 NO_USER_YET = {
     "app.add_commands",
     "balancer.chosen",
@@ -38,6 +42,16 @@ NO_USER_YET = {
     "observer.target_changed",
 }
 """Hooks that no plugin of this checkout implements. The list only gets shorter."""
+NO_TEST_FILE_YET = {
+    "app.add_commands",
+    "balancer.chosen",
+    "balancer.release",
+    "credential.client_certificate",
+    "monitor.observe",
+    "observer.target_changed",
+}
+"""Hooks that only their example exercises, on the page that `test_python_on_a_page_runs` runs. The list only gets
+shorter."""
 
 
 def hooks():
@@ -91,6 +105,33 @@ def test_every_hook_has_a_user_that_ships():
             users.add(f"{'' if hook in vars(LifecycleSpec) else listed.family}.{hook}")
 
     assert {f"{family}.{hook}" for family, hook, _ in hooks()} - users == NO_USER_YET
+
+
+@cache
+def told():
+    """What the page of hooks says of each hook, by family and hook. What it says is what `docs/generate.py` found."""
+    families = {"Lifecycle": ""} | {family.name: family.name for family in FAMILIES.values()}
+    found = sections(Path("docs/hooks.md"))
+    return {f"{families[above]}.{SIGNATURE.match(heading)[1]}": text for (above, heading), text in found.items()}
+
+
+@pytest.mark.parametrize("hook", [f"{family}.{hook}" for family, hook, _ in hooks()])
+def test_every_hook_has_an_example_on_a_page(hook):
+    page, anchor = re.search(r"^Example, from \[\w+\]\(([\w/-]+\.md)#([\w-]+)\):$", told()[hook], re.MULTILINE).groups()
+    excerpt = re.search(r"^```python\n(.*?)^```$", told()[hook], re.DOTALL | re.MULTILINE)[1]
+    name = hook.partition(".")[2]
+
+    assert re.match(rf"@hookimpl\n(async )?def {name}\(self", excerpt)
+    assert anchor in anchors(Path("docs", page))
+    assert any(textwrap.indent(excerpt, "    ") in block.text for block in blocks(Path("docs", page)) if block.run)
+
+
+def test_every_hook_has_a_test_file_that_exercises_it():
+    tested = {hook: re.search(r"^Tested by: (.*)\.$", text, re.MULTILINE)[1] for hook, text in told().items()}
+    files = {hook: re.findall(r"`([^`]+)`", said) for hook, said in tested.items()}
+
+    assert {hook for hook in tested if not files[hook]} == NO_TEST_FILE_YET
+    assert not [file for found in files.values() for file in found if not (ROOT / file).is_file()]
 
 
 @pytest.mark.parametrize(
@@ -162,28 +203,71 @@ async def test_the_example_of_a_plugin_uses_it(listed, world):
     [block for block in every("yaml") if block.page != TUTORIAL and block.page.parent.name != "plugins"],
     ids=str,
 )
-async def test_yaml_that_is_a_document_loads(block, world):
+async def test_yaml_that_is_a_document_loads(block, world, tmp_path, monkeypatch):
+    """With the plugins of its page, where it has files of them."""
     document = parse(block.text.encode(), "block.yaml")
+    write_files(block.page, tmp_path)
+    monkeypatch.chdir(tmp_path)
 
     if isinstance(document, dict) and document.keys() & set(config.SECTIONS):
-        await config.load(document, Catalogue())
+        await config.load(document, Catalogue(tmp_path / "plugins" if Path("plugins").exists() else None))
 
 
 # --- Python and shell -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", sorted({block.page for block in every("python")} - {TUTORIAL}), ids=str)
-def test_python_on_a_page_runs(page):
-    """The blocks of a page run one after the other in one namespace; then every function called `test_…` runs."""
+@pytest.mark.parametrize("page", sorted({block.page for block in every("python") if block.run} - {TUTORIAL}), ids=str)
+def test_python_on_a_page_runs(page, tmp_path, monkeypatch):
+    """The blocks of a page run one after the other in one namespace; then every function called `test_…` runs.
+
+    A block with a file name is written to that file, in a folder whose `plugins/` can be imported, and runs only if it
+    is a test. A hook in such a file that no test gets called is an example of nothing.
+    """
+    hooks = Hooks(tmp_path)
+    monkeypatch.setattr(hookgate, "hookimpl", hooks.mark)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "plugins")
+    files = write_files(page, tmp_path)
     names = {"__name__": "page"}
-    for block in blocks(page):
-        if block.language == "python" and block.run:
-            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
-    tests = [value for name, value in names.items() if name.startswith("test_") and callable(value)]
-    for test in tests:
-        test()
+    try:
+        for block in blocks(page):
+            if block.language == "python" and block.run and (not block.title or block.title.startswith("test_")):
+                exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+        tests = [value for name, value in names.items() if name.startswith("test_") and callable(value)]
+        for test in tests:
+            test()
+    finally:
+        for file in files:
+            sys.modules.pop(file.stem, None)
 
     assert tests
+    assert not hooks.written - hooks.called
+
+
+class Hooks:
+    """Marks hooks as `hookimpl` does, and notes which of those written in a folder are called."""
+
+    def __init__(self, folder):
+        self.folder = folder.resolve()
+        self.written, self.called = set(), set()
+
+    def mark(self, hook):
+        if not Path(hook.__code__.co_filename).resolve().is_relative_to(self.folder):
+            return hookimpl(hook)
+        name = hook.__qualname__
+        self.written.add(name)
+
+        @wraps(hook)
+        def noted(*arguments):
+            self.called.add(name)
+            return hook(*arguments)
+
+        @wraps(hook)
+        async def waited(*arguments):
+            self.called.add(name)
+            return await hook(*arguments)
+
+        return hookimpl(waited if inspect.iscoroutinefunction(hook) else noted)
 
 
 class Shell:

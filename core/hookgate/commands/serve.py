@@ -8,6 +8,7 @@ import typer
 
 from hookgate.commands.output import DocumentArgument, document_path, errors, start_logging
 from hookgate.server.app import gateway_for
+from hookgate.server.loop import new_event_loop
 from hookgate.server.serve import Server, serve
 from hookgate.settings import Settings
 
@@ -27,5 +28,6 @@ def command(document: DocumentArgument = None) -> None:
         for url in server.management_urls:
             errors.print(f"management on {url}/-/health", highlight=False)
 
-    asyncio.run(serve(gateway, ready))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(gateway, ready))
     raise typer.Exit(0)

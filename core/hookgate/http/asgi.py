@@ -12,7 +12,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing, suppress
 from email.utils import formatdate
-from ipaddress import ip_address
 from typing import Any
 
 from hookgate.connection import outcome_of
@@ -20,17 +19,14 @@ from hookgate.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.forwarding import framed
 from hookgate.gateway import Gateway
+from hookgate.http.intake import check_sizes, split_target, trust
 from hookgate.messages import Body, Headers, Request, Response
-from hookgate.paths import normalise
 
 log = logging.getLogger("hookgate.edge")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 SendMessage = Callable[[Message], Awaitable[None]]
-
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip")
-
 
 GRACE = 0.05
 """Seconds that the rest of a request has to come in, when the answer is there before it."""
@@ -129,7 +125,7 @@ class Edge:
         exchange = gateway.begin(request)
         outcome: OutcomeKind = "aborted"
         try:
-            response = await gateway.answer(exchange)
+            response = await gateway.answer(exchange, gateway.find(exchange))
             if not await intake.whole() and request.http_version.startswith("1"):
                 # The server closes this connection; a client that is not told would send its next call into the void.
                 response.headers.set("connection", "close")
@@ -143,47 +139,24 @@ class Edge:
     def _request(self, scope: Message) -> Request:
         live = self.gateway.live
         assert live is not None
-        limits = live.limits
         raw: list[tuple[bytes, bytes]] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
-        if len(raw) > limits.header_count or sum(len(n) + len(v) for n, v in raw) > limits.header_bytes:
-            raise _HeadTooLarge("The request head is longer than this gateway takes.")
         headers = Headers.of(raw)
         path = scope.get("raw_path") or scope["path"].encode()
         query = scope["query_string"]
-        if len(path) + len(query) > limits.url:
-            raise _UrlTooLong(f"The URL is longer than {limits.url} bytes.")
-        peer = (scope.get("client") or ("127.0.0.1", 0))[0]
+        check_sizes(live.limits, raw, len(path) + len(query))
+        path, _, authority = split_target(path)
         request = Request(
             scope["method"],
-            normalise(path.decode("ascii", "strict") if path.isascii() else _not_ascii()),
+            path,
             query.decode("latin-1"),
             scheme=scope["scheme"],
-            host=headers.get("host") or "",
+            host=authority or headers.get("host") or "",
             headers=headers,
-            client=peer,
+            client=(scope.get("client") or ("127.0.0.1", 0))[0],
             http_version=scope["http_version"],
         )
-        self._trust(request)
+        trust(request, live.config.gateway.trusted_proxies)
         return request
-
-    def _trust(self, request: Request) -> None:
-        """Believe what a trusted proxy says of the client; take it out of the mouth of anyone else."""
-        assert self.gateway.live is not None
-        trusted = self.gateway.live.config.gateway.trusted_proxies
-        headers = request.headers
-        if not trusted or not any(ip_address(request.peer) in network for network in trusted):
-            headers.remove(*_FORWARDED)
-            return
-        for hop in reversed([part.strip() for line in headers.getall("x-forwarded-for") for part in line.split(",")]):
-            try:
-                address = ip_address(hop)
-            except ValueError:
-                break
-            request.client = str(address)
-            if not any(address in network for network in trusted):
-                break
-        if (scheme := headers.get("x-forwarded-proto")) in ("http", "https"):
-            request.scheme = scheme
 
     async def _send(self, exchange: Exchange, response: Response, send: SendMessage) -> OutcomeKind:
         has_body = framed(response, exchange.request.method)
@@ -203,20 +176,6 @@ class Edge:
                 return outcome_of(error)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return "ok"
-
-
-def _not_ascii() -> str:
-    raise BadRequest("The path has a byte that must be percent-encoded.", reason="bad-path")
-
-
-class _HeadTooLarge(Fault):
-    status = 431
-    default_reason = "head-too-large"
-
-
-class _UrlTooLong(Fault):
-    status = 414
-    default_reason = "url-too-long"
 
 
 async def _refuse(send: SendMessage, status: int, text: bytes) -> None:

@@ -43,7 +43,7 @@ class GatewayApp(Quart):
 
     def _exposed_at(self, path: str) -> Quart | None:
         live = self.gateway.live
-        if live is None or not live.config.exposed:
+        if live is None or not live.is_exposed(path):
             return None
         apps = self._exposed.get(live)
         if apps is None:

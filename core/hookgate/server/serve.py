@@ -1,4 +1,4 @@
-"""A running process: sockets, Hypercorn on them, the gateway behind, and signals."""
+"""A running process: sockets, the lane and Hypercorn on them, the gateway behind, and signals."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from collections.abc import Callable
 from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
 
 from hookgate.errors import ConfigError
 from hookgate.gateway import Gateway
+from hookgate.generation import Generation
+from hookgate.http.http1 import Lane
 from hookgate.server.app import GatewayApp
+from hookgate.server.handover import HandOver, hypercorn_config
 from hookgate.server.listeners import listen, url_of
 from hookgate.server.management import ManagementApp
 from hookgate.server.watchdog import Watchdog
 
 log = logging.getLogger("hookgate")
+
+BACKLOG = 2048
+"""Connections that the system keeps waiting to be accepted."""
 
 
 class Server:
@@ -31,6 +36,9 @@ class Server:
         self._watch = watch
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._servers: list[asyncio.Server] = []
+        self._lane: Lane
+        self._hand_over: HandOver
         self._watchdog = Watchdog()
         self.urls: list[str] = []
         """Where the data path listens."""
@@ -59,16 +67,32 @@ class Server:
             raise
         self.urls = [url_of(each) for each in public]
         self.management_urls = [url_of(each) for each in private]
-        self._tasks = [asyncio.create_task(self._serve(GatewayApp(self.gateway), public), name="public listener")]
+        await self._listen(live, public)
         if private:
             serving = self._serve(ManagementApp(self.gateway), private)
             self._tasks.append(asyncio.create_task(serving, name="management listener"))
         self._watchdog.start(asyncio.get_running_loop())
         return self
 
+    async def _listen(self, live: Generation, public: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        gateway = live.config.gateway
+        config = hypercorn_config(live.limits, gateway.shutdown_timeout)
+        self._hand_over = HandOver(GatewayApp(self.gateway), config, loop)
+        self._lane = Lane(self.gateway, self._hand_over, loop)
+        protocol = self._lane if gateway.lane else self._hand_over.protocol
+        for each in public:
+            self._servers.append(await loop.create_server(protocol, sock=each, backlog=BACKLOG))
+
     async def __aexit__(self, *_: object) -> None:
         """Stop accepting, finish what is in flight, shut down."""
         self._stop.set()
+        for server in self._servers:
+            server.close()
+        live = self.gateway.live
+        assert live is not None
+        patience = live.config.gateway.shutdown_timeout
+        await asyncio.gather(self._lane.close(patience), self._hand_over.close(patience))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._watchdog.stop()
         await self.gateway.close()
@@ -76,17 +100,9 @@ class Server:
     async def _serve(self, app: Any, sockets: list[socket.socket]) -> None:
         live = self.gateway.live
         assert live is not None
-        config = Config()
+        config = hypercorn_config(live.limits, live.config.gateway.shutdown_timeout)
         # Hypercorn takes over the descriptors, so it gets duplicates it may close.
         config.bind = [f"fd://{each.detach()}" for each in sockets]
-        config.accesslog = None
-        config.errorlog = logging.getLogger("hookgate.hypercorn")
-        config.include_server_header = False
-        config.include_date_header = False
-        config.keep_alive_max_requests = 1_000_000
-        config.h11_max_incomplete_size = live.limits.header_bytes + live.limits.url
-        config.graceful_timeout = live.config.gateway.shutdown_timeout
-        config.backlog = 2048
         await hypercorn_serve(app, config, shutdown_trigger=self._stop.wait)
 
     async def until_stopped(self) -> None:

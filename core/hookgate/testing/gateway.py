@@ -16,6 +16,7 @@ from hookgate.document import Document, parse
 from hookgate.gateway import Gateway
 from hookgate.hookspecs import hookimpl
 from hookgate.plugin import Options, Source
+from hookgate.server.loop import new_event_loop
 from hookgate.server.serve import Server
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Gate:
                 await self._stop.wait()
 
         try:
-            asyncio.run(main())
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(main())
         except BaseException as error:  # noqa: BLE001
             failure.append(error)
         finally:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from hookgate import Host, Options, Outbound, Response, Transport, hookimpl
-from hookgate.client import HttpxPool
+from hookgate.http.upstream import UpstreamPool
 
 
 class UnixOptions(Options):
@@ -14,19 +14,20 @@ class UnixOptions(Options):
 
 
 class Unix(Transport[UnixOptions]):
-    """Sends attempts over a Unix socket, as `httpx` does over TCP: HTTP/1.1, connections kept, bodies streamed.
+    """Sends attempts over a Unix socket, as `http` does over TCP: HTTP/1.1, connections kept, bodies streamed.
 
     The target names the backend in `Host`, in logs and on the health page; where it is, the path says. So one
     connection has one target: `targets: "http://app"`.
     """
 
     schemes = frozenset({"http"})
-    _client: HttpxPool | None = None
+    inline = True
+    _client: UpstreamPool | None = None
 
     @hookimpl
     def startup(self, host: Host) -> None:
         """Make the pool; the first call connects."""
-        self._client = HttpxPool(self.pool, socket_path=self.options.path)
+        self._client = UpstreamPool(self.pool, socket_path=self.options.path)
 
     @hookimpl
     async def shutdown(self) -> None:

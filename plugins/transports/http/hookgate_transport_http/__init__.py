@@ -1,4 +1,4 @@
-"""Call backends over HTTP/1.1 with httpx."""
+"""Call backends over HTTP/1.1."""
 
 import ssl
 import tempfile
@@ -7,11 +7,11 @@ from typing import Self
 from pydantic import FilePath, model_validator
 
 from hookgate import Certificate, ConfigError, Host, Options, Outbound, Problem, Response, Transport, hookimpl
-from hookgate.client import HttpxPool
+from hookgate.http.upstream import UpstreamPool
 
 
-class HttpxOptions(Options):
-    """Options of `httpx`."""
+class HttpOptions(Options):
+    """Options of `http`."""
 
     verify_tls: bool = True
     """Whether the certificate of an `https` target must be valid and made out to its host. Without this anybody between
@@ -26,7 +26,7 @@ class HttpxOptions(Options):
         return self
 
 
-class Httpx(Transport[HttpxOptions]):
+class Http(Transport[HttpOptions]):
     """Sends attempts over a pool of connections that stay open, byte for byte as they are.
 
     HTTP/1.1 over TCP and TLS, without proxies: the environment (`HTTPS_PROXY`, …) is not looked at. The answer streams,
@@ -34,7 +34,8 @@ class Httpx(Transport[HttpxOptions]):
     """
 
     schemes = frozenset({"http", "https"})
-    _client: HttpxPool | None = None
+    inline = True
+    _client: UpstreamPool | None = None
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -45,7 +46,7 @@ class Httpx(Transport[HttpxOptions]):
         """
         if not self.options.verify_tls:
             host.log.warning("connection %s accepts any TLS certificate (verify_tls: false)", self.pool.name)
-        self._client = HttpxPool(self.pool, self._context())
+        self._client = UpstreamPool(self.pool, self._context())
 
     @hookimpl
     async def shutdown(self) -> None:
@@ -78,7 +79,7 @@ class Httpx(Transport[HttpxOptions]):
                 context = ssl.create_default_context(cafile=options.ca_file)
             except (OSError, ValueError) as error:
                 raise self._refused(
-                    f"{options.ca_file} cannot be used", error, "transport", "httpx", "ca_file"
+                    f"{options.ca_file} cannot be used", error, "transport", "http", "ca_file"
                 ) from None
         else:
             return None

@@ -1,0 +1,104 @@
+"""The request that a call begins with, made from what a listener has read: the same for the lane and the edge."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from hookgate.errors import BadRequest, Fault
+from hookgate.messages import Headers, Request
+from hookgate.paths import normalise
+from hookgate.sections import LimitsSection
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip")
+"""Headers that speak of earlier hops: believed of trusted proxies, taken out of the mouth of anyone else."""
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+class HeadTooLarge(Fault):
+    """431: the head of the request is longer than the limit."""
+
+    status = 431
+    default_reason = "head-too-large"
+
+
+class UrlTooLong(Fault):
+    """414: the request target is longer than the limit."""
+
+    status = 414
+    default_reason = "url-too-long"
+
+
+class Refused(BadRequest):
+    """400: the target is no path."""
+
+    default_reason = "bad-path"
+
+
+def check_sizes(limits: LimitsSection, fields: list[tuple[bytes, bytes]], target_length: int) -> None:
+    """Hold a head against the limits.
+
+    Raises:
+        HeadTooLarge: too many header lines, or too many bytes of them.
+        UrlTooLong: path and query are too long.
+    """
+    if target_length > limits.url:
+        raise UrlTooLong(f"The URL is longer than {limits.url} bytes.")
+    if len(fields) > limits.header_count or sum([len(name) + len(value) for name, value in fields]) > limits.header_bytes:
+        raise HeadTooLarge("The request head is longer than this gateway takes.")
+
+
+@lru_cache(maxsize=4096)
+def split_target(target: bytes) -> tuple[str, str, str]:
+    """Take a request target apart: the path in its one spelling, the query, and the authority if it has one.
+
+    Raises:
+        BadRequest: it is neither a path (origin-form) nor an ``http`` URL (absolute-form), or has a fragment.
+    """
+    if not target.isascii():
+        raise Refused("The path has a byte that must be percent-encoded.")
+    text = target.decode("ascii")
+    authority = ""
+    if not text.startswith("/") and text[:8].lower().startswith(("http://", "https://")):
+        authority, slash, rest = text.partition("://")[2].partition("/")
+        text = slash + rest
+        if "?" in authority:
+            authority, question, query = authority.partition("?")
+            text = "/" + question + query
+    path, _, query = text.partition("?")
+    if "#" in query:
+        raise Refused("A fragment is not sent to a server.")
+    return normalise(path), query, authority
+
+
+@lru_cache(maxsize=4096)
+def is_trusted(address: str, networks: Networks) -> bool:
+    """Whether an address is one of a proxy in front of us."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+def trust(request: Request, networks: Networks) -> None:
+    """Believe what a trusted proxy says of the client; take it out of the mouth of anyone else."""
+    headers = request.headers
+    if not networks or not is_trusted(request.peer, networks):
+        headers.remove(*FORWARDED)
+        return
+    for hop in reversed([part.strip() for line in headers.getall("x-forwarded-for") for part in line.split(",")]):
+        try:
+            address = str(ip_address(hop))
+        except ValueError:
+            break
+        request.client = address
+        if not is_trusted(address, networks):
+            break
+    if (scheme := headers.get("x-forwarded-proto")) in ("http", "https"):
+        request.scheme = scheme
+
+
+def plain_headers(fields: list[tuple[bytes, bytes]]) -> Headers:
+    """Take over the fields of a head that has been read."""
+    return Headers.of(fields)

@@ -1,0 +1,55 @@
+"""The families of core, and the plugins of this checkout."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hookgate import Family, families, hookspecs
+from hookgate.catalogue import Catalogue, Listed
+from hookgate.hooks import hooks_of
+
+DOCS = Path(__file__).resolve().parents[1]
+ROOT = DOCS.parent
+FAMILIES = [found for found in vars(families).values() if isinstance(found, Family)]
+
+
+@cache
+def first_party() -> list[Listed]:
+    """Return the plugins of this checkout that are installed, by family and name."""
+    ours = {
+        tomllib.loads(path.read_text(encoding="utf-8"))["project"]["name"]
+        for path in ROOT.glob("plugins/*/*/pyproject.toml")
+    }
+    return [listed for listed in Catalogue().listing() if listed.distribution in ours]
+
+
+def spec_of(family: str) -> type:
+    """Return what specifies the hooks of a family."""
+    return next(each.spec for each in FAMILIES if each.name == family)
+
+
+def specified(spec: type) -> dict[str, Any]:
+    """Return the hooks of a specification, in its order."""
+    return {name: hook for name, hook in vars(spec).items() if hasattr(hook, f"{hookspecs.PROJECT}_spec")}
+
+
+def users(family: str, hook: str) -> list[Listed]:
+    """Return the shipped plugins that implement a hook; without a family, those of every family."""
+    return [
+        listed
+        for listed in first_party()
+        if family in ("", listed.family) and hook in hooks_of(listed.plugin, spec_of(listed.family))
+    ]
+
+
+def slug(listed: Listed) -> str:
+    """Return what the page and the example of a plugin are called."""
+    return f"{listed.family}-{listed.name}"
+
+
+def title(listed: Listed) -> str:
+    """Return how people call a plugin."""
+    return f"{listed.family} {listed.name}"
