@@ -1,5 +1,7 @@
 """hookgate: an API gateway whose every behaviour is a plugin. These names are the promise; everything else may move."""
 
+from hookgate.bodies import Body, Sink
+from hookgate.clientcertificate import ClientCertificate
 from hookgate.clock import Clock
 from hookgate.counters import CalendarWindow, Decision, Limit
 from hookgate.errors import (
@@ -27,7 +29,7 @@ from hookgate.exchange import Attempt, Exchange, Health, Identity, Outbound, Out
 from hookgate.expressions import Expression, ExpressionError
 from hookgate.families import Family
 from hookgate.hookspecs import hookimpl, hookspec
-from hookgate.messages import Body, Headers, Request, Response, Sink
+from hookgate.messages import Headers, Request, Response
 from hookgate.plugin import (
     MASK,
     App,
@@ -70,6 +72,7 @@ __all__ = [
     "Branch",
     "CalendarWindow",
     "Certificate",
+    "ClientCertificate",
     "Clock",
     "ConfigError",
     "ConnectFailed",

@@ -23,6 +23,7 @@ from hookgate.references import SECTION as SECRETS
 from hookgate.references import References
 from hookgate.routeconfig import RouteConfig, Routes, routes_in
 from hookgate.sections import GatewaySection, ManagementSection
+from hookgate.tlsconfig import check
 from hookgate.validation import checked, near
 
 __all__ = ["Configuration", "ConnectionConfig", "HeaderActionConfig", "RouteConfig", "TargetConfig", "load"]
@@ -71,6 +72,7 @@ async def load(
     references = References(catalogue)
     loader = _Loader(catalogue, previous, await references.resolve(located))
     config = await loader.load()
+    loader.problems += await _certificates(config.gateway, references.unresolved)
     problems = [*references.problems, *(p for p in loader.problems if not _stands_in(p.path, references.unresolved))]
     if problems:
         found = {
@@ -78,6 +80,14 @@ async def load(
         }
         raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
     return config
+
+
+async def _certificates(gateway: GatewaySection, unresolved: set[Path]) -> list[Problem]:
+    """Try the files of TLS, beside the loop: it takes some milliseconds for each."""
+    place = ("gateway", "tls")
+    if gateway.tls is None or any(path[:2] == place for path in unresolved):  # a password may be missing
+        return []
+    return [problem.under(place) for problem in await asyncio.to_thread(check, gateway.tls)]
 
 
 def _stands_in(path: Path, places: set[Path]) -> bool:
@@ -227,11 +237,21 @@ class _Loader:
         return () if default is None else (default,)
 
     def _check_listeners(self, gateway: GatewaySection, management: ManagementSection) -> None:
-        """Refuse an address that stands twice: what is for management is on no public listener."""
+        """Refuse listeners that do not fit together. What is for management is on no public listener."""
+        encrypted = [index for index, address in enumerate(gateway.listen) if address.startswith("https://")]
+        if encrypted and gateway.tls is None:
+            message = f"{gateway.listen[encrypted[0]]} needs certificates: write tls"
+            self.problems.append(Problem(("gateway", "listen", encrypted[0]), message))
+        if gateway.tls is not None and not encrypted:
+            message = "no listener speaks TLS; write https:// in front of an address of listen"
+            self.problems.append(Problem(("gateway", "tls"), message, at_key=True))
+        if gateway.proxy_protocol and not gateway.trusted_proxies:
+            message = "nobody may send a PROXY header; name the networks of those who do in trusted_proxies"
+            self.problems.append(Problem(("gateway", "proxy_protocol"), message))
         seen: set[str] = set()
         private = management.listen if management.enabled else ()
         for name, addresses in (("gateway", gateway.listen), ("management", private)):
-            for index, address in enumerate(addresses):
+            for index, address in enumerate(each.removeprefix("https://") for each in addresses):
                 if address in seen and not address.endswith(":0"):
                     message = f"{address} is listened on already; every listener has an address of its own"
                     self.problems.append(Problem((name, "listen", index), message))

@@ -10,22 +10,29 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+import sys
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from hookgate.clock import Clock
-from hookgate.errors import BadGateway, ConnectFailed, Fault, GatewayTimeout, PluginError, ServiceUnavailable
+from hookgate.errors import (
+    BadGateway,
+    ConnectFailed,
+    ContentTooLarge,
+    Fault,
+    GatewayTimeout,
+    PluginError,
+    ServiceUnavailable,
+)
 from hookgate.exchange import Attempt, Due, Exchange, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
-from hookgate.forwarding import forwarded, without_hop_by_hop
-from hookgate.messages import Response
+from hookgate.forwarding import end_to_end, onward
+from hookgate.messages import Headers, Response
 from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
 
 log = logging.getLogger("hookgate.connection")
 
-_EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
-"""Methods whose empty body is told as such (RFC 9110, 8.6)."""
-
+_NONE: set[Target] = set()
 Judge = Callable[[Target, Health], None]
 
 
@@ -36,6 +43,18 @@ class HeaderAction:
     action: Literal["add", "set", "remove"]
     name: str
     provider: HeaderProvider[Any] | None = None
+
+
+class Bounds(NamedTuple):
+    """Sizes of the bodies on a route, in bytes."""
+
+    request: int = sys.maxsize
+    response: int = sys.maxsize
+    kept: int = 8 * 1024 * 1024
+    """What a hook may read whole."""
+
+
+UNBOUNDED = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,8 @@ class Destination:
     preserve_host: bool = False
     stream: bool = False
     """The time limit ends at the response head."""
+    bounds: Bounds = UNBOUNDED
+    """Sizes of bodies."""
 
 
 class DestinationTimeout(GatewayTimeout):
@@ -102,10 +123,13 @@ class Connection:
             for hook in ("value", "sign", "rejected")
         )
         """Whether a call waits for nothing that needs a task."""
+        self._chosen = getattr(balancer, "chosen", None)
+        self._release = getattr(balancer, "release", None)
+        self._observe = getattr(monitor, "observe", None)
         self.judge: Judge | None = None
         """Told what passive observation found; the health watch sets it."""
 
-    async def send(self, exchange: Exchange, destination: Destination) -> Response:
+    def send(self, exchange: Exchange, destination: Destination) -> Coroutine[Any, Any, Response]:
         """Call the backend for an exchange, trying other targets while nothing was sent (AC-7).
 
         Raises:
@@ -115,13 +139,14 @@ class Connection:
             BadGateway: the backend broke off or answered nonsense.
         """
         if destination.timeout is None:
-            return await self._try(exchange, destination, None)
-        at = asyncio.get_running_loop().time() + destination.timeout
-        due = Due(at, lambda: _out_of_time(destination))
-        if self.inline:
-            return await self._try(exchange, destination, due)
+            return self._try(exchange, destination, None)
+        due = Due(asyncio.get_running_loop().time() + destination.timeout, lambda: _out_of_time(destination))
+        return self._try(exchange, destination, due) if self.inline else self._within(exchange, destination, due)
+
+    async def _within(self, exchange: Exchange, destination: Destination, due: Due) -> Response:
+        """Keep the time of a destination where signing or sending does not do so itself."""
         try:
-            async with asyncio.timeout_at(at) as bound:
+            async with asyncio.timeout_at(due.at) as bound:
                 return await self._try(exchange, destination, due)
         except TimeoutError:
             if bound.expired():
@@ -129,38 +154,48 @@ class Connection:
             raise
 
     async def _try(self, exchange: Exchange, destination: Destination, due: Due | None) -> Response:
-        tried: set[Target] = set()
+        bounds = destination.bounds
+        length = exchange.request.body.length
+        if length is not None and length > bounds.request:
+            raise ContentTooLarge(f"The body is {length} bytes long; this route takes at most {bounds.request} bytes.")
+        tried: set[Target] = _NONE
         again = False
         attempt = 0
         while True:
             attempt += 1
             target = exchange.target = self._pick(exchange, tried)
-            tried.add(target)
             try:
                 outbound = self._outbound(exchange, target, destination, attempt)
                 response = await self._attempt(exchange, outbound, destination, due)
             except ConnectFailed:
                 if attempt >= self.max_tries:
                     raise
+                tried = tried | {target}
                 log.info("%s: %s cannot be reached, trying another target", self.name, target.url)
                 continue
             if response.status == 401 and not again and await self._renewed(exchange, outbound, response):
                 again = True
-                tried.discard(target)
                 await response.body.close()
                 continue
-            return response
+            break
+        body = response.body
+        length = body.length
+        if length is not None and length > bounds.response:
+            refusal = BadGateway(f"The answer is {length} bytes long, more than this route takes.", reason="too-large")
+            await body.close(refusal)
+            raise refusal
+        if body.held is None:
+            body.limit, body.keep_limit = bounds.response, bounds.kept
+        return response
 
     def _pick(self, exchange: Exchange, tried: set[Target]) -> Target:
-        usable = [target for target in self.targets if target.active and target.weight > 0]
-        if not usable:
-            raise self._unavailable("no-active-target", "No target of this connection is active.")
-        if len(self.targets) > 1:  # one target: health informs and blocks nothing (HC-5)
-            healthy = [target for target in usable if target.health.healthy]
-            if not healthy and self.on_all_unhealthy == "fail":
-                raise self._unavailable("all-targets-unhealthy", "No target of this connection is healthy.")
-            usable = healthy or usable
-        fresh = [target for target in usable if target not in tried] or usable
+        targets = self.targets
+        if len(targets) == 1:  # one target: health informs and blocks nothing (HC-5)
+            if not targets[0].active or not targets[0].weight:
+                raise self._unavailable("no-active-target", "No target of this connection is active.")
+            fresh = targets
+        else:
+            fresh = self._usable(tried)
         if self.balancer is None:
             return fresh[0]
         target: Target | None = self.balancer.pick(exchange, fresh)  # type: ignore[attr-defined]
@@ -170,74 +205,75 @@ class Connection:
             raise PluginError("picked a target it was not offered", plugin=self.balancer.entry.id, hook="pick")
         return target
 
+    def _usable(self, tried: set[Target]) -> list[Target]:
+        usable = [target for target in self.targets if target.active and target.weight > 0]
+        if not usable:
+            raise self._unavailable("no-active-target", "No target of this connection is active.")
+        healthy = [target for target in usable if target.health.healthy]
+        if not healthy and self.on_all_unhealthy == "fail":
+            raise self._unavailable("all-targets-unhealthy", "No target of this connection is healthy.")
+        usable = healthy or usable
+        return [target for target in usable if target not in tried] or usable
+
     @staticmethod
     def _unavailable(reason: str, detail: str) -> ServiceUnavailable:
         return ServiceUnavailable(detail, reason=reason, headers={"x-hookgate-reason": reason})
 
     def _outbound(self, exchange: Exchange, target: Target, destination: Destination, attempt: int) -> Outbound:
         request = exchange.request
-        headers = without_hop_by_hop(request.headers)
-        headers.remove("host", "content-length", "expect")
-        headers.raw.insert(0, (b"host", (request.host if destination.preserve_host else target.host_name).encode()))
-        if request.body.length is None:
-            headers.raw.append((b"transfer-encoding", b"chunked"))
-        elif request.body.length or request.method in _EXPECT_A_BODY:
-            headers.raw.append((b"content-length", b"%d" % request.body.length))
-        if self.add_forwarded:
-            forwarded(headers, request)
+        host = request.host if destination.preserve_host else target.host_name
+        raw = onward(request, host.encode(), add_forwarded=self.add_forwarded)
         path = destination.path(exchange.params) if destination.path is not None else request.path
-        return Outbound(
+        outbound = Outbound(
             request.method,
             target,
             self.base_path + path,
             request.query,
-            headers=headers,
-            body=request.body,
-            timeouts=self.timeouts,
-            connection=self.name,
-            attempt=attempt,
+            Headers.of(raw),
+            request.body,
+            self.timeouts,
+            self.name,
+            attempt,
         )
+        if request.upgrade:
+            outbound.upgrade = request.upgrade
+        return outbound
 
     async def _attempt(
         self, exchange: Exchange, outbound: Outbound, destination: Destination, due: Due | None
     ) -> Response:
         target = outbound.target
-        record = Attempt(target, connection=self.name)
+        record = Attempt(target, None, self.name)
         exchange.attempts.append(record)
         target.in_flight += 1
-        started = self.clock.now()
-        ended = False
-
-        def end(error: BaseException | None, status: int | None = None) -> None:
-            nonlocal ended
-            if ended:
-                return
-            ended = True
-            target.in_flight -= 1
-            record.outcome = Outcome(outcome_of(error), status, self.clock.now() - started, str(error or ""))
-            self._release(target, record.outcome)
-
+        ending = _Ending(self, record, self.clock.now())
         try:
-            await self.prepare(exchange, outbound)
+            if self.actions or self.credentials:
+                await self.prepare(exchange, outbound)
             limit = self.timeouts.request
             if limit is not None:
                 at = asyncio.get_running_loop().time() + limit
                 if due is None or at < due.at:
                     due = Due(at, _too_slow)
             outbound.due = due
-            response = await (self.transport.send(outbound) if self.transport.inline else self._bounded(outbound))  # type: ignore[attr-defined]
+            if self.transport.inline:
+                response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
+            else:
+                response = await self._bounded(outbound)
+                response.headers.raw = end_to_end(response.headers.raw)
         except BaseException as error:
-            end(error)
+            ending(error)
             raise
-        response.headers = without_hop_by_hop(response.headers)
-        if due is not None:
+        ending.status = response.status
+        body = response.body
+        body.on_close(ending)
+        if body.held is None and due is not None:
             if _is_stream(response, destination):
                 outbound.due = None
             elif not self.transport.inline:
-                response.body.wrap(lambda source: _Until(source, due))
-        response.body.on_close(lambda error: end(error, response.status))
-        if self.balancer is not None and hasattr(self.balancer, "chosen"):
-            self.balancer.chosen(exchange, target, response)
+                body.wrap(lambda source: _Until(source, due))
+        if self._chosen is not None:
+            self._chosen(exchange, target, response)
         return response
 
     async def _bounded(self, outbound: Outbound) -> Response:
@@ -282,16 +318,40 @@ class Connection:
         ]
         return any(answers)
 
-    def _release(self, target: Target, outcome: Outcome) -> None:
+    def ended(self, target: Target, outcome: Outcome) -> None:
+        """An attempt is over: tell the balancer and, where it watches, the monitor."""
+        target.in_flight -= 1
+        if self._release is None and self._observe is None:
+            return
         try:
-            if self.balancer is not None and hasattr(self.balancer, "release"):
-                self.balancer.release(target, outcome)
-            if self.monitor is not None and self.judge is not None and hasattr(self.monitor, "observe"):
-                health = self.monitor.observe(target, outcome)
+            if self._release is not None:
+                self._release(target, outcome)
+            if self._observe is not None and self.judge is not None:
+                health = self._observe(target, outcome)
                 if health is not None:
                     self.judge(target, health)
         except Exception:
             log.exception("%s: a balancer or monitor failed when a call ended", self.name)
+
+
+class _Ending:
+    """Told once how an attempt ended: when it failed, or when the body of its response is through."""
+
+    __slots__ = ("_connection", "_record", "_started", "status")
+
+    def __init__(self, connection: Connection, record: Attempt, started: float) -> None:
+        self._connection = connection
+        self._record = record
+        self._started = started
+        self.status: int | None = None
+
+    def __call__(self, error: BaseException | None) -> None:
+        connection, record = self._connection, self._record
+        if record.outcome is None:
+            seconds = connection.clock.now() - self._started
+            kind: OutcomeKind = "ok" if error is None else outcome_of(error)
+            record.outcome = Outcome(kind, self.status, seconds, "" if error is None else str(error))
+            connection.ended(record.target, record.outcome)
 
 
 async def _asked(plugin: Any, hook: str, *arguments: Any) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from hookgate.messages import Body, Headers, Request, Response
+from hookgate.bodies import Body
+from hookgate.messages import Headers, Request, Response
 
 if TYPE_CHECKING:
     from hookgate.errors import Fault
@@ -36,8 +37,7 @@ class Health:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How one attempt at a target ended; given to balancers and monitors when the body is through."""
 
     kind: OutcomeKind
@@ -61,6 +61,7 @@ class Target:
         "host_name",
         "in_flight",
         "last_seen",
+        "origin",
         "port",
         "scheme",
         "weight",
@@ -72,6 +73,7 @@ class Target:
         self.scheme = scheme
         self.host = host
         self.port = port
+        self.origin = (scheme, host, port)
         self.weight = weight
         self.active = active
         self.health = Health(healthy=True, reason="not checked yet")
@@ -119,7 +121,7 @@ class Due:
 class Outbound:
     """One attempt at a target. Target, Host and framing are final before header actions and credentials see it."""
 
-    __slots__ = ("attempt", "body", "connection", "due", "headers", "method", "path", "query", "target", "timeouts")
+    __slots__ = ("attempt", "body", "connection", "due", "headers", "method", "path", "query", "target", "timeouts", "upgrade")
 
     def __init__(
         self,
@@ -127,7 +129,6 @@ class Outbound:
         target: Target,
         path: str,
         query: str = "",
-        *,
         headers: Headers | None = None,
         body: Body | None = None,
         timeouts: Timeouts | None = None,
@@ -143,8 +144,10 @@ class Outbound:
         self.timeouts = timeouts or Timeouts()
         self.connection = connection
         self.attempt = attempt
+        self.upgrade = ""
+        """What the backend is asked to speak instead: ``websocket``, or nothing."""
         self.due: Due | None = None
-        """The bound on the whole response, for a transport that ``keeps_due``; ``None`` once there is none (any more)."""
+        """The bound on the whole response, which an ``inline`` transport keeps; ``None`` for none, or none any more."""
 
     @property
     def url(self) -> str:
@@ -169,62 +172,41 @@ class Exchange:
     ``variables``, and tell who calls in ``identity``. All times are seconds of the monotonic clock.
     """
 
-    __slots__ = (
-        "_variables",
-        "answered_by",
-        "attempts",
-        "bytes_sent",
-        "fault",
-        "finished",
-        "generation",
-        "head_at",
-        "home",
-        "id",
-        "identity",
-        "outcome",
-        "params",
-        "passed",
-        "request",
-        "response",
-        "route",
-        "started",
-        "target",
-        "walk",
-    )
+    # Defaults of the class and no slots: a call has few of these, and one exchange is made for each.
+    response: Response | None = None
+    fault: Fault | None = None
+    """The failure being dealt with, and afterwards the last one that happened."""
+    identity: Identity | None = None
+    id = ""
+    """The request id; the ``request-id`` interceptor fills it."""
+    route: Any = None
+    """The :class:`~hookgate.router.Route` that matched, or ``None`` on 404 and 405."""
+    target: Target | None = None
+    """The target of the last attempt."""
+    generation = 0
+    """Number of the configuration generation that serves this call."""
+    answered_by = ""
+    """Id of the step that answered in place of the backend, or empty."""
+    outcome: OutcomeKind = "ok"
+    bytes_sent = 0
+    """Bytes of response body handed to the client."""
+    head_at: float | None = None
+    """When the head of the response was ready to leave."""
+    finished: float | None = None
+    home: Any = None
+    """The generation that serves the call; not for plugins."""
+    walk: Any = None
+    """Where the flow keeps its place; not for plugins."""
+    _variables: dict[str, Any] | None = None
 
     def __init__(self, request: Request, *, started: float | None = None) -> None:
         self.request = request
-        self.response: Response | None = None
-        self.fault: Fault | None = None
-        """The failure being dealt with, and afterwards the last one that happened."""
-        self.identity: Identity | None = None
-        self.id = ""
-        """The request id; the ``request-id`` interceptor fills it."""
-        self.route: Any = None
-        """The :class:`~hookgate.router.Route` that matched, or ``None`` on 404 and 405."""
         self.params: dict[str, str] = {}
         """Path parameters by name, percent-encoded as received, in the order of the template."""
-        self.target: Target | None = None
-        """The target of the last attempt."""
         self.attempts: list[Attempt] = []
-        self.generation = 0
-        """Number of the configuration generation that serves this call."""
-        self.answered_by = ""
-        """Id of the step that answered in place of the backend, or empty."""
-        self.outcome: OutcomeKind = "ok"
-        self.bytes_sent = 0
-        """Bytes of response body handed to the client."""
-        self.started = time.monotonic() if started is None else started
-        self.head_at: float | None = None
-        """When the head of the response was ready to leave."""
-        self.finished: float | None = None
-        self._variables: dict[str, Any] | None = None
-        self.home: Any = None
-        """The generation that serves the call; not for plugins."""
-        self.walk: Any = None
-        """Where the flow keeps its place; not for plugins."""
         self.passed: list[str] = []
         """Ids of the steps that let the call pass on its way in, in order."""
+        self.started = time.monotonic() if started is None else started
 
     @property
     def variables(self) -> dict[str, Any]:

@@ -177,6 +177,12 @@ class Flow:
 
         Whoever calls this calls :func:`finish` afterwards, in a ``finally``.
         """
+        if not self.steps:
+            try:
+                exchange.response = await backend(exchange)
+            except Exception as error:  # noqa: BLE001
+                await self._failed(exchange, [], error)
+            return exchange.response  # type: ignore[return-value]
         walk = exchange.walk = Walk(self)
         try:
             response = await self._inwards(exchange, walk)
@@ -184,7 +190,7 @@ class Flow:
             exits = _exits(self, walk)
         except Exception as error:  # noqa: BLE001
             exits = _exits(self, walk)
-            await self._failed(exchange, walk, exits, error)
+            await self._failed(exchange, exits, error)
         while exits:
             step = exits.pop()
             try:
@@ -195,7 +201,7 @@ class Flow:
                 elif step.on_response is not None:
                     await self._outwards(step, exchange)
             except Exception as error:  # noqa: BLE001
-                await self._failed(exchange, walk, exits, error)
+                await self._failed(exchange, exits, error)
         assert exchange.response is not None
         return exchange.response
 
@@ -233,7 +239,7 @@ class Flow:
         if after.body is not before.body:
             await before.body.close()
 
-    async def _failed(self, exchange: Exchange, walk: Walk, exits: list[Step], error: Exception) -> None:
+    async def _failed(self, exchange: Exchange, exits: list[Step], error: Exception) -> None:
         """Turn a failure into a response: the first one that a step left of it gives, or problem details."""
         abandoned, exchange.response = exchange.response, None
         exchange.fault = as_fault(error)
@@ -244,7 +250,7 @@ class Flow:
             step = exits[position]
             try:
                 if step.branches is not None and self._holds(step, exchange):
-                    inside = self._opened(step, exchange, walk)
+                    inside = self._opened(step, exchange, exchange.walk)
                     if inside:
                         exits[position : position + 1] = inside
                         position += len(inside) - 1

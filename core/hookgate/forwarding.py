@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hookgate.messages import STALE_WHEN_BODY_CHANGES, Headers, Request, Response
+from hookgate.messages import STALE_WHEN_BODY_CHANGES, RawHeader, Request, Response
 
 HOP_BY_HOP = frozenset(
     {
@@ -20,30 +20,64 @@ HOP_BY_HOP = frozenset(
 """Never passed on (RFC 9110, 7.6.1); ``Connection`` may name more."""
 
 
-def without_hop_by_hop(headers: Headers) -> Headers:
-    """Return a copy without what was meant for this hop only."""
-    named = {token.encode("latin-1") for token in headers.tokens("connection")}
-    unwanted = HOP_BY_HOP | named if named else HOP_BY_HOP
-    return Headers.of([field for field in headers.raw if field[0].lower() not in unwanted])
+EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose empty body is told as such (RFC 9110, 8.6)."""
+_CLIENTS_OWN = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
+"""What a request to a backend does not take over: what is for one hop only, and the framing, which is new."""
+_REWRITTEN = _CLIENTS_OWN | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 
 
-def forwarded(headers: Headers, request: Request) -> None:
-    """Tell the backend who called: ``X-Forwarded-For`` grows by the peer, ``-Proto`` and ``-Host`` are ours.
+def end_to_end(raw: list[RawHeader]) -> list[RawHeader]:
+    """Return the fields that were not meant for this hop only."""
+    kept = [field for field in raw if field[0].lower() not in HOP_BY_HOP]
+    if len(kept) != len(raw):
+        return _unnamed(raw, kept)
+    return kept
 
-    What the client itself wrote there was removed at the edge unless it came from a trusted proxy.
+
+def _unnamed(raw: list[RawHeader], kept: list[RawHeader]) -> list[RawHeader]:
+    """Take out what ``Connection`` names."""
+    named = {
+        token.strip() for name, value in raw if name.lower() == b"connection" for token in value.lower().split(b",")
+    }
+    return kept if named <= _HARMLESS else [field for field in kept if field[0].lower() not in named]
+
+
+_HARMLESS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b""})
+
+
+def onward(request: Request, host: bytes, *, add_forwarded: bool) -> list[RawHeader]:
+    """Return the fields of a request as a backend gets them, before header actions and credentials.
+
+    With ``add_forwarded`` it is told who called: ``X-Forwarded-For`` grows by the peer, ``-Proto`` and ``-Host`` are
+    ours. What the client itself wrote there was removed at the door unless it came from a trusted proxy.
     """
-    before = ", ".join(headers.getall("x-forwarded-for"))
-    headers.set("x-forwarded-for", f"{before}, {request.peer}" if before else request.peer)
-    headers.set("x-forwarded-proto", request.scheme)
-    if request.host:
-        headers.set("x-forwarded-host", request.host)
+    raw, unwanted = request.headers.raw, _REWRITTEN if add_forwarded else _CLIENTS_OWN
+    kept = [field for field in raw if field[0].lower() not in unwanted]
+    before = b""
+    if len(raw) - len(kept) > 1:  # one is Host
+        kept = _unnamed(raw, kept)
+        before = b", ".join([value for name, value in raw if name.lower() == b"x-forwarded-for"])
+    kept.insert(0, (b"host", host))
+    length = request.body.length
+    if length is None:
+        kept.append((b"transfer-encoding", b"chunked"))
+    elif length or request.method in EXPECT_A_BODY:
+        kept.append((b"content-length", b"%d" % length))
+    if add_forwarded:
+        peer = request.peer.encode("ascii", "replace")
+        kept.append((b"x-forwarded-for", b"%b, %b" % (before, peer) if before else peer))
+        kept.append((b"x-forwarded-proto", request.scheme.encode()))
+        if request.host:
+            kept.append((b"x-forwarded-host", request.host.encode("latin-1")))
+    return kept
 
 
 def framed(response: Response, method: str) -> bool:
     """Make the framing headers agree with the body; return whether a body is sent at all (RFC 9110, 6.4)."""
     headers, body = response.headers, response.body
     if body.changed:
-        headers.raw[:] = [field for field in headers.raw if field[0].lower() not in STALE_WHEN_BODY_CHANGES]
+        drop_stale(response)
     if response.status in (204, 304) or response.status < 200:
         if response.status != 304:
             headers.remove("content-length")
@@ -59,3 +93,9 @@ def framed(response: Response, method: str) -> bool:
     else:
         headers.set("content-length", str(body.length))
     return True
+
+
+def drop_stale(response: Response) -> None:
+    """Take out what speaks of the bytes that the body had before a hook changed them."""
+    headers = response.headers
+    headers.raw[:] = [field for field in headers.raw if field[0].lower() not in STALE_WHEN_BODY_CHANGES]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Literal
@@ -47,6 +47,10 @@ class Gateway:
         self.problems: tuple[Problem, ...] = ()
         """What was wrong with the last document, if it did not go live."""
         self.live: Generation | None = None
+        self.went_live: list[Callable[[Generation], Awaitable[None]]] = []
+        """Called, and waited for, with each generation that goes live."""
+        self.listener: Callable[[], Mapping[str, Any]] | None = None
+        """Tells what :meth:`status` says of the listeners, if they are ours."""
         self._generations: list[Generation] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading = asyncio.Lock()
@@ -86,6 +90,8 @@ class Gateway:
                 raise
             self.problems = ()
             self._swap(generation)
+            for follow in self.went_live:
+                await follow(generation)
             return generation.number
 
     async def _bring_up(self, config: Configuration) -> Generation:
@@ -116,7 +122,7 @@ class Gateway:
 
     def _backend(self, name: str, config: Configuration) -> Backend:
         """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""
-        mine, add_forwarded = config.connections[name], config.gateway.forwarded
+        mine, add_forwarded = config.connections[name], config.gateway.forwarded in ("x-forwarded", "both")
         before = self.live.backends.get(name) if self.live is not None else None
         if before is not None and before.config == mine and before.add_forwarded == add_forwarded:
             return before
@@ -145,7 +151,7 @@ class Gateway:
         self._tell("generation_loaded", self)
         if old is not None:
             if _addresses(old) != _addresses(generation):
-                log.warning("the document listens on other addresses now; that takes a restart")
+                log.warning("the document listens on other addresses now, or otherwise; that takes a restart")
             self.start(f"drain {old.number}", self._retire(old, generation.config.gateway.drain))
 
     async def _retire(self, generation: Generation, patience: float) -> None:
@@ -267,6 +273,7 @@ class Gateway:
             "generation": live.number if live is not None else 0,
             "draining": [g.number for g in self._generations if g is not live],
             "in_flight": sum(g.in_flight for g in self._generations),
+            "listener": self.listener() if self.listener is not None else None,
             "problems": [str(problem) for problem in self.problems],
             "connections": {
                 name: [_target(target) for target in backend.connection.targets]
@@ -298,7 +305,7 @@ async def read(source: Source[Any]) -> Mapping[str, Any]:
 
 def _addresses(generation: Generation) -> tuple[object, ...]:
     gateway, management = generation.config.gateway, generation.config.management
-    return gateway.listen, management.enabled, management.listen
+    return gateway.listen, gateway.proxy_protocol, management.enabled, management.listen
 
 
 async def _lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from hookgate.clock import Clock
 from hookgate.config import Configuration, ConnectionConfig, RouteConfig
-from hookgate.connection import Connection, Destination, HeaderAction
-from hookgate.errors import BadGateway, ContentTooLarge, Fault, MethodNotAllowed, ServiceUnavailable
+from hookgate.connection import Bounds, Connection, Destination, HeaderAction
+from hookgate.errors import Fault, MethodNotAllowed, ServiceUnavailable
 from hookgate.exchange import Exchange, Health, Target, Timeouts
 from hookgate.finder import Finder
 from hookgate.flow import Flow
@@ -22,15 +23,6 @@ from hookgate.plugin import Pool, Transport
 from hookgate.router import Route, Router
 
 log = logging.getLogger("hookgate.generation")
-
-
-class Bounds(NamedTuple):
-    """Sizes of bodies on a route, in bytes."""
-
-    request: int
-    response: int
-    kept: int
-    """What a hook may read whole."""
 
 
 class Passage(NamedTuple):
@@ -147,6 +139,8 @@ class Generation:
         self._idle.set()
         gateway = config.gateway
         self.limits = gateway.limits
+        self.at_most = gateway.limits.in_flight
+        """Calls in flight in this generation that are served; ``None`` for no bound."""
         self.started = tuple((o, o.exchange_started) for o in config.observers if hasattr(o, "exchange_started"))
         self.finished = tuple((o, o.exchange_finished) for o in config.observers if hasattr(o, "exchange_finished"))
         for route in config.routes:
@@ -159,37 +153,19 @@ class Generation:
         route.flow = Flow(self.config.flow, config.steps, hook_timeout=gateway.hook_timeout)
         route.settings = self._bounds(config)
         if to is None:
-            route.destination = _nowhere
-            route.inline = not route.flow.is_async
+            route.passage = Passage(route.flow, _nowhere, not route.flow.is_async)
             return
         connection = self.backends[to.connection].connection
-        bounds = self._bounds(config)
         destination = Destination(
             path=None if to.path is None else compile_destination(to.path, route.parameters, to.path_params),
             timeout=to.timeout,
             timeout_status=gateway.timeout_status,
             preserve_host=to.preserve_host,
             stream=to.stream,
+            bounds=route.settings,
         )
-
-        async def call(exchange: Exchange) -> Response:
-            length = exchange.request.body.length
-            if length is not None and length > bounds.request:
-                raise ContentTooLarge(
-                    f"The body is {length} bytes long; this route takes at most {bounds.request} bytes."
-                )
-            response = await connection.send(exchange, destination)
-            length = response.body.length
-            if length is not None and length > bounds.response:
-                refusal = BadGateway(f"The answer is {length} bytes long, more than this route takes.", reason="too-large")
-                await response.body.close(refusal)
-                raise refusal
-            response.body.limit = bounds.response
-            response.body.keep_limit = bounds.kept
-            return response
-
-        route.destination = call
-        route.inline = connection.inline and not route.flow.is_async
+        backend = partial(connection.send, destination=destination)
+        route.passage = Passage(route.flow, backend, connection.inline and not route.flow.is_async)
 
     def _bounds(self, config: RouteConfig) -> Bounds:
         common, own = self.limits, config.section.limits
@@ -200,18 +176,27 @@ class Generation:
         )
 
     def find(self, exchange: Exchange) -> Passage:
-        """Return the way a call takes: to a destination, or to the fault of 404 and 405."""
+        """Return the way a call takes: to a destination, or to the fault of 404 and 405, or 503 above the limit."""
+        if self.at_most is not None and self.in_flight > self.at_most:
+            return self._overloaded()
         try:
             route: Route = self.router.find(exchange)
-            destination, inline = route.destination, route.inline
+            passage: Passage = route.passage
         except Fault as fault:
             asked = self._preflighted(exchange) if isinstance(fault, MethodNotAllowed) else None
             if asked is None:
                 return Passage(self.unrouted, _raising(fault), not self.unrouted.is_async)
-            route, destination, inline = asked, _raising(fault), not asked.flow.is_async
+            route, passage = asked, Passage(asked.flow, _raising(fault), not asked.flow.is_async)
         body, bounds = exchange.request.body, route.settings
         body.limit, body.keep_limit = bounds.request, bounds.kept
-        return Passage(route.flow, destination, inline)
+        return passage
+
+    def _overloaded(self) -> Passage:
+        """Return the way of a call that is one too many. No step runs on it: one that waits would keep the call in."""
+        fault = ServiceUnavailable(
+            "The gateway serves as many calls as it may; try again.", reason="overloaded", headers={"Retry-After": "1"}
+        )
+        return Passage(Flow(), _raising(fault), inline=True)
 
     def is_exposed(self, path: str) -> bool:
         """Whether a path belongs to an app that the document exposes on the public listener."""
@@ -236,8 +221,9 @@ class Generation:
 
     def enter(self) -> None:
         """A call begins in this generation."""
+        if self.in_flight == 0:
+            self._idle.clear()
         self.in_flight += 1
-        self._idle.clear()
 
     def leave(self) -> None:
         """A call that began here is over."""

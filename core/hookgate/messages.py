@@ -1,20 +1,22 @@
-"""Requests and responses as they travel through the house: heads as raw bytes, bodies as lazy streams.
+"""Requests and responses as they travel through the house: heads as raw bytes, bodies as lazy streams (``bodies.py``).
 
-Nothing here knows a server or a client. A head is kept as the bytes that arrived and decoded only where somebody
-looks; a body is a stream that nobody reads unless a hook asks, and then it is kept whole so that it can be read (and
-sent) again.
+Nothing here knows a server or a client. A head is kept as the bytes that arrived and decoded only where somebody looks.
 """
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from hookgate.errors import BadRequest, ContentTooLarge, Fault
+from hookgate.bodies import Body
+from hookgate.errors import Fault
+
+if TYPE_CHECKING:
+    from hookgate.clientcertificate import ClientCertificate
 
 RawHeader = tuple[bytes, bytes]
+_new = object.__new__
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -43,7 +45,7 @@ class Headers:
     @classmethod
     def of(cls, raw: list[RawHeader]) -> "Headers":
         """Take over fields that a parser has already checked."""
-        headers = cls.__new__(cls)
+        headers = _new(cls)
         headers.raw = raw
         return headers
 
@@ -144,218 +146,13 @@ def _checked(name: str, value: str) -> RawHeader:
     return raw_name, raw_value
 
 
-class Sink(Protocol):
-    """Receives a copy of a body that streams by."""
-
-    def write(self, chunk: bytes) -> None:
-        """Take one chunk; called in order."""
-
-    def close(self, complete: bool) -> None:
-        """Called once: ``complete`` says whether the stream came to its proper end."""
-
-
-Feed = Callable[[bytes], bytes]
-Flush = Callable[[], bytes]
-
-
-class Body:
-    """A message body: a stream that is passed through unless somebody asks for more.
-
-    ``await body.read()`` keeps it whole (up to ``keep_limit`` bytes), after which ``body.data`` is there for sync
-    hooks and the body can be sent again; ``body.set(data)`` replaces it; ``body.map(feed, flush)`` changes it chunk by
-    chunk; ``body.tee(sink)`` copies it. A stream longer than ``limit`` bytes ends in the fault that ``too_large``
-    makes: 413 for a request, 502 for a response.
-    """
-
-    __slots__ = (
-        "_data",
-        "_feeds",
-        "_on_close",
-        "_sinks",
-        "_source",
-        "_streaming",
-        "changed",
-        "keep_limit",
-        "length",
-        "limit",
-        "too_large",
-    )
-
-    def __init__(
-        self,
-        source: bytes | AsyncIterable[bytes] = b"",
-        *,
-        length: int | None = None,
-        limit: int | None = None,
-        keep_limit: int = 8 * 1024 * 1024,
-        too_large: Callable[[str], Fault] = ContentTooLarge,
-    ) -> None:
-        self._data: bytes | None = source if isinstance(source, bytes) else None
-        self._source: AsyncIterable[bytes] | None = None if isinstance(source, bytes) else source
-        self._streaming: AsyncIterable[bytes] | None = None
-        self._feeds: list[tuple[Feed, Flush | None]] = []
-        self._sinks: list[Sink] = []
-        self._on_close: list[Callable[[BaseException | None], Awaitable[None] | None]] = []
-        self.length = len(source) if isinstance(source, bytes) else length
-        """Bytes the stream will have, where that is known; ``None`` for a stream of unknown length."""
-        self.limit = limit
-        self.keep_limit = keep_limit
-        self.too_large = too_large
-        self.changed = False
-        """A hook replaced or maps the body, so validators and digests of the old bytes no longer hold."""
-
-    @property
-    def replayable(self) -> bool:
-        """Whether the body is held whole and can be sent once more."""
-        return self._data is not None
-
-    @property
-    def at_hand(self) -> bool:
-        """Whether the body is held whole and nobody wants a copy of it: it can be sent as it is."""
-        return self._data is not None and not self._sinks
-
-    @property
-    def empty(self) -> bool:
-        """Whether it is known that there is nothing in it."""
-        return self._data == b"" if self._data is not None else self.length == 0
-
-    @property
-    def data(self) -> bytes:
-        """The whole body, for a sync hook that declared ``reads = {"request.body"}``."""
-        if self._data is None:
-            raise RuntimeError("the body has not been read; declare it in `reads`, or await body.read()")
-        return self._data
-
-    async def read(self, limit: int | None = None) -> bytes:
-        """Read the whole body and keep it.
-
-        Raises:
-            Fault: what ``too_large`` makes, when there are more bytes than ``limit`` (default: ``keep_limit``).
-        """
-        bound = self.keep_limit if limit is None else limit
-        if self._data is None:
-            if self.length is not None and self.length > bound:
-                refusal = self.too_large(
-                    f"The body is {self.length} bytes long; here at most {bound} bytes are accepted."
-                )
-                await self.close(refusal)
-                raise refusal
-            kept = bytearray()
-            async with aclosing(self.stream()) as chunks:
-                async for chunk in chunks:
-                    kept += chunk
-                    if len(kept) > bound:
-                        raise self.too_large(f"The body is longer than {bound} bytes.")
-            self._data = bytes(kept)
-            self.length = len(kept)
-        return self._data
-
-    async def json(self) -> Any:
-        """Read the whole body as JSON.
-
-        Raises:
-            BadRequest: it is not JSON.
-        """
-        try:
-            return json.loads(await self.read())
-        except ValueError as error:
-            raise BadRequest(f"The body is not JSON: {error}.", reason="not-json") from None
-
-    def set(self, data: bytes) -> None:
-        """Put other bytes in the place of the body. What was not read of the old one is dropped."""
-        self._data = data
-        self._feeds.clear()
-        self.length = len(data)
-        self.changed = True
-
-    def map(self, feed: Feed, flush: Flush | None = None) -> None:
-        """Change the body as it streams: ``feed(chunk)`` for each chunk, ``flush()`` for what is left at the end."""
-        if self._data is not None:
-            self.set(feed(self._data) + (flush() if flush else b""))
-            return
-        self._feeds.append((feed, flush))
-        self.length = None
-        self.changed = True
-
-    def tee(self, sink: Sink) -> None:
-        """Copy what streams by (after the maps so far and to come) into a sink."""
-        self._sinks.append(sink)
-
-    def wrap(self, around: Callable[[AsyncIterable[bytes]], AsyncIterable[bytes]]) -> None:
-        """Put something around the source that yields the same bytes: a time limit, a counter."""
-        if self._source is not None:
-            self._source = around(self._source)
-
-    def on_close(self, callback: Callable[[BaseException | None], Awaitable[None] | None]) -> None:
-        """Have something called once when the source is used up, broken or abandoned, with the error if any."""
-        self._on_close.append(callback)
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        """Walk over the chunks as they leave: from the source, through the maps, past the sinks.
-
-        One generator on purpose: nested ones would not be closed when the reader stops early. Close it in any case
-        (``contextlib.aclosing``), since closing is what lets go of the source.
-        """
-        failure: BaseException | None = None
-        try:
-            if self._data is not None:
-                if self._data:
-                    yield self._copied(self._data)
-                return
-            source, self._source = self._source, None
-            if source is None:
-                raise RuntimeError("the body has already been streamed; read() it first to use it twice")
-            self._streaming = source
-            seen = 0
-            async for chunk in source:
-                seen += len(chunk)
-                if self.limit is not None and seen > self.limit:
-                    raise self.too_large(f"The body is longer than {self.limit} bytes.")
-                for feed, _ in self._feeds:
-                    chunk = feed(chunk)  # noqa: PLW2901
-                if chunk:
-                    yield self._copied(chunk)
-            if rest := self._flushed():
-                yield self._copied(rest)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            sinks, self._sinks = self._sinks, []
-            for sink in sinks:
-                sink.close(failure is None)
-            await self.close(failure)
-
-    def _copied(self, chunk: bytes) -> bytes:
-        for sink in self._sinks:
-            sink.write(chunk)
-        return chunk
-
-    def _flushed(self) -> bytes:
-        """What the maps still hold, each flushed through those after it."""
-        rest = b""
-        for feed, flush in self._feeds:
-            rest = (feed(rest) if rest else b"") + (flush() if flush else b"")
-        return rest
-
-    async def close(self, error: BaseException | None = None) -> None:
-        """Let go of a source that nobody will read (any more). Safe to call often."""
-        for source in (self._source, self._streaming):
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()
-        self._source = self._streaming = None
-        callbacks, self._on_close = self._on_close, []
-        for callback in callbacks:
-            done = callback(error)
-            if done is not None:
-                await done
-
-
 class Request:
     """What the client sent. ``path`` and ``query`` stay percent-encoded, as received."""
 
-    __slots__ = ("body", "client", "headers", "host", "http_version", "method", "path", "peer", "query", "scheme")
+    __slots__ = (
+        *("body", "certificate", "client", "headers", "host", "http_version"),
+        *("method", "path", "peer", "query", "scheme", "upgrade"),
+    )
 
     def __init__(
         self,
@@ -381,8 +178,12 @@ class Request:
         self.client = client
         """IP address of the client, without port: the peer, or whom a trusted proxy names."""
         self.peer = client
-        """IP address at the other end of the connection."""
+        """IP address at the other end of the connection, or whom a PROXY header in front of it names."""
+        self.certificate: ClientCertificate | None = None
+        """The certificate that the client has shown in TLS; there only if an authority of the listener signed it."""
         self.http_version = http_version
+        self.upgrade = ""
+        """What the client would like to speak on this connection instead (RFC 9110, 7.8): ``websocket``, or nothing."""
 
     @property
     def target(self) -> str:
@@ -404,7 +205,7 @@ class Request:
 class Response:
     """What the client will get: from the backend, from an interceptor, or from a fault."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "status", "tunnel")
 
     def __init__(
         self,
@@ -414,6 +215,8 @@ class Response:
     ) -> None:
         self.status = status
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.tunnel: Any = None
+        """Behind a 101: the way to the backend. Not for plugins."""
         if isinstance(body, str):
             body = body.encode()
         self.body = body if isinstance(body, Body) else Body(body)

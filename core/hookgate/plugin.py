@@ -328,7 +328,8 @@ class Transport(Plugin[OptionsT]):
     """URL schemes of the targets it can call (HC-21)."""
     inline: ClassVar[bool] = False
     """Its ``send`` and the bodies it gives wait for nothing but :class:`hookgate.waiting.Signal`, and it keeps
-    ``outbound.due`` itself, so that a call needs no task. One that does not say so is bounded from outside."""
+    ``outbound.due`` itself, so that a call needs no task, and its responses have no headers that are for one hop only.
+    One that does not say so is bounded from outside, and cleaned up after."""
 
     def configure(self, pool: Pool) -> None:
         """Take over the settings of the connection this instance serves."""

@@ -38,6 +38,9 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _LONGEST_AUTHORITY = 261
 """A name (RFC 1035, 2.3.4) and a port. What is longer is not looked up: that takes time by the square of the length."""
 _REMEMBERED_HOSTS = 1024
+_REMEMBERED_PATHS = 4096
+_REMEMBERED_LENGTH = 256
+"""Longer paths are looked up each time, so that nobody fills the memory with them."""
 
 HostPattern = tuple[bool, str, str]
 """Whether it is a wildcard, the name (for a wildcard what follows ``*.``), and the port or nothing."""
@@ -54,15 +57,14 @@ class Route:
     """
 
     __slots__ = (
-        "destination",
         "flow",
         "host",
         "host_pattern",
-        "inline",
         "methods",
         "name",
         "origin",
         "parameters",
+        "passage",
         "path",
         "settings",
         "template",
@@ -78,13 +80,12 @@ class Route:
         methods: Iterable[str] | None = None,
         when: Expression | None = None,
         flow: Any = None,
-        destination: Any = None,
         settings: Any = None,
         origin: Any = None,
     ) -> None:
         self.name = name
-        self.inline = False
-        """A call on it waits for nothing that needs a task."""
+        self.passage: Any = None
+        """The way its calls take, compiled by the generation."""
         self.host = host
         """A host, ``*.example.org`` for every host under one, either with ``:port``; ``None`` for any."""
         self.path = path
@@ -93,7 +94,6 @@ class Route:
         """Methods as they stand in a request (they are case-sensitive); ``None`` for any."""
         self.when = when
         self.flow = flow
-        self.destination = destination
         self.settings = settings
         self.origin = origin
         if self.methods is not None and not self.methods:
@@ -267,7 +267,8 @@ class Router:
         self._hosts = {pattern: _Table(alike) for pattern, alike in hosts.items()}
         anywhere = self._hosts.pop(None, None)
         self._anywhere = () if anywhere is None else (anywhere,)
-        self._tables = lru_cache(_REMEMBERED_HOSTS)(self._look_up)
+        self._tables = lru_cache(_REMEMBERED_HOSTS)(self._tables_of)
+        self._candidates = lru_cache(_REMEMBERED_PATHS)(self._look_up)
 
     def find(self, exchange: Exchange) -> Route:
         """Find the route of a call and write it into ``exchange.route``, its path parameters into ``exchange.params``.
@@ -280,23 +281,19 @@ class Router:
             MethodNotAllowed: some do, but for other methods; these are in ``Allow``.
         """
         request = exchange.request
-        path = normalise(request.path)
-        method = request.method
-        missed: list[_Leaf] = []
-        for table in self._tables(request.host, request.scheme) if self._hosts else self._anywhere:
-            leaf = table.exact(path)
-            if leaf is not None:
-                if (route := leaf.choose(method, exchange)) is not None:
-                    exchange.route = route
-                    exchange.params = {}
-                    return route
-                missed.append(leaf)
-            for leaf, values in table.others(path):
-                if (route := leaf.choose(method, exchange)) is not None:
-                    exchange.route = route
+        path, method = request.path, request.method
+        # One table for all hosts is the rule; then the host does not matter.
+        host, scheme = (request.host, request.scheme) if self._hosts else ("", "")
+        short = len(path) + len(host) <= _REMEMBERED_LENGTH
+        candidates = self._candidates(path, host, scheme) if short else self._look_up(path, host, scheme)
+        for leaf, values in candidates:
+            route = leaf.choose(method, exchange)
+            if route is not None:
+                exchange.route = route
+                if values:
                     exchange.params = dict(zip(route.parameters, values, strict=True))
-                    return route
-                missed.append(leaf)
+                return route
+        missed = [leaf for leaf, _ in candidates]
         allowed = {other for leaf in missed for other in leaf.by_method if leaf.choose(other, exchange) is not None}
         if not allowed:
             raise NotFound("No route matches this host and path.")
@@ -304,7 +301,18 @@ class Router:
             "This path takes other methods; see Allow.", headers={"Allow": ", ".join(sorted(allowed))}
         )
 
-    def _look_up(self, authority: str, scheme: str) -> tuple[_Table, ...]:
+    def _look_up(self, path: str, authority: str, scheme: str) -> tuple[_Candidate, ...]:
+        """Return the routes of a path on a host, best first, whatever their methods and conditions."""
+        path = normalise(path)
+        found: list[_Candidate] = []
+        for table in self._tables(authority, scheme) if self._hosts else self._anywhere:
+            leaf = table.exact(path)
+            if leaf is not None:
+                found.append((leaf, ()))
+            found += table.others(path)
+        return tuple(found)
+
+    def _tables_of(self, authority: str, scheme: str) -> tuple[_Table, ...]:
         """Return the tables for the host of a request, the most specific first."""
         if len(authority) > _LONGEST_AUTHORITY:
             return self._anywhere

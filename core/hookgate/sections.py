@@ -17,7 +17,9 @@ from pydantic import (
 )
 
 from hookgate.expressions import Expression
+from hookgate.listenerconfig import Address, Forwarded, Pseudonym, PublicAddress
 from hookgate.plugin import Options
+from hookgate.tlsconfig import TlsSection
 
 MIB = 1024 * 1024
 FRAMING_HEADERS = frozenset(
@@ -56,13 +58,6 @@ def _as_list(value: object) -> object:
     if not isinstance(value, list | tuple):
         raise ValueError("should be a list")  # noqa: TRY004 - pydantic collects ValueErrors
     return tuple(value)
-
-
-def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not colon or not _PORT.fullmatch(port) or int(port) > 65535 or not _HOST.fullmatch(host or "any"):
-        raise ValueError(f"{value!r} is no address: write host:port, :port for every interface, or [::1]:port")
-    return value
 
 
 def _method(value: str) -> str:
@@ -136,7 +131,6 @@ Interceptors = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("i
 Observers = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("observer")]
 Apps = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("app")]
 Credentials = Annotated[tuple[Any, ...], BeforeValidator(_as_list), _entries("credential")]
-Address = Annotated[str, AfterValidator(_address)]
 Method = Annotated[str, AfterValidator(_method)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -156,12 +150,23 @@ class LimitsSection(Options):
     """All header names and values of a request together."""
     header_count: int = Field(default=100, ge=1)
     """Header lines of a request."""
+    connections: int | None = Field(default=10000, ge=1)
+    """Open connections of clients at most; one more is answered with 503 and closed. null for no bound."""
+    connections_per_client: int | None = Field(default=2000, ge=1)
+    """Those of one address, or of one /64 network of IPv6; trusted proxies are exempt. null for no bound."""
+    in_flight: int | None = Field(default=None, ge=1)
+    """Calls that are served at the same time; one more is answered with 503. null for no bound."""
+    handshake: float = Field(default=10.0, gt=0)
+    """Seconds that a TLS handshake may take."""
     head: float = Field(default=10.0, gt=0)
-    """Seconds that the head of a request may take, from its first byte or from the connection's beginning."""
+    """Seconds that the head of a request may take, from its first byte or from the connection's beginning; those that
+    a PROXY header may take, too."""
     body_idle: float = Field(default=30.0, gt=0)
     """Seconds without a byte of a request body, after which the call ends in 408."""
     write_idle: float = Field(default=30.0, gt=0)
     """Seconds that a client may leave an answer unread, after which the connection is cut."""
+    upgrade_idle: float = Field(default=600.0, gt=0)
+    """Seconds without a byte either way, after which a WebSocket is closed."""
     keep_alive: float = Field(default=75.0, ge=0)
     """Seconds that a connection is kept between two calls."""
     keep_alive_requests: int = Field(default=10000, ge=1)
@@ -182,8 +187,13 @@ class RouteLimitsSection(Options):
 class GatewaySection(Options):
     """The data path as a whole."""
 
-    listen: tuple[Address, ...] = ("127.0.0.1:8080",)
-    """Addresses to take calls on; port 0 takes a free one. A change needs a restart."""
+    listen: tuple[PublicAddress, ...] = ("127.0.0.1:8080",)
+    """Addresses to take calls on, `https://` in front for TLS; port 0 takes a free one. A change needs a restart."""
+    tls: TlsSection | None = None
+    """Certificates of the listeners with `https://`."""
+    proxy_protocol: bool | Literal["required"] = False
+    """Trusted proxies begin each connection with a PROXY header, version 1 or 2, which says who the client is. Others
+    are clients themselves; with `required` they are turned away. A change needs a restart."""
     lane: bool = True
     """Read HTTP/1.1 in the fast lane; off, everything goes through Hypercorn."""
     flow: Interceptors = ()
@@ -200,8 +210,11 @@ class GatewaySection(Options):
     """Bounds on what comes in."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Networks of proxies in front, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
-    forwarded: bool = True
-    """Tell backends who called, in X-Forwarded-For, -Proto and -Host."""
+    forwarded: Forwarded = "x-forwarded"
+    """Tell backends who called, in X-Forwarded-For, -Proto and -Host, in Forwarded (RFC 7239), or in both. true is
+    `x-forwarded`, false is `off`."""
+    via: Pseudonym | None = None
+    """A name for this gateway; then Via on requests and responses says what they have come through."""
     timeout_status: Literal[502, 504] = 502
     """Answer when the time limit of a route's destination runs out (FL-15)."""
     hook_timeout: float = Field(default=30.0, gt=0)

@@ -18,7 +18,7 @@ from typing import Any
 log = logging.getLogger("hookgate")
 
 _walking: Walker | None = None
-"""The walker whose coroutine runs right now. A step runs to its next wait without interruption, so one place will do."""
+"""The walker whose coroutine runs right now. A step is never interrupted before its next wait, so one place will do."""
 
 
 class Signal:
@@ -76,7 +76,7 @@ class Walker:
         Raises:
             RuntimeError: the coroutine waits for something that only a task can wait for.
         """
-        global _walking
+        global _walking  # noqa: PLW0603 - read at each wait; a context variable would cost more than the wait
         if self.done:
             return
         before, _walking = _walking, self

@@ -12,10 +12,14 @@ from generating.markdown import prose, table
 from hookgate import sections
 from hookgate.building import HostOptions
 from hookgate.settings import Settings
+from hookgate.tlsconfig import CertificateSection, ClientCertificatesSection, TlsSection
 
 SECTIONS = {
     "gateway": sections.GatewaySection,
     "gateway-limits": sections.LimitsSection,
+    "tls": TlsSection,
+    "certificate": CertificateSection,
+    "client-certificates": ClientCertificatesSection,
     "management": sections.ManagementSection,
     "route": sections.RouteSection,
     "match": sections.MatchSection,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
+import datetime as dt
 import json
 import os
 import random
@@ -69,14 +69,9 @@ def among(known: Sequence[str]) -> Any:
 
 def commit() -> str:
     """Return the commit that is checked out, with a note if there are changes; empty outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
@@ -117,7 +112,7 @@ def measure(options: argparse.Namespace, output: Path) -> dict[str, Any]:
             absent[contender.name] = str(error)
             say(f"{contender.name} is absent: {error}")
     result: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine.describe(cores),
         "settings": {"rounds": options.rounds, "seconds": options.seconds, "seed": options.seed},
@@ -144,7 +139,7 @@ def main() -> int:
     if options.read:
         result = json.loads(options.read.read_text(encoding="utf-8"))
     else:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         output = options.output or ROOT / "build" / "bench" / f"{now:%Y-%m-%dT%H-%M-%S}.json"
         output.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -7,6 +7,7 @@ and otherwise run with their defaults.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,12 @@ from .rendering import fill, render
 
 WHEEL = "a wheel in the dependency group `bench`: `./run tox -e bench` installs it"
 NODE = "`node` and `npm`, from Debian or elsewhere"
+VERSIONS = """
+from importlib.metadata import version
+print(*(f"{name} {version(name)}" for name in ("quart", "hypercorn", "httpx")), sep=", ")
+"""
+HYPERCORN = ("@PYTHON@", "-m", "hypercorn", "--config", "hypercorn.toml")
+TLS_OF_HYPERCORN = ("--certfile", "@CERTIFICATE@", "--keyfile", "@KEY@")
 GO_ON_ONE_CORE = {"GOMAXPROCS": "1"}
 
 
@@ -45,6 +52,8 @@ class Contender:
     """Starts it in the foreground."""
     version: tuple[str, ...] = ("@PROGRAM@", "--version")
     """Prints its version."""
+    number: str = r"\d+\.\d+[\w.+-]*"
+    """Regular expression of the version in what is printed."""
     tls_command: tuple[str, ...] = ()
     """Starts it with a TLS listener, where `command` does not open both."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -71,13 +80,11 @@ class Contender:
             raise AbsentError(f"npm could not install {self.package}: {error}") from error
 
     def ask_version(self, found: Mapping[str, str]) -> str:
-        """Ask it for its version: the first line it prints that has a digit in it."""
+        """Ask it for its version: the first thing it prints that `number` fits."""
         command = [fill(word, found) for word in self.version]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
-        )
-        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if any(map(str.isdigit, line))]
-        version = lines[0] if lines else "unknown"
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        said = re.search(self.number, done.stdout + done.stderr)
+        version = said[0] if said else "unknown"
         return f"{self.package}, node {version}" if self.package else version
 
     def start(self, folder: Path, values: Mapping[str, object], core: int, *, tls: bool) -> Process:
@@ -110,12 +117,6 @@ def which(program: str) -> str | None:
     return sys.executable if program == "python" else shutil.which(program, path=path)
 
 
-def hypercorn(app: str) -> tuple[str, ...]:
-    """Say how to start Hypercorn on the port for TLS with an app."""
-    address = ("--bind", "127.0.0.1:@TLS_PORT@", "--certfile", "@CERTIFICATE@", "--keyfile", "@KEY@")
-    return ("@PYTHON@", "-m", "hypercorn", "--config", "hypercorn.toml", *address, app)
-
-
 def hookgate(
     name: str, what: str, document: str = "", write: Callable[[Path, Mapping[str, object]], None] | None = None
 ) -> Contender:
@@ -129,8 +130,7 @@ def hookgate(
         install="this checkout: `./run python tests/bench/compare.py`",
         command=("@PROGRAM@", "serve", document),
         version=("@PYTHON@", "-c", "import hookgate; print(hookgate.__version__)"),
-        tls_command=hypercorn("hookgate.server.app:create_app()"),
-        environment={"HOOKGATE_CONFIG": f"@FOLDER@/{document}", "HOOKGATE_LOG_LEVEL": "warning"},
+        environment={"HOOKGATE_LOG_LEVEL": "warning"},
         write=write,
     )
 
@@ -216,14 +216,10 @@ CONTENDERS = (
         configuration="obvious",
         program="python",
         install="this checkout: `./run python tests/bench/compare.py`",
-        command=("@PYTHON@", "-m", "hypercorn", "--config", "hypercorn.toml", "--bind", "127.0.0.1:@PORT@", "app:app"),
-        version=(
-            "@PYTHON@",
-            "-c",
-            "from importlib.metadata import version as v; print(', '.join(n + ' ' + v(n) for n in "
-            "('quart', 'hypercorn', 'httpx')))",
-        ),
-        tls_command=hypercorn("app:app"),
+        command=(*HYPERCORN, "--bind", "127.0.0.1:@PORT@", "app:app"),
+        version=("@PYTHON@", "-c", VERSIONS),
+        number=r".+",
+        tls_command=(*HYPERCORN, *("--bind", "127.0.0.1:@TLS_PORT@"), *TLS_OF_HYPERCORN, "app:app"),
     ),
     hookgate("hookgate", "hookgate with an empty flow"),
     hookgate("hookgate-8", "hookgate with eight steps, an access log and numbers for Prometheus"),

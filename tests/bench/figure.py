@@ -21,7 +21,7 @@ def drawable(result: Mapping[str, Any]) -> list[str]:
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
-    """Draw one panel for each case, with a bar and its 95 % interval for each contender; the same result, the same file.
+    """Draw a panel for each case, with a bar and its 95 % interval for each contender. The same result, the same file.
 
     Raises:
         ImportError: matplotlib is missing; it is in the dependency group `bench`.
@@ -53,6 +53,5 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     panels[-1, 0].set_xlabel("requests per second, nginx = 1")
     figure.savefig(path, metadata={"Date": None, "Creator": None})
     plt.close(figure)
-    path.write_text(
-        "\n".join(line.rstrip() for line in path.read_text(encoding="utf-8").splitlines()) + "\n", encoding="utf-8"
-    )
+    lines = [line.rstrip() for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

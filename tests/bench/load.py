@@ -16,7 +16,9 @@ from .contenders import which
 
 SCRIPT = Path(__file__).resolve().parent / "load.lua"
 PATIENCE = 10
-"""Seconds after which wrk counts a request as timed out; its default of 2 is less than 1,000 clients may have to wait."""
+"""Seconds after which wrk counts a request as timed out. The last of 1,000 clients may wait longer than its 2."""
+READY = 10
+"""Seconds that a contender may take from the moment it listens until it answers as it should."""
 SAMPLE = 0.2
 """Seconds between two looks at the memory of a contender."""
 
@@ -70,7 +72,7 @@ def parse(said: str) -> dict[str, Any]:
 
     `requests` and `errors` are counts, `bytes` all that was received, `seconds` how long it took, `rps` requests per
     second, `p50_ms`, `p99_ms` and `max_ms` milliseconds until an answer was complete. Status codes of 400 and above
-    are errors; so is a request that took more than `PATIENCE` seconds.
+    are errors; so is a request that took more than `PATIENCE` seconds, and a measurement without any answer.
 
     Raises:
         LoadError: there is no such line.
@@ -79,6 +81,7 @@ def parse(said: str) -> dict[str, Any]:
         if line.startswith("RESULT "):
             told = json.loads(line.removeprefix("RESULT "))
             seconds = told["microseconds"] / 1e6
+            told["errors"]["silence"] = int(told["requests"] == 0)
             return {
                 "requests": told["requests"],
                 "bytes": told["bytes"],
@@ -95,9 +98,23 @@ def parse(said: str) -> dict[str, Any]:
 def probe(case: Case, port: int, paths: int = 0) -> None:
     """Make two calls of a case on one connection, and look at the answers, as wrk does not look at bodies.
 
+    Some listen before they know where calls go, so it is tried again until `READY` seconds are over.
+
     Raises:
         LoadError: an answer is not what the backend has sent.
     """
+    deadline = time.monotonic() + READY
+    while True:
+        try:
+            return call_twice(case, port, paths)
+        except LoadError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
+
+
+def call_twice(case: Case, port: int, paths: int) -> None:
+    """Do what `probe` does, once."""
     # The certificate is our own, and made a moment ago.
     secure = ssl._create_unverified_context()
     connection = (

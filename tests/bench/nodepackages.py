@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-MINUTES = 10
+MINUTES = 5
 """How long npm may take for one package."""
 
 
@@ -32,9 +33,17 @@ def installed(package: str) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise OSError("there is no `npm`")
+    print(f"installing {package} (once) in {home}", file=sys.stderr, flush=True)
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as folder:  # so that a broken install is never taken for a whole one
-        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+        quiet = [
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--loglevel=error",
+            "--fetch-retries=1",
+        ]
         subprocess.run(
             [npm, "install", "--prefix", folder, *quiet, package],
             check=True,

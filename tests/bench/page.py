@@ -12,9 +12,7 @@ from . import figure, report
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "performance.md"
 FIGURE = DOCS / "performance.svg"
-MEASURED = re.compile(
-    r"(?<=<!-- measured: by tests/bench/compare\.py --write-docs -->\n).*?(?=<!-- end of it -->)", re.DOTALL
-)
+MEASURED = re.compile(r"(?<=<!-- measured by tests/bench/compare\.py -->\n).*?(?=<!-- end of it -->)", re.DOTALL)
 
 
 def write(result: Mapping[str, Any]) -> list[Path]:

@@ -87,6 +87,15 @@ class Process:
         """Seconds of CPU that the tree has used so far, with those of children that have ended (proc(5), stat)."""
         return sum(cpu_ticks(pid) for pid in self.tree()) / TICKS
 
+    def settle(self, patience: float = 20) -> None:
+        """Wait until it is idle, `patience` seconds at most: calls whose clients are gone may still keep it busy."""
+        deadline = time.monotonic() + patience
+        quiet = 0
+        while quiet < 2 and time.monotonic() < deadline:
+            before = self.cpu_seconds()
+            time.sleep(0.1)
+            quiet = quiet + 1 if self.cpu_seconds() - before <= 1.5 / TICKS else 0
+
     def rss(self) -> int:
         """Resident bytes of the tree. Pages that two processes share count twice."""
         total = 0

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean, median
 from typing import Any
 
 from .summary import Interval, bootstrap, middle, paired_ratios
 
 MIB = 2**20
+PATH = re.compile(r"(?:/[\w.@+-]+)+/")
+"""Folders of this machine, which concern nobody."""
 FOREIGN = 0.05
 """Share of the contenders' core that strangers may use before the table says so."""
+BUSY = 0.85
+"""Share of its core, strangers included, below which a contender was not what held things up."""
 
 
 def reference(case: Mapping[str, Any]) -> str:
@@ -54,7 +60,7 @@ def growth(entry: Mapping[str, Any]) -> float:
 
 def number(value: float | None, digits: int = 0) -> str:
     """Write a number for people."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -74,7 +80,7 @@ def load_rows(case: Mapping[str, Any]) -> Iterable[list[str]]:
             f"{name} (errors)" if wrong else name,
             number(middle(column(entry, "rps"))),
             number(compared.middle if compared else None, 3),
-            f"{compared.low:.3f} to {compared.high:.3f}" if compared else "–",
+            f"{compared.low:.3f} to {compared.high:.3f}" if compared and len(entry["rounds"]) > 1 else "-",
             number(middle(column(entry, "p50_ms")), 1),
             number(middle(column(entry, "p99_ms")), 1),
             number(middle(column(entry, "cpu_us"))),
@@ -102,7 +108,17 @@ def slow_rows(case: Mapping[str, Any]) -> Iterable[list[str]]:
         ]
 
 
-LOAD_TITLES = "requests/s,ratio to {},95 % interval,p50 ms,p99 ms,CPU µs/request,RSS MiB,core busy %,errors".split(",")
+LOAD_TITLES = [
+    "requests/s",
+    "ratio to {}",
+    "95 % interval",
+    "p50 ms",
+    "p99 ms",
+    "CPU µs/request",
+    "RSS MiB",
+    "core busy %",
+    "errors",
+]
 SLOW_TITLES = ["idle MiB", "peak MiB", "growth MiB", "growth a client MiB", "read MiB/s", "errors"]
 
 
@@ -121,18 +137,28 @@ def remarks(case: Mapping[str, Any]) -> Iterable[str]:
     for name, entry in case["contenders"].items():
         known = [each for each in entry["rounds"] if each is not None]
         if entry["failed"]:
-            yield f"{name} is out: {' '.join(entry['failed'].split())[:300]}"
+            yield f"{name} is out: {PATH.sub('…/', ' '.join(entry['failed'].split()))[:300]}"
         opened = sum(each["upstream_connections"] for each in known)
         calls = sum(each.get("requests", 0) for each in known)
         if calls and opened > calls / 10 + case["connections"] * len(known):
             yield f"{name} does not keep connections to the backend: {opened:,} for {calls:,} requests."
+    limited = [name for name in ranked(case) if case["kind"] == "load" and idle(case["contenders"][name])]
+    if limited:
+        yield f"Held up by load generator or backend, not by themselves: {', '.join(limited)}. Compare their CPU."
     every = [each for entry in case["contenders"].values() for each in entry["rounds"] if each is not None]
-    foreign = middle([each["foreign"] for each in every])
-    if foreign is not None and foreign > FOREIGN:
-        yield f"Disturbed: other programs used {foreign:.0%} of the contenders' core."
+    foreign = [each["foreign"] for each in every if each["foreign"] is not None]
+    if foreign and mean(foreign) > FOREIGN:
+        usual, most = f"{mean(foreign):.0%}", f"{max(foreign):.0%}"
+        yield f"Disturbed: other programs used {usual} of the contenders' core, up to {most} in a measurement."
     stolen = max((each["stolen"] for each in every), default=0)
     if stolen > FOREIGN:
         yield f"Disturbed: the hypervisor took up to {stolen:.0%} of the cores' time."
+
+
+def idle(entry: Mapping[str, Any]) -> bool:
+    """Whether a contender's core had time left, so that its requests per second say little about it."""
+    known = [each for each in entry["rounds"] if each is not None]
+    return bool(known) and median(each["own_core_busy"] + (each["foreign"] or 0) for each in known) < BUSY
 
 
 def conditions(result: Mapping[str, Any]) -> str:
@@ -144,11 +170,11 @@ def conditions(result: Mapping[str, Any]) -> str:
         if used["contender"] != used["load"]
         else "contenders, backend and load on the only core, so nobody comes near what it could do"
     )
+    length = f"{settings['rounds']} rounds of {settings['seconds']} s for each contender"
+    hardware = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
     lines = [
-        f"- {result['date'][:10]}, commit {result['commit'] or 'unknown'}; "
-        f"{settings['rounds']} rounds of {settings['seconds']} s for each contender",
-        f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['kernel']}, "
-        f"{machine['python']}; {placed}",
+        f"- {result['date'][:10]}, commit {result['commit'] or 'unknown'}; {length}",
+        f"- {hardware}, {machine['kernel']}, {machine['python']}; {placed}",
         *(f"- {name}: {version}" for name, version in result["versions"].items()),
         *(f"- {name}: absent. {why}" for name, why in result["absent"].items()),
     ]

@@ -74,7 +74,7 @@ def running(case: Case, bench: Bench, entrants: Sequence[Entrant]) -> Iterator[N
                 if case.kind != "slow readers":  # it reads 100 MiB, and memory is what is measured there
                     load.probe(case, entrant.port, entrant.paths)
             except (StartError, load.LoadError, OSError) as error:
-                entrant.failed = f"{error}"
+                entrant.failed = str(error)
                 say(f"  {entrant.contender.name} is out: {error}")
         yield
 
@@ -112,7 +112,7 @@ def measure(case: Case, bench: Bench, entrant: Entrant) -> dict[str, Any]:
         "rss_before": memory[0],
         "rss_peak": max(memory),
         "upstream_connections": bench.upstream.accepted() - accepted,
-        "own_core_busy": used / took,
+        "own_core_busy": used / told["seconds"],
         "other_core_busy": (other_after.busy - other.busy) / took,
         "foreign": None if cores.shared else max(0.0, busy - used / took),
         "stolen": (own_after.stolen - own.stolen + other_after.stolen - other.stolen) / took / 2,
@@ -129,18 +129,20 @@ def run(case: Case, bench: Bench, taking_part: Sequence[Entrant]) -> dict[str, A
         if case.kind != "slow readers":
             for entrant in taking_part:  # what is compiled or allocated at the first calls is not what is compared
                 with contextlib.suppress(load.LoadError):
-                    if entrant.failed is None:
+                    if entrant.failed is None and entrant.process is not None:
                         load.run(case, entrant.port, 1, entrant.paths)
+                        entrant.process.settle()
         for number in range(rounds):
             order = bench.order.sample(list(taking_part), len(taking_part))
             orders.append([entrant.contender.name for entrant in order])
             for entrant in order:
                 result = None
-                if entrant.failed is None:
+                if entrant.failed is None and entrant.process is not None:
                     try:
                         result = measure(case, bench, entrant)
+                        entrant.process.settle()  # else it would disturb the next
                     except (load.LoadError, OSError) as error:
-                        entrant.failed = f"{error}"
+                        entrant.failed = str(error)
                         say(f"  {entrant.contender.name} is out: {error}")
                 told[entrant.contender.name].append(result)
                 if result is not None:

@@ -46,7 +46,7 @@ class Reader(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """Note that there was an end: none is expected before the time is over."""
         self.closed = True
 

@@ -193,7 +193,7 @@ def test_the_default_of_a_family_is_the_plugin_that_claims_it():
 
     assert [catalogue.default(family) for family in ("balancer", "transport", "source", "interceptor")] == [
         "weighted-round-robin",
-        "httpx",
+        "http",
         "file",
         None,
     ]

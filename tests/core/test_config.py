@@ -137,7 +137,7 @@ def test_a_connection_gets_the_default_transport_and_a_balancer_where_there_is_s
     )
     one, two = config.connections["one"], config.connections["two"]
 
-    assert (one.transport.entry.name, one.balancer, one.monitor) == ("httpx", None, None)
+    assert (one.transport.entry.name, one.balancer, one.monitor) == ("http", None, None)
     assert [(t.scheme, t.host, t.port, t.weight, t.active) for t in one.targets] == [
         ("http", "h.internal", 80, 1, True)
     ]
@@ -404,7 +404,7 @@ def test_what_signs_the_message_comes_last(problems):
         ("http://h:65536", "targets: 'http://h:65536' needs a port between 1 and 65535"),
         ("http://h h", "targets: 'http://h h' is no location"),
         ("http://[::x]", "targets: '[::x]' is no host"),
-        ("ftp://h:21", "targets[0]: the transport httpx calls http, https, not 'ftp'"),
+        ("ftp://h:21", "targets[0]: the transport http calls http, https, not 'ftp'"),
         ([], "targets: should have at least 1"),
         (5, "targets: should be a list"),
         (["http://h", "http://H:80/"], "targets: http://H:80 is there twice; give it one weight instead"),

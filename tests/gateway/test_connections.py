@@ -333,6 +333,6 @@ class Renewing(Credential[Options]):
     connection = {"auth": ["renewing"], "pool": {"max_connections": 1}, "timeouts": {"connect": 5}}
     with upstream(answer) as backend:
         with running(balanced(targets=backend.url, **connection), plugins_dir=tmp_path) as gate:
-            assert gate.request("POST", "/", content=b"x").status_code == 401  # a stream cannot be sent again
+            assert gate.request("POST", "/", content=iter([b"x"])).status_code == 401  # a stream cannot be sent again
             assert gate.request("GET", "/").status_code == 200
             assert [r.header("authorization") for r in backend.requests] == ["Bearer old", "Bearer old", "Bearer new"]

@@ -18,11 +18,11 @@ THIRD_PARTY = {
     2: {"pydantic", "pydantic_core", "yaml"},
     3: {"httpx"},
     4: {"pydantic"},
-    5: {"h11", "hypercorn", "pydantic", "pydantic_settings", "quart", "rich", "typer", "yaml"},
+    5: {"h11", "httptools", "hypercorn", "pydantic", "pydantic_settings", "quart", "rich", "typer", "uvloop", "yaml"},
 }
 """What each floor may import from outside, as docs/architecture.md says it."""
 
-PROMISED_BESIDE = {"hookgate.http.upstream": {"UpstreamPool"}, "hookgate.document": {"MAX_BYTES", "parse"}}
+PROMISED_BESIDE = {"hookgate.http.pool": {"UpstreamPool"}, "hookgate.document": {"MAX_BYTES", "parse"}}
 """What plugins may use beside the public names; not in `hookgate` itself, which would then import httpx and yaml."""
 
 
@@ -101,4 +101,4 @@ def test_a_plugin_imports_only_what_hookgate_promises_and_no_other_plugin(plugin
             elif top.startswith("hookgate"):
                 assert top == plugin.package, f"{place} is not for plugins"
             elif top == "httpx":
-                assert is_test, f"{place}: use host.http, or hookgate.http.upstream.UpstreamPool in a transport"
+                assert is_test, f"{place}: use host.http, or hookgate.http.pool.UpstreamPool in a transport"

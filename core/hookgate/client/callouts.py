@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from functools import cached_property
 
+from hookgate.bodies import Body
 from hookgate.client import httpx
 from hookgate.client.pool import HttpxPool
 from hookgate.errors import GatewayTimeout
 from hookgate.exchange import Outbound, Target, Timeouts
-from hookgate.messages import Body, Headers, Response
+from hookgate.messages import Headers, Response
 from hookgate.plugin import Pool
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from functools import lru_cache
 
+from hookgate.bodies import Body
 from hookgate.client import httpx
 from hookgate.errors import BadGateway
 from hookgate.exchange import Outbound
-from hookgate.messages import Body, Headers, RawHeader, Response
+from hookgate.messages import Headers, RawHeader, Response
 
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hookgate.clientcertificate import ClientCertificate
     from hookgate.exchange import Exchange
     from hookgate.messages import Headers
 
@@ -45,6 +46,7 @@ ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
         "query": operator.attrgetter("request.params"),
         "headers": lambda exchange: HeaderView(exchange.request.headers),
         "params": operator.attrgetter("params"),
+        "certificate": lambda exchange: _shown(exchange.request.certificate),
     },
     "response": {
         "status": operator.attrgetter("response.status"),
@@ -59,6 +61,21 @@ ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
     "fault": {name: operator.attrgetter(f"fault.{name}") for name in ("status", "reason")},
 }
 """What the roots have, read only when asked for; ``vars`` has whatever steps put there."""
+
+
+def _shown(certificate: ClientCertificate | None) -> dict[str, Any] | None:
+    """What there is to read of a client's certificate; times in seconds since 1970."""
+    if certificate is None:
+        return None
+    names: dict[str, list[str]] = {}
+    for kind, name in certificate.names:
+        names.setdefault(kind, []).append(name)
+    return {
+        **{name: getattr(certificate, name) for name in ("subject", "issuer", "serial", "fingerprint")},
+        "names": names,
+        "not_before": certificate.not_before.timestamp(),
+        "not_after": certificate.not_after.timestamp(),
+    }
 
 
 class HeaderView(Mapping[str, str]):

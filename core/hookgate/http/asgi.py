@@ -14,13 +14,14 @@ from contextlib import aclosing, suppress
 from email.utils import formatdate
 from typing import Any
 
+from hookgate.bodies import Body
 from hookgate.connection import outcome_of
 from hookgate.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.forwarding import framed
 from hookgate.gateway import Gateway
 from hookgate.http.intake import check_sizes, split_target, trust
-from hookgate.messages import Body, Headers, Request, Response
+from hookgate.messages import Headers, Request, Response
 
 log = logging.getLogger("hookgate.edge")
 
@@ -155,6 +156,7 @@ class Edge:
             client=(scope.get("client") or ("127.0.0.1", 0))[0],
             http_version=scope["http_version"],
         )
+        request.certificate = scope.get("hookgate.certificate")
         trust(request, live.config.gateway.trusted_proxies)
         return request
 

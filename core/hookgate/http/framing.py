@@ -11,10 +11,12 @@ exactly one message, and what follows a message is seen.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 import httptools
 
+from hookgate.forwarding import HOP_BY_HOP
 from hookgate.messages import RawHeader
 
 END_OF_HEAD = b"\r\n\r\n"
@@ -26,6 +28,7 @@ CHUNKED = -2
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 _LINE = 1024
 """Longest line of a chunk size with its extensions, and of a trailer, in bytes."""
 _TRAILERS = 8192
@@ -42,41 +45,57 @@ class FramingError(ValueError):
         self.status = status
 
 
-class _Fields:
-    """Collects what llhttp reports. It looks up its callbacks by name, so these names are httptools'."""
-
-    __slots__ = ("fields", "url")
-
-    def __init__(self) -> None:
-        self.fields: list[RawHeader] = []
-        self.url = b""
-
-    def on_url(self, url: bytes) -> None:
-        self.url = url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
-
-
 class RequestHead:
-    """The head of a request. ``length`` is that of the body, or ``CHUNKED``."""
+    """The head of a request. ``length`` is that of the body, or ``CHUNKED``.
 
-    __slots__ = ("expects", "fields", "forwarded", "host", "keep_alive", "length", "method", "target", "upgrade", "version")
+    It is what llhttp reports to, so ``on_url`` and ``on_header`` are httptools' names.
+    """
 
-    def __init__(self, method: str, target: bytes, version: str, fields: list[RawHeader]) -> None:
-        self.method = method
-        self.target = target
+    __slots__ = (
+        "closes",
+        "expects",
+        "fields",
+        "forwarded",
+        "host",
+        "keep_alive",
+        "length",
+        "method",
+        "named",
+        "target",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(self, version: str) -> None:
+        self.method = ""
+        self.target = b""
         self.version = version
-        self.fields = fields
+        self.fields: list[RawHeader] = []
         self.host: bytes | None = None
         self.length = 0
         self.keep_alive = version == "1.1"
+        self.closes = False
+        """The client says that this is the last request."""
         self.expects = False
         """The client waits for 100 before it sends the body."""
         self.upgrade = b""
         """What the client would like to speak, lower-case, or nothing."""
+        self.named: set[bytes] | None = None
+        """What ``Connection`` names, where that is more than `close` or `keep-alive`."""
         self.forwarded = False
         """There are headers that speak of earlier hops."""
+
+    def on_url(self, url: bytes) -> None:
+        """llhttp: the request target."""
+        self.target = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp: a header."""
+        value = value.rstrip(b" \t")  # which llhttp leaves to its users
+        self.fields.append((name, value))
+        meaning = _REQUEST_FIELDS.get(name.lower())
+        if meaning is not None:
+            meaning(self, value)
 
 
 def read_request(head: bytes) -> RequestHead:
@@ -85,29 +104,37 @@ def read_request(head: bytes) -> RequestHead:
     Raises:
         FramingError: it is not one, or two implementations could read it in two ways.
     """
-    reported = _Fields()
-    parser = httptools.HttpRequestParser(reported)
+    line = head[: head.find(b"\r\n")]
+    read = RequestHead("1.0" if line.endswith(b" HTTP/1.0") else "1.1")
+    parser = httptools.HttpRequestParser(read)
+    _parse(parser, head, "The head of the request is malformed")
+    method = parser.get_method()
+    if line != b"%b %b HTTP/%b" % (method, read.target, b"1.1" if read.version == "1.1" else b"1.0"):
+        if parser.get_http_version() not in ("1.1", "1.0"):
+            raise FramingError("This connection speaks HTTP/1.1 and HTTP/1.0.", 505)
+        raise FramingError("The request line is not `METHOD target HTTP/1.1`.")
+    if method == b"CONNECT":
+        raise FramingError("CONNECT is for another kind of proxy.", 501)
+    read.method = method.decode("ascii")
+    if read.host is None and read.version == "1.1":
+        raise FramingError("A request needs exactly one Host header.")
+    return read
+
+
+def _parse(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, head: bytes, what: str) -> None:
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserInvalidMethodError:
         raise FramingError("This method is not known here.", 501) from None
+    except httptools.HttpParserCallbackError as error:
+        refused = error.__context__
+        if isinstance(refused, FramingError):
+            raise refused from None
+        raise
     except httptools.HttpParserError as error:
-        raise FramingError(f"The head of the request is malformed: {error}.") from None
-    method, version = parser.get_method(), parser.get_http_version()
-    if version not in ("1.1", "1.0"):
-        raise FramingError("This connection speaks HTTP/1.1 and HTTP/1.0.", 505)
-    if not head.startswith(b"%b %b HTTP/1." % (method, reported.url)) or method == b"CONNECT":
-        raise FramingError("The request line is not `METHOD target HTTP/1.1`.")
-    read = RequestHead(method.decode("ascii"), reported.url, version, reported.fields)
-    for name, value in read.fields:
-        reader = _REQUEST_FIELDS.get(name.lower())
-        if reader is not None:
-            reader(read, value)
-    if read.host is None and version == "1.1":
-        raise FramingError("A request needs exactly one Host header.")
-    return read
+        raise FramingError(f"{what}: {error}.") from None
 
 
 def _host(head: RequestHead, value: bytes) -> None:
@@ -131,13 +158,14 @@ def _transfer_encoding(head: RequestHead | ResponseHead, value: bytes) -> None:
 def _connection(head: RequestHead | ResponseHead, value: bytes) -> None:
     lowered = value.lower()
     if lowered == b"keep-alive":
-        head.keep_alive = True
-        return
-    tokens = {token.strip() for token in lowered.split(b",")}
-    if b"close" in tokens:
-        head.keep_alive = False
-    elif b"keep-alive" in tokens:
-        head.keep_alive = True
+        head.keep_alive = not head.closes
+    elif lowered == b"close":
+        head.keep_alive, head.closes = False, True
+    else:
+        tokens = {token.strip() for token in lowered.split(b",")}
+        head.closes = head.closes or b"close" in tokens
+        head.keep_alive = (head.keep_alive or b"keep-alive" in tokens) and not head.closes
+        head.named = tokens if head.named is None else head.named | tokens
 
 
 def _expect(head: RequestHead, value: bytes) -> None:
@@ -171,17 +199,32 @@ _REQUEST_FIELDS = {
 
 
 class ResponseHead:
-    """The head of a response. ``length`` is that of the body, ``CHUNKED`` or ``UNKNOWN``."""
+    """The head of a response. ``length`` is that of the body, ``CHUNKED`` or ``UNKNOWN``; ``fields`` are those that are
+    not for this hop only. It is what llhttp reports to, so ``on_header`` is httptools' name."""
 
-    __slots__ = ("fields", "keep_alive", "length", "status", "upgrade", "version")
+    __slots__ = ("closes", "fields", "keep_alive", "length", "named", "status", "upgrade", "version")
 
-    def __init__(self, status: int, version: str, fields: list[RawHeader]) -> None:
-        self.status = status
+    def __init__(self, version: str) -> None:
+        self.status = 0
         self.version = version
-        self.fields = fields
+        self.fields: list[RawHeader] = []
+        self.named: set[bytes] | None = None
+        """Further headers that ``Connection`` says are for this hop only."""
         self.length = UNKNOWN
         self.keep_alive = version == "1.1"
+        self.closes = False
         self.upgrade = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp: a header."""
+        value = value.rstrip(b" \t")
+        meaning = _RESPONSE_FIELDS.get(name.lower(), _end_to_end)
+        if meaning is _end_to_end:
+            self.fields.append((name, value))
+        elif meaning is not None:
+            meaning(self, value)
+            if meaning is _content_length:
+                self.fields.append((name, value))
 
 
 def read_response(head: bytes, method: str) -> ResponseHead:
@@ -190,28 +233,28 @@ def read_response(head: bytes, method: str) -> ResponseHead:
     Raises:
         FramingError: it is not one, or two implementations could read it in two ways.
     """
-    reported = _Fields()
-    parser = httptools.HttpResponseParser(reported)
-    try:
-        parser.feed_data(head)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as error:
-        raise FramingError(str(error)) from None
-    version, status = parser.get_http_version(), parser.get_status_code()
-    if version not in ("1.1", "1.0") or not head.startswith(b"HTTP/1.") or not 100 <= status <= 599:
+    start = head[:9]
+    if start not in {b"HTTP/1.1 ", b"HTTP/1.0 "}:
         raise FramingError("no HTTP/1.1 status line")
-    read = ResponseHead(status, version, reported.fields)
-    for name, value in read.fields:
-        reader = _RESPONSE_FIELDS.get(name.lower())
-        if reader is not None:
-            reader(read, value)
-    if status < 200 or status in (204, 304) or method == "HEAD":
+    read = ResponseHead("1.1" if start == b"HTTP/1.1 " else "1.0")
+    parser = httptools.HttpResponseParser(read)
+    _parse(parser, head, "its head is malformed")
+    read.status = status = parser.get_status_code()
+    if not 100 <= status <= 599:
+        raise FramingError("no HTTP/1.1 status line")
+    if read.named is not None:
+        read.fields = [field for field in read.fields if field[0].lower() not in read.named]
+    if status < 200 or status in {204, 304} or method == "HEAD":
         read.length = 0
     return read
 
 
-_RESPONSE_FIELDS = {
+def _end_to_end(head: ResponseHead, value: bytes) -> None:
+    """What every header means that is not listed: nothing to this hop."""
+
+
+_RESPONSE_FIELDS: dict[bytes, Callable[[ResponseHead, bytes], None] | None] = {
+    **dict.fromkeys(HOP_BY_HOP),
     b"content-length": _content_length,
     b"transfer-encoding": _transfer_encoding,
     b"connection": _connection,
@@ -298,7 +341,8 @@ class Chunked:
                 self._pending = rest[start:] if self._left == 0 else b""
         return chunks, rest[at:] if at is not None else b""
 
-    # The states: functions and not bound methods, which would hold the reader in a cycle. Each takes what is there from a position on and returns where the next state begins, or None for more.
+    # The states are functions and not bound methods, which would hold the reader in a cycle. Each takes what is there
+    # from a position on and returns where the next state begins, or None for more.
 
     def _size(self, data: bytes, at: int, chunks: list[bytes]) -> int | None:
         line = _line(data, at, "chunk size")
@@ -341,6 +385,8 @@ class Chunked:
             self._size_of_trailers += len(line)
             if self._size_of_trailers > _TRAILERS:
                 raise FramingError("The trailers are too long.")
+            if not _FIELD.fullmatch(line):
+                raise FramingError("A trailer is not a header field.")
             self.trailers.append(line)
         else:
             self.done = True

@@ -35,17 +35,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
+from hookgate.bodies import Body
 from hookgate.connection import outcome_of
 from hookgate.errors import Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
-from hookgate.forwarding import framed
 from hookgate.gateway import Gateway
 from hookgate.generation import Generation, Passage
 from hookgate.http import answers
+from hookgate.http.admission import Visitor
 from hookgate.http.framing import (
     CHUNKED,
     END_OF_HEAD,
@@ -58,9 +59,10 @@ from hookgate.http.framing import (
     reader_of,
 )
 from hookgate.http.incoming import Incoming
-from hookgate.http.intake import check_sizes, split_target, trust
+from hookgate.http.intake import check_sizes, split, trust
 from hookgate.http.timers import NEVER, wheel
-from hookgate.messages import Body, Headers, Request, Response
+from hookgate.http.tunnel import Tunnel
+from hookgate.messages import Headers, Request, Response
 from hookgate.waiting import Signal, Walker
 
 log = logging.getLogger("hookgate.lane")
@@ -69,12 +71,15 @@ AHEAD = 65536
 """Bytes of further requests that are read while one is being answered."""
 LINGER = 2.0
 """Seconds that what still comes is thrown away, when an answer ends the connection."""
+CR, LETTER_P = b"\rP"
 DISCARDED = 262144
 """Bytes of a request that are still read and thrown away after its answer, to keep the connection."""
+REMEMBERED = 1024
+"""Bytes of a head up to which it is kept, to be known again."""
 TOGETHER = 65536
 """Bytes of a body up to which it is joined with its head for one write."""
 
-HandOver = Callable[[asyncio.Transport, bytes], None]
+HandOver = Callable[[asyncio.Transport, bytes, Visitor], None]
 
 
 class Lane:
@@ -90,9 +95,9 @@ class Lane:
         self.closing = False
         self._empty = asyncio.Event()
 
-    def __call__(self) -> Http1:
-        """Make the protocol of a new connection, for ``loop.create_server``."""
-        return Http1(self)
+    def connection(self, visitor: Visitor) -> Http1:
+        """Make the protocol of a new connection."""
+        return (Http1 if visitor.certificate is None else Certified)(self, visitor)
 
     def gone(self, connection: Http1) -> None:
         """A connection is closed, or somebody else's."""
@@ -129,19 +134,26 @@ class Http1(asyncio.Protocol):
         "_held",
         "_keep",
         "_lane",
+        "_last_answer",
+        "_last_head",
+        "_last_raw",
         "_reader",
         "_scheme",
         "_state",
         "_transport",
+        "_tunnel",
+        "_tunnel_ended",
         "_turning",
+        "_visitor",
         "_walk",
         "deadline",
         "looked_at",
         "peer",
     )
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, visitor: Visitor) -> None:
         self._lane = lane
+        self._visitor = visitor
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._state = "head"
         self._scheme = "http"
@@ -161,6 +173,12 @@ class Http1(asyncio.Protocol):
         self._client_is_1_0 = False
         self._drained: Signal | None = None
         """Set while the client does not read what is written."""
+        self._tunnel: Tunnel
+        self._tunnel_ended: Signal
+        self._last_raw = b""
+        self._last_head: RequestHead = None  # type: ignore[assignment]
+        """The last short head and what was read in it: clients send the same one again and again."""
+        self._last_answer = answers.Last()
         self._answered = 0
         """Calls that this connection has carried."""
         self.deadline = NEVER
@@ -170,12 +188,11 @@ class Http1(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         lane = self._lane
         if transport.get_extra_info("ssl_object") is not None:
             self._scheme = "https"
-        peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else "127.0.0.1"
+        self.peer = self._visitor.ip
         if (sock := transport.get_extra_info("socket")) is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         lane.connections.add(self)
@@ -191,6 +208,9 @@ class Http1(asyncio.Protocol):
             self._take_body(data)
         elif state == "draining":
             self._drain(data)
+        elif state == "tunnel":
+            self._tunnel.backend.write(data)
+            self._until(self._limits.upgrade_idle)
         elif state == "busy":
             self._buffer += data
             if len(self._buffer) > AHEAD:
@@ -203,21 +223,29 @@ class Http1(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, and whoever still answers has nobody to answer to."""
-        self._state = "closed"
+        state, self._state = self._state, "closed"
         self._lane.wheel.set(self, NEVER)
         self._lane.gone(self)
-        if self._walk is not None:
+        self._visitor.leave()
+        if state == "tunnel":
+            self._tunnel_ended.set()
+        elif self._walk is not None:
             self._walk.cancel()
         if self._body is not None:
             self._body.end(asyncio.CancelledError())
 
     def pause_writing(self) -> None:
         """The client reads slowly."""
+        if self._state == "tunnel":
+            self._tunnel.backend.hold()
         self._drained = Signal()
         self._until(self._limits.write_idle)
 
     def resume_writing(self) -> None:
         """It has caught up."""
+        if self._state == "tunnel":
+            self._tunnel.backend.go_on()
+            self._until(self._limits.upgrade_idle)
         signal, self._drained = self._drained, None
         if self._state == "busy":
             self._lane.wheel.set(self, NEVER)
@@ -242,6 +270,8 @@ class Http1(asyncio.Protocol):
                 self._body.end(RequestTimeout(late))
         elif self._state in ("draining", "lingering"):
             self.abort()
+        elif self._state == "tunnel":
+            self.close()
 
     # --- one call after the other -----------------------------------------------------------------------------------
 
@@ -259,21 +289,29 @@ class Http1(asyncio.Protocol):
 
     def _begin(self) -> bool:
         """Begin a call if its whole head is there; return whether it was."""
-        buffer, live = self._buffer, self._live
+        lane, buffer = self._lane, self._buffer
+        gateway = lane.gateway
+        live: Generation = gateway.live  # type: ignore[assignment]
         limits = live.limits
         end = buffer.find(END_OF_HEAD)
         if end < 0 or end > limits.url + limits.header_bytes:
             return self._no_head(buffer)
         end += 4
-        if buffer[:4] == b"PRI " or buffer[:2] == b"\r\n":
+        first = buffer[0]
+        if first == CR or (first == LETTER_P and buffer.startswith(b"PRI ")):
             return self._other_start(buffer)
         if end == len(buffer):
             raw, self._buffer = buffer, b""
         else:
             raw, self._buffer = buffer[:end], buffer[end:]
         try:
-            head = read_request(raw)
-            request = self._request(head, live)
+            if raw == self._last_raw:
+                head = self._last_head
+            else:
+                head = read_request(raw)
+                if len(raw) <= REMEMBERED:
+                    self._last_raw, self._last_head = raw, head
+            request = self._request(head, live, len(raw))
         except FramingError as error:
             self._refuse(error.status, str(error))
             return False
@@ -289,39 +327,40 @@ class Http1(asyncio.Protocol):
         self._state = "busy"
         if head.length:
             self._begin_body(head, request)
-        gateway = self._lane.gateway
         if gateway.state != "running":
             self._refuse(503, "The gateway is starting or stopping.")
             return False
         exchange = gateway.begin(request)
-        passage = gateway.find(exchange)
+        passage: Passage = exchange.home.find(exchange)
         walk = self._serve(exchange, passage)
         if passage.inline:
             self._walk = walker = Walker(walk)
             walker.step()
         else:
-            self._walk = self._lane.loop.create_task(walk)
+            self._walk = lane.loop.create_task(walk)
         return True
 
-    def _request(self, head: RequestHead, live: Generation) -> Request:
-        """Make the request of a head.
+    def _request(self, head: RequestHead, live: Generation, size: int) -> Request:
+        """Make the request of a head of so many bytes.
 
         Raises:
             Fault: it is longer than the limits, or its target is none.
         """
         fields = head.fields
-        check_sizes(live.limits, fields, len(head.target))
-        path, query, authority = split_target(head.target)
+        check_sizes(live.limits, fields, len(head.target), size)
+        path, query, authority = split(head.target)
         request = Request(
             head.method,
             path,
             query,
             scheme=self._scheme,
             host=authority or (head.host.decode("ascii") if head.host is not None else ""),
-            headers=Headers.of(fields),
+            headers=Headers.of(fields.copy()),
             client=self.peer,
             http_version=head.version,
         )
+        if head.upgrade == b"websocket" and head.named is not None and b"upgrade" in head.named and not head.length:
+            request.upgrade = "websocket"
         if head.forwarded:
             trust(request, live.config.gateway.trusted_proxies)
         return request
@@ -340,9 +379,12 @@ class Http1(asyncio.Protocol):
         return False
 
     def _other_start(self, buffer: bytes) -> bool:
-        if buffer.startswith(b"\r\n"):  # empty lines before a request are nothing (RFC 9112, 2.2)
+        if buffer.startswith(b"\r\n"):  # one empty line before a request is nothing (RFC 9112, 2.2)
             self._buffer = buffer[2:]
-            return not self._buffer.startswith(b"\r\n") or bool(self._refuse(400, "The request line is empty."))
+            if not self._buffer.startswith(b"\r\n"):
+                return True
+            self._refuse(400, "The request line is empty.")
+            return False
         if self._answered or not H2_PREFACE.startswith(buffer[: len(H2_PREFACE)]):
             self._refuse(505, "This connection speaks HTTP/1.1.")
         elif len(buffer) >= len(H2_PREFACE):
@@ -368,7 +410,7 @@ class Http1(asyncio.Protocol):
             self._take_body(buffer)
 
     def _take_body(self, data: bytes) -> None:
-        reader, body = cast(BodyReader, self._reader), cast(Incoming, self._body)
+        reader, body = cast("BodyReader", self._reader), cast("Incoming", self._body)
         self._expects = False
         try:
             chunks, rest = reader.feed(data)
@@ -391,8 +433,8 @@ class Http1(asyncio.Protocol):
 
     def _drain(self, data: bytes) -> None:
         """Throw away the rest of a request that has been answered."""
-        _, rest = cast(BodyReader, self._reader).feed(data)
-        if cast(BodyReader, self._reader).done:
+        _, rest = cast("BodyReader", self._reader).feed(data)
+        if cast("BodyReader", self._reader).done:
             self._reader = self._body = None
             self._state = "head"
             self._buffer = rest
@@ -400,8 +442,8 @@ class Http1(asyncio.Protocol):
             self._turn()
 
     def hold(self) -> None:
-        """The reader of the body is slow, so the client has to wait."""
-        if self._state == "body":
+        """The reader of the body is slow, or the backend's end of the tunnel, so the client has to wait."""
+        if self._state in ("body", "tunnel"):
             self._transport.pause_reading()
 
     def go_on(self) -> None:
@@ -431,30 +473,28 @@ class Http1(asyncio.Protocol):
         gateway = self._lane.gateway
         outcome: OutcomeKind = "aborted"
         try:
-            response = await gateway.answer(exchange, passage)
+            response = await passage.flow.run(exchange, passage.destination)
+            exchange.head_at = gateway.clock.now()
             outcome = await self._send(exchange, response)
         finally:
             gateway.end(exchange, outcome)
-            await exchange.request.body.close()
-            if exchange.response is not None:
-                await exchange.response.body.close()
+            if waiting := exchange.request.body.let_go():
+                await _all(waiting)
+            if exchange.response is not None and (waiting := exchange.response.body.let_go()):
+                await _all(waiting)
             self._over(outcome)
 
     async def _send(self, exchange: Exchange, response: Response) -> OutcomeKind:
-        has_body = framed(response, exchange.request.method)
+        keep = self._keep
+        if response.tunnel is not None:
+            return await self._join(exchange, response)
         if self._lane.closing or (self._state != "busy" and not self._worth_waiting()):
-            self._keep = False  # the rest of the request would be taken for the next one
-        keep, body = self._keep, response.body
-        chunked = has_body and body.length is None and not self._client_is_1_0
-        if has_body and body.length is None and self._client_is_1_0:
-            self._keep = keep = False
-        head = answers.head_of(response, chunked=chunked, close=not keep, keep_alive=self._client_is_1_0)
-        write = self._transport.write
+            keep = False  # the rest of the request would be taken for the next one
+        head, has_body, chunked, self._keep = self._last_answer.head_of(response, exchange.request, keep)
+        write, body = self._transport.write, response.body
         if not has_body:
             write(head)
-            return "ok"
-        if body.at_hand:
-            data = body.data
+        elif (data := body.held) is not None and not body.copied:
             exchange.bytes_sent = len(data)
             if len(data) <= TOGETHER:
                 write(head + data)
@@ -463,8 +503,38 @@ class Http1(asyncio.Protocol):
                 write(data)
                 if self._drained is not None:
                     await self._drained
-            return "ok"
-        write(head)
+        else:
+            write(head)
+            return await self._stream(exchange, body, chunked=chunked)
+        return "ok"
+
+    async def _join(self, exchange: Exchange, response: Response) -> OutcomeKind:
+        """Answer 101 and let bytes flow both ways until one end is gone."""
+        self._keep = False
+        self._tunnel, self._tunnel_ended = response.tunnel, Signal()
+        self._state = "tunnel"
+        self._transport.write(answers.switching(response, exchange.request.upgrade))
+        early, self._buffer = self._buffer, b""
+        if early:
+            self._tunnel.backend.write(early)
+        self._until(self._limits.upgrade_idle)
+        self._tunnel.join(self)
+        await self._tunnel_ended
+        return "ok"
+
+    def write(self, data: bytes) -> None:
+        """The backend's end of the tunnel has received something."""
+        self._transport.write(data)
+        self._until(self._limits.upgrade_idle)
+
+    def close(self) -> None:
+        """The backend's end of the tunnel is gone; what was written still goes out."""
+        self._state = "lingering"
+        self._transport.close()
+        self._tunnel_ended.set()
+
+    async def _stream(self, exchange: Exchange, body: Body, *, chunked: bool) -> OutcomeKind:
+        write = self._transport.write
         try:
             async with aclosing(body.stream()) as chunks:
                 async for chunk in chunks:
@@ -473,7 +543,7 @@ class Http1(asyncio.Protocol):
                     if self._drained is not None:
                         await self._drained
             if body.length is not None and exchange.bytes_sent != body.length:
-                raise BrokenBody("The body is not as long as its head says.")  # noqa: TRY301
+                raise BrokenBody("The body is not as long as its head says.")
         except Exception as error:  # noqa: BLE001
             # The head is out, so nothing can be said any more: a connection that breaks is how the client learns that
             # the body is not whole.
@@ -509,15 +579,17 @@ class Http1(asyncio.Protocol):
             self._until(LINGER)
         elif self._keep:
             self._state = "head"
-            self._until(self._limits.keep_alive)
+            lane = self._lane
+            lane.wheel.set(self, lane.loop.time() + lane.gateway.live.limits.keep_alive)  # type: ignore[union-attr]
             if self._held:
                 self._held = False
                 self._transport.resume_reading()
             if self._buffer and not self._turning:
                 self._lane.loop.call_soon(self._turn)
-        elif state == "busy":
+        elif state in ("busy", "lingering"):
             self._state = "lingering"
             self._transport.close()  # what is written still goes out
+            self._until(self._limits.write_idle)
         else:
             self._linger()
 
@@ -554,20 +626,36 @@ class Http1(asyncio.Protocol):
         self._state = "closed"
         self._lane.wheel.set(self, NEVER)
         self._lane.gone(self)
-        self._lane.hand_over(self._transport, data)
+        self._lane.hand_over(self._transport, data, self._visitor)
 
     # --- small things -----------------------------------------------------------------------------------------------
 
     @property
     def _live(self) -> Generation:
-        return cast(Generation, self._lane.gateway.live)
+        return cast("Generation", self._lane.gateway.live)
 
     @property
     def _limits(self) -> Any:
-        return cast(Generation, self._lane.gateway.live).limits
+        return cast("Generation", self._lane.gateway.live).limits
 
     def _until(self, seconds: float) -> None:
         self._lane.wheel.set(self, self._lane.loop.time() + seconds)
+
+
+class Certified(Http1):
+    """A connection whose client has shown a certificate; the others pay nothing for it."""
+
+    __slots__ = ()
+
+    def _request(self, head: RequestHead, live: Generation, size: int) -> Request:
+        request = super()._request(head, live, size)
+        request.certificate = self._visitor.certificate
+        return request
+
+
+async def _all(waiting: Sequence[Awaitable[None]]) -> None:
+    for each in waiting:
+        await each
 
 
 class Malformed(Fault):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from hookgate.errors import BadRequest, Fault
-from hookgate.messages import Headers, Request
+from hookgate.messages import Request
 from hookgate.paths import normalise
 from hookgate.sections import LimitsSection
 
@@ -35,20 +35,22 @@ class Refused(BadRequest):
     default_reason = "bad-path"
 
 
-def check_sizes(limits: LimitsSection, fields: list[tuple[bytes, bytes]], target_length: int) -> None:
-    """Hold a head against the limits.
+def check_sizes(limits: LimitsSection, fields: list[tuple[bytes, bytes]], target: int, head: int | None = None) -> None:
+    """Hold a head against the limits; lengths in bytes, ``head`` that of the whole if it is known.
 
     Raises:
         HeadTooLarge: too many header lines, or too many bytes of them.
         UrlTooLong: path and query are too long.
     """
-    if target_length > limits.url:
+    if target > limits.url:
         raise UrlTooLong(f"The URL is longer than {limits.url} bytes.")
-    if len(fields) > limits.header_count or sum([len(name) + len(value) for name, value in fields]) > limits.header_bytes:
+    short = head is not None and head <= limits.header_bytes
+    if len(fields) > limits.header_count or not (
+        short or sum([len(name) + len(value) for name, value in fields]) <= limits.header_bytes
+    ):
         raise HeadTooLarge("The request head is longer than this gateway takes.")
 
 
-@lru_cache(maxsize=4096)
 def split_target(target: bytes) -> tuple[str, str, str]:
     """Take a request target apart: the path in its one spelling, the query, and the authority if it has one.
 
@@ -69,6 +71,14 @@ def split_target(target: bytes) -> tuple[str, str, str]:
     if "#" in query:
         raise Refused("A fragment is not sent to a server.")
     return normalise(path), query, authority
+
+
+_split = lru_cache(maxsize=4096)(split_target)
+
+
+def split(target: bytes) -> tuple[str, str, str]:
+    """As :func:`split_target`; short targets are remembered, since most calls ask for what was asked for before."""
+    return _split(target) if len(target) <= 256 else split_target(target)
 
 
 @lru_cache(maxsize=4096)
@@ -97,8 +107,3 @@ def trust(request: Request, networks: Networks) -> None:
             break
     if (scheme := headers.get("x-forwarded-proto")) in ("http", "https"):
         request.scheme = scheme
-
-
-def plain_headers(fields: list[tuple[bytes, bytes]]) -> Headers:
-    """Take over the fields of a head that has been read."""
-    return Headers.of(fields)

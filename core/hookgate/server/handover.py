@@ -1,21 +1,25 @@
 """Connections that Hypercorn serves: HTTP/2, exposed apps, and everything where the lane is off.
 
-Hypercorn is given an open connection and the bytes that were read of it. That takes three of its internals
-(``TCPServer``, ``WorkerContext``, ``wrap_app``), so its version is pinned, and this module is the only one that knows them.
+Hypercorn is given an open connection and the bytes that were read of it. That takes some of its internals
+(``TCPServer`` with its events, ``WorkerContext``, ``wrap_app``), so its version is pinned, and this module is the only
+one that knows them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
+from hypercorn.events import Event, Updated
 from hypercorn.utils import wrap_app
 
 if TYPE_CHECKING:
+    from hookgate.http.admission import Visitor
     from hookgate.sections import LimitsSection
 
 
@@ -35,7 +39,7 @@ def hypercorn_config(limits: LimitsSection, shutdown_timeout: float) -> Config:
 
 
 class HandOver:
-    """Gives connections to Hypercorn: ``hand_over(transport, data)``."""
+    """Gives connections to Hypercorn: ``hand_over(transport, data, visitor)``."""
 
     def __init__(self, app: Any, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         self._app = wrap_app(app, config.wsgi_max_body_size, "asgi")
@@ -44,27 +48,25 @@ class HandOver:
         self._context = WorkerContext(None)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def __call__(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Take over a connection with what was read of it."""
+    def __call__(self, transport: asyncio.Transport, data: bytes, visitor: Visitor) -> None:
+        """Take over a connection with what was read of it. The visitor leaves when it is over."""
         reader = asyncio.StreamReader(loop=self._loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if data:
             reader.feed_data(data)
-        self._serve(reader, asyncio.StreamWriter(transport, protocol, reader, self._loop))
-
-    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = self._loop.create_task(self._run(reader, writer), name="connection of Hypercorn")
+        writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
+        task = self._loop.create_task(self._run(reader, writer, visitor), name="connection of Hypercorn")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await TCPServer(self._app, self._loop, self._config, self._context, {}, reader, writer)
-
-    def protocol(self) -> asyncio.Protocol:
-        """Make the protocol of a connection that is Hypercorn's from the beginning, for ``loop.create_server``."""
-        return _Straight(self)
+    async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, visitor: Visitor) -> None:
+        app = knowing(self._app, visitor)
+        try:
+            await _Connection(app, self._loop, self._config, self._context, {}, reader, writer)
+        finally:
+            visitor.leave()
 
     async def close(self, patience: float) -> None:
         """Let calls finish for so many seconds, then cut what is left."""
@@ -76,13 +78,30 @@ class HandOver:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class _Straight(asyncio.Protocol):
-    """A connection on its way to Hypercorn."""
+class _Connection(TCPServer):
+    """A connection of Hypercorn that ends when the client has gone.
 
-    def __init__(self, hand_over: HandOver) -> None:
-        self._hand_over = hand_over
+    Hypercorn keeps one that was idle until ``keep_alive_timeout`` is over, gone or not.
+    """
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._hand_over(transport, b"")  # type: ignore[arg-type]  # uvloop's are transports by duty, not by descent
+    _gone = False
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._gone = True
+        await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if not (self._gone and isinstance(event, Updated)):
+            await super().protocol_send(event)
+
+
+def knowing(app: Callable[..., Any], visitor: Visitor) -> Callable[..., Any]:
+    """Wrap an app of Hypercorn for one connection: Hypercorn knows neither PROXY headers nor clients' certificates."""
+
+    async def known(scope: Any, *rest: Any) -> None:
+        scope["client"] = (visitor.ip, visitor.port)
+        scope["hookgate.certificate"] = visitor.certificate
+        await app(scope, *rest)
+
+    return known

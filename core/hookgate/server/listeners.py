@@ -12,6 +12,8 @@ from hookgate.errors import MachineError
 def listen(addresses: Iterable[str], *, backlog: int = 2048) -> list[socket.socket]:
     """Open listening sockets on ``host:port`` addresses (``:8080`` is every interface, ``[::1]:8080`` is IPv6).
 
+    ``https://`` in front means nothing to a socket and is passed over.
+
     Raises:
         MachineError: an address is taken, not ours, or needs rights we lack; nothing stays open.
     """
@@ -27,7 +29,7 @@ def listen(addresses: Iterable[str], *, backlog: int = 2048) -> list[socket.sock
 
 
 def _open(address: str, backlog: int) -> socket.socket:
-    host, _, port = address.rpartition(":")
+    host, _, port = address.removeprefix("https://").rpartition(":")
     host = host.strip("[]")
     family, kind, protocol, _, where = socket.getaddrinfo(
         host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -58,8 +60,8 @@ def _reason(error: OSError) -> str:
     return hints.get(error.errno or 0, error.strerror or str(error))
 
 
-def url_of(opened: socket.socket) -> str:
+def url_of(opened: socket.socket, scheme: str = "http") -> str:
     """The URL under which a listening socket can be called from this machine."""
     host, port = opened.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{host}:{port}"
+    return f"{scheme}://{host}:{port}"

@@ -7,20 +7,25 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
 
-from hookgate.errors import ConfigError
+from hookgate.errors import ConfigError, Problem
 from hookgate.gateway import Gateway
 from hookgate.generation import Generation
+from hookgate.http.admission import Admission
 from hookgate.http.http1 import Lane
+from hookgate.server.acceptor import Acceptor
 from hookgate.server.app import GatewayApp
+from hookgate.server.certificates import Certificates
 from hookgate.server.handover import HandOver, hypercorn_config
 from hookgate.server.listeners import listen, url_of
 from hookgate.server.management import ManagementApp
+from hookgate.server.reception import Reception
 from hookgate.server.watchdog import Watchdog
+from hookgate.tlsconfig import TlsSection
 
 log = logging.getLogger("hookgate")
 
@@ -37,8 +42,11 @@ class Server:
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
+        self._certificates: Certificates | None = None
         self._lane: Lane
         self._hand_over: HandOver
+        self._reception: Reception
         self._watchdog = Watchdog()
         self.urls: list[str] = []
         """Where the data path listens."""
@@ -56,6 +64,8 @@ class Server:
         assert live is not None
         opened: list[socket.socket] = []
         try:
+            if live.config.gateway.tls is not None:
+                self._certificates = await _read(live.config.gateway.tls)
             public = listen(live.config.gateway.listen)
             opened += public
             private = listen(live.config.management.listen) if live.config.management.enabled else []
@@ -65,7 +75,8 @@ class Server:
                 each.close()
             await self.gateway.close()
             raise
-        self.urls = [url_of(each) for each in public]
+        schemes = ["https" if each.startswith("https://") else "http" for each in live.config.gateway.listen]
+        self.urls = [url_of(each, scheme) for each, scheme in zip(public, schemes, strict=True)]
         self.management_urls = [url_of(each) for each in private]
         await self._listen(live, public)
         if private:
@@ -80,19 +91,38 @@ class Server:
         config = hypercorn_config(live.limits, gateway.shutdown_timeout)
         self._hand_over = HandOver(GatewayApp(self.gateway), config, loop)
         self._lane = Lane(self.gateway, self._hand_over, loop)
-        protocol = self._lane if gateway.lane else self._hand_over.protocol
-        for each in public:
-            self._servers.append(await loop.create_server(protocol, sock=each, backlog=BACKLOG))
+        lane = self._lane if gateway.lane else None
+        self._reception = Reception(Admission(self.gateway, loop), lane, self._hand_over, loop)
+        self.gateway.listener = self._status
+        for each, url in zip(public, self.urls, strict=True):
+            encrypted = self._certificates is not None and url.startswith("https")
+            if not encrypted and not gateway.proxy_protocol:
+                self._servers.append(await loop.create_server(self._reception, sock=each, backlog=BACKLOG))
+                continue
+            context = self._certificates.context if self._certificates is not None and encrypted else None
+            acceptor = Acceptor(each, self.gateway, self._reception, context=context, proxied=gateway.proxy_protocol)
+            acceptor.start()
+            self._acceptors.append(acceptor)
+        if self._certificates is not None:
+            self.gateway.went_live.append(self._certificates.apply)
+            self.gateway.start("certificates", self._certificates.follow())
+
+    def _status(self) -> Mapping[str, Any]:
+        problems = self._certificates.problems if self._certificates is not None else []
+        return {**self._reception.admission.status(), "problems": [str(problem) for problem in problems]}
 
     async def __aexit__(self, *_: object) -> None:
         """Stop accepting, finish what is in flight, shut down."""
         self._stop.set()
         for server in self._servers:
             server.close()
+        for acceptor in self._acceptors:
+            await acceptor.close()
         live = self.gateway.live
         assert live is not None
         patience = live.config.gateway.shutdown_timeout
         await asyncio.gather(self._lane.close(patience), self._hand_over.close(patience))
+        self._reception.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._watchdog.stop()
         await self.gateway.close()
@@ -125,6 +155,18 @@ class Server:
     async def _reload(self) -> None:
         with contextlib.suppress(ConfigError):  # the gateway has logged what is wrong
             await self.gateway.reload()
+
+
+async def _read(section: TlsSection) -> Certificates:
+    """Read the certificates that listeners begin with.
+
+    Raises:
+        ConfigError: they cannot be used, though a moment ago they could.
+    """
+    try:
+        return await asyncio.to_thread(Certificates, section)
+    except ValueError as error:
+        raise ConfigError([Problem(("gateway", "tls"), str(error))]) from error
 
 
 async def serve(gateway: Gateway, ready: Callable[[Server], None]) -> None:

@@ -42,6 +42,11 @@ class TlsContexts:
         """The one context of the listener, for as long as it listens."""
         return self._latest
 
+    @property
+    def section(self) -> TlsSection:
+        """What is in force."""
+        return self._section
+
     def changed(self) -> bool:
         """Whether a file was changed or replaced since it was last read; costs one ``stat`` for each."""
         return _stamps(self._section) != self._stamps

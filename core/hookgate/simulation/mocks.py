@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from hookgate import yaml12
+from hookgate.bodies import Body
 from hookgate.errors import BadGateway, ConfigError, ConnectFailed, Fault, GatewayTimeout, Problem
 from hookgate.exchange import Outbound
 from hookgate.hookspecs import hookimpl
-from hookgate.messages import Body, Headers, Response
+from hookgate.messages import Headers, Response
 from hookgate.plugin import Options, Transport
 from hookgate.simulation.masking import masked_head, masked_query
 from hookgate.validation import checked
@@ -23,7 +24,7 @@ from hookgate.validation import checked
 FAULTS: dict[str, Callable[[], Fault]] = {
     "connect-failed": lambda: ConnectFailed("No connection to the backend came about."),
     "timeout": lambda: GatewayTimeout("The backend did not answer in time."),
-    "broken": lambda: BadGateway("The backend gave no proper answer."),
+    "broken": lambda: BadGateway("The connection to the backend broke.", reason="upstream-closed"),
 }
 """What a mock may do instead of answering, as the transports of core say it."""
 

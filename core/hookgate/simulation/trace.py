@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hookgate.bodies import Body
 from hookgate.errors import Fault
 from hookgate.exchange import Exchange
 from hookgate.flow import Flow, Step
-from hookgate.messages import Body, Headers, Response
+from hookgate.messages import Headers, Response
 from hookgate.simulation.masking import masked, masked_query
 
 Phase = Literal["request", "response", "fault", "done"]

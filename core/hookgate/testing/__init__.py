@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from hookgate.bodies import Body
 from hookgate.exchange import Exchange
 from hookgate.flow import Flow, drive, finish
-from hookgate.messages import Body, Headers, Request, Response
+from hookgate.messages import Headers, Request, Response
 from hookgate.plugin import Entry, FlowOptions, Interceptor, Plugin
 from hookgate.testing.clock import MovableClock
 from hookgate.testing.conformance import Nonconforming, conformance

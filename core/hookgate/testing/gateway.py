@@ -49,6 +49,8 @@ class Gate:
         self.gateway: Gateway
         self.url = ""
         """Where the data path listens, such as ``http://127.0.0.1:49152``."""
+        self.urls: list[str] = []
+        """The same of every listener, in the order of ``gateway.listen``."""
         self.management = ""
         """Where the management listener is."""
         self.log: list[logging.LogRecord] = []
@@ -123,6 +125,7 @@ class Gate:
 
             self.gateway.end = noted  # type: ignore[method-assign]
             async with Server(self.gateway, watch=self._watch) as server:
+                self.urls = server.urls
                 self.url = server.urls[0]
                 self.management = server.management_urls[0] if server.management_urls else ""
                 ready.set()

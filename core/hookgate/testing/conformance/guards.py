@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hookgate.bodies import Body, Sink
 from hookgate.errors import Fault, PluginError
 from hookgate.exchange import Exchange
-from hookgate.messages import Body, Headers, RawHeader, Response, Sink
+from hookgate.messages import Headers, RawHeader, Response
 from hookgate.plugin import Plugin
 from hookgate.testing.conformance.report import Report
 

@@ -2,12 +2,13 @@
 
 import ssl
 import tempfile
+from collections.abc import Awaitable
 from typing import Self
 
 from pydantic import FilePath, model_validator
 
 from hookgate import Certificate, ConfigError, Host, Options, Outbound, Problem, Response, Transport, hookimpl
-from hookgate.http.upstream import UpstreamPool
+from hookgate.http.pool import UpstreamPool
 
 
 class HttpOptions(Options):
@@ -55,7 +56,7 @@ class Http(Transport[HttpOptions]):
             await self._client.aclose()
 
     @hookimpl
-    async def send(self, outbound: Outbound) -> Response:
+    def send(self, outbound: Outbound) -> Awaitable[Response]:
         """Send an attempt; the body of the response streams.
 
         Raises:
@@ -65,7 +66,7 @@ class Http(Transport[HttpOptions]):
             ServiceUnavailable: no connection became free in time (AC-27).
         """
         assert self._client is not None, "startup comes first"
-        return await self._client.send(outbound)
+        return self._client.send(outbound)
 
     def _context(self) -> ssl.SSLContext | None:
         """Return what differs from the machine's own TLS settings, or nothing."""

@@ -1,9 +1,11 @@
 """Call a backend on this machine over a Unix socket."""
 
+from collections.abc import Awaitable
+
 from pydantic import Field
 
 from hookgate import Host, Options, Outbound, Response, Transport, hookimpl
-from hookgate.http.upstream import UpstreamPool
+from hookgate.http.pool import UpstreamPool
 
 
 class UnixOptions(Options):
@@ -36,7 +38,7 @@ class Unix(Transport[UnixOptions]):
             await self._client.aclose()
 
     @hookimpl
-    async def send(self, outbound: Outbound) -> Response:
+    def send(self, outbound: Outbound) -> Awaitable[Response]:
         """Send an attempt; the body of the response streams.
 
         Raises:
@@ -47,4 +49,4 @@ class Unix(Transport[UnixOptions]):
         """
         if self._client is None:
             raise RuntimeError("startup() has to run before send()")
-        return await self._client.send(outbound)
+        return self._client.send(outbound)

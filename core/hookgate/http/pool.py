@@ -1,0 +1,222 @@
+"""Connections to backends that are kept and shared: who gets one, who waits, and how one is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+from typing import cast
+
+from hookgate.errors import BadGateway, ConnectFailed, Fault, ServiceUnavailable
+from hookgate.exchange import Outbound
+from hookgate.http.outgoing import IDEMPOTENT, request_bytes
+from hookgate.http.upstream import Origin, Stale, Upstream
+from hookgate.messages import Response
+from hookgate.plugin import Pool
+from hookgate.waiting import Signal
+
+
+class _Place(Signal):
+    """A place among the connections that somebody waits for."""
+
+    __slots__ = ("granted",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.granted = False
+
+
+class UpstreamPool:
+    """Open connections to the targets of one connection.
+
+    ``max_connections`` bounds them over all targets; a call that finds none free waits as long as it may take to
+    connect (AC-27). An idle connection is kept for ``keep_alive`` seconds. One that the backend closes at the very
+    moment a request goes out is answered by sending the request once more on a new connection if it is idempotent and
+    its body is at hand (RFC 9112, 9.3.1); any other ends in 502: keep ``keep_alive`` below what the backend keeps.
+
+    ``context`` says what to trust and what to show over TLS; without one it is what this machine trusts. With a
+    ``socket_path`` all calls go to that Unix socket, whatever the host of their target.
+    """
+
+    def __init__(self, pool: Pool, context: ssl.SSLContext | None = None, *, socket_path: str | None = None) -> None:
+        self.keep_alive = pool.keep_alive
+        self._limit = pool.max_connections
+        self._context = context
+        self._socket_path = socket_path
+        self._idle: dict[Origin, list[Upstream]] = {}
+        """Kept connections by origin; the one used last stands at the end and goes first."""
+        self._open: set[Upstream] = set()
+        self._taken = 0
+        """Places in use, where they are limited."""
+        self._waiting: deque[_Place] = deque()
+        self._closing = False
+
+    async def send(self, outbound: Outbound) -> Response:
+        """Send an attempt; return when the head of the response is there. The body streams and must be read or closed.
+
+        The target goes out byte for byte and so do the headers, except those of framing, which follow the body.
+
+        Raises:
+            ConnectFailed: nothing was sent (``connect-refused``, ``connect-timeout``, ``dns-failed``, ``tls-failed``).
+            GatewayTimeout: the backend took too long to read or to answer. The body may raise it, too.
+            BadGateway: the backend broke off or answered nonsense. The body may raise it, too.
+            ServiceUnavailable: all connections stayed in use (``pool-exhausted``).
+        """
+        head = request_bytes(outbound)
+        target = outbound.target
+        origin = target.origin
+        while True:
+            if self._limit is not None:
+                await self._place(outbound.timeouts.connect)
+            kept = self._idle.get(origin)
+            fresh = not kept
+            upstream = kept.pop() if kept else await self._connect(outbound, origin)
+            signal = upstream.call(outbound, head)
+            try:
+                return cast("Response", await signal)
+            except Stale:
+                if fresh or outbound.method not in IDEMPOTENT or outbound.body.held is None:
+                    raise BadGateway("The connection to the backend broke.", reason="upstream-closed") from None
+            except asyncio.CancelledError:
+                upstream.give_up(signal)
+                raise
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    async def _connect(self, outbound: Outbound, origin: Origin) -> Upstream:
+        signal = Signal()
+        opening = asyncio.get_running_loop().create_task(self._establish(outbound, origin, signal))
+        try:
+            return cast("Upstream", await signal)
+        except BaseException:
+            opening.cancel()
+            if isinstance(signal.value, Upstream):  # it came about at the very moment that nobody wants it any more
+                signal.value.abort()
+            if self._limit is not None:
+                self._leave()
+            raise
+
+    async def _establish(self, outbound: Outbound, origin: Origin, signal: Signal) -> None:
+        """Open a connection: in a task of its own, since a walker cannot wait for anything but signals."""
+        if self._limit is not None and len(self._open) >= self._limit:
+            self._close_one()
+        target = outbound.target
+        context = (self._context or default_context()) if target.scheme == "https" else None
+        loop = asyncio.get_running_loop()
+        upstream = Upstream(self, origin, loop)
+        try:
+            async with asyncio.timeout(outbound.timeouts.connect):
+                if self._socket_path is not None:
+                    await loop.create_unix_connection(lambda: upstream, self._socket_path)
+                else:
+                    name = None if context is None else target.host
+                    await loop.create_connection(
+                        lambda: upstream, target.host, target.port, ssl=context, server_hostname=name
+                    )
+        except Exception as error:  # noqa: BLE001
+            upstream.abort()
+            signal.set(error=_connect_failure(error))
+        except BaseException:
+            upstream.abort()
+            raise
+        else:
+            signal.set(upstream)
+
+    async def _place(self, wait: float | None) -> None:
+        assert self._limit is not None
+        if self._taken < self._limit:
+            self._taken += 1
+            return
+        place = _Place()
+        self._waiting.append(place)
+        full = ServiceUnavailable("All connections to the backend are in use.", reason="pool-exhausted")
+        loop = asyncio.get_running_loop()
+        timer = None if wait is None else loop.call_later(wait, lambda: place.set(error=full))
+        try:
+            await place
+        except BaseException:
+            if place.granted:  # at the very moment that nobody wants it any more
+                self._leave()
+            else:
+                self._waiting.remove(place)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _leave(self) -> None:
+        """Give a place back: to the one that has waited longest, in a turn of its own."""
+        if self._waiting:
+            place = self._waiting.popleft()
+            place.granted = True
+            asyncio.get_running_loop().call_soon(place.set)
+        else:
+            self._taken -= 1
+
+    # --- keeping ----------------------------------------------------------------------------------------------------
+
+    def opened(self, upstream: Upstream) -> None:
+        """A connection is there."""
+        self._open.add(upstream)
+
+    def free(self, upstream: Upstream) -> bool:
+        """A connection has done its call and can do another; return whether it is kept."""
+        if self._limit is not None:
+            self._leave()
+        if self._closing or self.keep_alive <= 0:
+            return False
+        kept = self._idle.get(upstream.origin)
+        if kept is None:
+            kept = self._idle[upstream.origin] = []
+        kept.append(upstream)
+        return True
+
+    def gone(self, upstream: Upstream, *, idle: bool, busy: bool) -> None:
+        """A connection is closed."""
+        self._open.discard(upstream)
+        if idle:
+            kept = self._idle.get(upstream.origin, [])
+            if upstream in kept:
+                kept.remove(upstream)
+        elif busy and self._limit is not None:
+            self._leave()
+
+    def _close_one(self) -> None:
+        """Make room for a connection to another target."""
+        for kept in self._idle.values():
+            if kept:
+                kept[0].abort()
+                return
+
+    async def aclose(self) -> None:
+        """Break off the calls that are still under way, and close every connection."""
+        self._closing = True
+        for upstream in list(self._open):
+            upstream.abort()
+        self._idle.clear()
+        await asyncio.sleep(0)
+
+
+_contexts: list[ssl.SSLContext] = []
+
+
+def default_context() -> ssl.SSLContext:
+    """Trust what this machine trusts. Reading its authorities takes a tenth of a second, so all pools share one."""
+    if not _contexts:
+        _contexts.append(ssl.create_default_context())
+    return _contexts[0]
+
+
+def _connect_failure(error: BaseException) -> Fault:
+    match error:
+        case TimeoutError():
+            return ConnectFailed("The backend did not accept a connection in time.", reason="connect-timeout")
+        case socket.gaierror():
+            return ConnectFailed("The name of the backend cannot be resolved.", reason="dns-failed")
+        case ssl.SSLError() | ssl.CertificateError():
+            return ConnectFailed("No secure connection to the backend came about.", reason="tls-failed")
+        case ConnectionRefusedError():
+            return ConnectFailed("The backend refused the connection.", reason="connect-refused")
+        case _:
+            return ConnectFailed("No connection to the backend came about.")
