@@ -1,4 +1,4 @@
-"""The body of a message: a stream nobody reads unless a hook asks; then it is kept whole, so that it can be sent again."""
+"""The body of a message: a stream nobody reads unless a hook asks; then it is kept whole and can be sent again."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence

@@ -29,6 +29,7 @@ from hookgate.exchange import Attempt, Due, Exchange, Health, Outbound, Outcome,
 from hookgate.forwarding import end_to_end, onward
 from hookgate.messages import Headers, Response
 from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
+from hookgate.viaforwarded import Disclosure, add_forwarded, add_via
 
 log = logging.getLogger("hookgate.connection")
 
@@ -98,7 +99,7 @@ class Connection:
         max_tries: int = 1,
         timeouts: Timeouts | None = None,
         on_all_unhealthy: Literal["fail", "use_all"] = "fail",
-        add_forwarded: bool = True,
+        disclosure: Disclosure = Disclosure(),  # noqa: B008 - it cannot be changed
         tags: tuple[str, ...] = (),
         clock: Clock,
     ) -> None:
@@ -113,7 +114,7 @@ class Connection:
         self.max_tries = max_tries
         self.timeouts = timeouts or Timeouts()
         self.on_all_unhealthy = on_all_unhealthy
-        self.add_forwarded = add_forwarded
+        self.disclosure = disclosure
         self.tags = tags
         self.clock = clock
         plugins = [*(a.provider for a in self.actions if a.provider is not None), *self.credentials]
@@ -178,6 +179,9 @@ class Connection:
                 await response.body.close()
                 continue
             break
+        if self.disclosure.via is not None:
+            response.headers.raw = raw = list(response.headers.raw)
+            add_via(raw, self.disclosure.via)
         body = response.body
         length = body.length
         if length is not None and length > bounds.response:
@@ -222,7 +226,12 @@ class Connection:
     def _outbound(self, exchange: Exchange, target: Target, destination: Destination, attempt: int) -> Outbound:
         request = exchange.request
         host = request.host if destination.preserve_host else target.host_name
-        raw = onward(request, host.encode(), add_forwarded=self.add_forwarded)
+        told = self.disclosure
+        raw = onward(request, host.encode(), add_forwarded=told.x_forwarded)
+        if told.forwarded:
+            add_forwarded(raw, request)
+        if told.via is not None:
+            add_via(raw, told.via, request.http_version)
         path = destination.path(exchange.params) if destination.path is not None else request.path
         outbound = Outbound(
             request.method,

@@ -121,7 +121,10 @@ class Due:
 class Outbound:
     """One attempt at a target. Target, Host and framing are final before header actions and credentials see it."""
 
-    __slots__ = ("attempt", "body", "connection", "due", "headers", "method", "path", "query", "target", "timeouts", "upgrade")
+    __slots__ = (
+        *("attempt", "body", "connection", "due", "headers", "method"),
+        *("path", "query", "target", "timeouts", "upgrade"),
+    )
 
     def __init__(
         self,
@@ -163,6 +166,10 @@ class Attempt:
     outcome: Outcome | None = None
     connection: str = ""
     """Name of the connection it went through."""
+    started: float = 0.0
+    """When it began, before header actions and credentials."""
+    head_at: float | None = None
+    """When the head of the response was there; ``None`` if none came."""
 
 
 class Exchange:
@@ -188,6 +195,8 @@ class Exchange:
     answered_by = ""
     """Id of the step that answered in place of the backend, or empty."""
     outcome: OutcomeKind = "ok"
+    bytes_received: int | None = None
+    """Bytes of request body that came from the client and were read; ``None`` if nobody has counted."""
     bytes_sent = 0
     """Bytes of response body handed to the client."""
     head_at: float | None = None

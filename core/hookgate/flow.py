@@ -65,6 +65,8 @@ class Step:
         "is_async",
         "keeps_request",
         "keeps_response",
+        "late_request",
+        "late_response",
         "on_done",
         "on_fault",
         "on_request",
@@ -95,6 +97,9 @@ class Step:
         reads = type(plugin).reads
         self.keeps_request = "request.body" in reads and hooks.get("on_request") is False
         self.keeps_response = "response.body" in reads and hooks.get("on_response") is False
+        self.late_request = self.keeps_request or hooks.get("on_request", False)
+        """Its ``on_request`` may have to wait for something."""
+        self.late_response = self.on_response is not None and (self.keeps_response or hooks["on_response"])
 
     def hooks(self) -> Iterator[str]:
         """The names of the hooks this place of the plugin takes part with."""
@@ -194,12 +199,15 @@ class Flow:
         while exits:
             step = exits.pop()
             try:
-                if not self._holds(step, exchange):
+                if step.condition is not None and not self._holds(step, exchange):
                     continue
                 if step.branches is not None:
                     exits.extend(self._opened(step, exchange, walk))
-                elif step.on_response is not None:
+                elif step.late_response:
                     await self._outwards(step, exchange)
+                elif step.on_response is not None and (waiting := self._outwards_now(step, exchange)):
+                    for each in waiting:
+                        await each
             except Exception as error:  # noqa: BLE001
                 await self._failed(exchange, exits, error)
         assert exchange.response is not None
@@ -219,9 +227,12 @@ class Flow:
                         return response
                 continue
             if step.on_request is not None:
-                if step.keeps_request:
-                    await exchange.request.body.read()
-                answer = await self._call(step, "on_request", exchange)
+                if step.late_request:
+                    if step.keeps_request:
+                        await exchange.request.body.read()
+                    answer = await self._call(step, "on_request", exchange)
+                else:
+                    answer = self._call_now(step, "on_request", step.on_request, exchange)
                 if answer is not None:
                     exchange.answered_by = step.id
                     return _response_of(step, "on_request", answer)
@@ -232,12 +243,24 @@ class Flow:
     async def _outwards(self, step: Step, exchange: Exchange) -> None:
         before = exchange.response
         assert before is not None
+        body = before.body
         if step.keeps_response:
-            await before.body.read()
+            await body.read()
         await self._call(step, "on_response", exchange)
         after = _response_of(step, "on_response", exchange.response)
-        if after.body is not before.body:
-            await before.body.close()
+        if after.body is not body:
+            await body.close()
+
+    def _outwards_now(self, step: Step, exchange: Exchange) -> Sequence[Awaitable[None]]:
+        """As :meth:`_outwards`, for a hook that waits for nothing; return what has to be awaited afterwards."""
+        before = exchange.response
+        assert before is not None
+        body = before.body
+        self._call_now(step, "on_response", step.on_response, exchange)
+        after = exchange.response
+        if after is not before:
+            after = _response_of(step, "on_response", after)
+        return () if after.body is body else body.let_go()
 
     async def _failed(self, exchange: Exchange, exits: list[Step], error: Exception) -> None:
         """Turn a failure into a response: the first one that a step left of it gives, or problem details."""
@@ -300,6 +323,20 @@ class Flow:
             raise
         except Exception as error:
             raise _failure(step, hook, error) from error
+
+    @staticmethod
+    def _call_now(step: Step, name: str, hook: Callable[[Exchange], Any], exchange: Exchange) -> Any:
+        """Call a hook that waits for nothing."""
+        try:
+            result = hook(exchange)
+        except Fault:
+            raise
+        except Exception as error:
+            raise _failure(step, name, error) from error
+        if result is not None and iscoroutine(result):
+            result.close()
+            raise _failure(step, name, "returned a coroutine; write it as `async def`")
+        return result
 
     async def _call(self, step: Step, hook: str, exchange: Exchange) -> Any:
         try:

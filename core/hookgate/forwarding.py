@@ -98,4 +98,4 @@ def framed(response: Response, method: str) -> bool:
 def drop_stale(response: Response) -> None:
     """Take out what speaks of the bytes that the body had before a hook changed them."""
     headers = response.headers
-    headers.raw[:] = [field for field in headers.raw if field[0].lower() not in STALE_WHEN_BODY_CHANGES]
+    headers.raw = [field for field in headers.raw if field[0].lower() not in STALE_WHEN_BODY_CHANGES]

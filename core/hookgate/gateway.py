@@ -27,6 +27,7 @@ from hookgate.flow import finish
 from hookgate.generation import Backend, Generation, Passage
 from hookgate.messages import Request, Response
 from hookgate.plugin import Plugin, Source
+from hookgate.viaforwarded import Disclosure
 
 log = logging.getLogger("hookgate")
 
@@ -122,9 +123,11 @@ class Gateway:
 
     def _backend(self, name: str, config: Configuration) -> Backend:
         """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""
-        mine, add_forwarded = config.connections[name], config.gateway.forwarded in ("x-forwarded", "both")
+        mine, gateway = config.connections[name], config.gateway
+        style = gateway.forwarded
+        told = Disclosure(style in ("x-forwarded", "both"), style in ("forwarded", "both"), gateway.via)
         before = self.live.backends.get(name) if self.live is not None else None
-        if before is not None and before.config == mine and before.add_forwarded == add_forwarded:
+        if before is not None and before.config == mine and before.disclosure == told:
             return before
         if before is not None and before.config.transport is mine.transport:
             # The transport holds the pool of the old connection, which drains under calls still running.
@@ -133,7 +136,7 @@ class Gateway:
             mine = replace(mine, transport=transport)
             config.connections[name] = mine
             config.instances[transport.entry.id] = transport
-        backend = Backend(mine, self.clock, self._target_changed, add_forwarded=add_forwarded)
+        backend = Backend(mine, self.clock, self._target_changed, disclosure=told)
         if before is not None:
             backend.inherit(before.connection)
         return backend

@@ -21,6 +21,7 @@ from hookgate.messages import Response
 from hookgate.paths import compile_destination
 from hookgate.plugin import Pool, Transport
 from hookgate.router import Route, Router
+from hookgate.viaforwarded import Disclosure
 
 log = logging.getLogger("hookgate.generation")
 
@@ -38,7 +39,7 @@ class Passage(NamedTuple):
 class Backend:
     """A live connection together with the configuration it was made from and the checks of its targets."""
 
-    __slots__ = ("add_forwarded", "config", "connection", "finder", "probes", "watch")
+    __slots__ = ("config", "connection", "disclosure", "finder", "probes", "watch")
 
     def __init__(
         self,
@@ -46,11 +47,11 @@ class Backend:
         clock: Clock,
         changed: Callable[[Target, Health], None],
         *,
-        add_forwarded: bool,
+        disclosure: Disclosure,
     ) -> None:
         section = config.section
         self.config = config
-        self.add_forwarded = add_forwarded
+        self.disclosure = disclosure
         bounds = section.timeouts
         config.transport.configure(
             Pool(
@@ -77,7 +78,7 @@ class Backend:
             max_tries=section.max_tries,
             timeouts=Timeouts(connect=bounds.connect, read=bounds.read, request=bounds.request),
             on_all_unhealthy=section.on_all_unhealthy,
-            add_forwarded=add_forwarded,
+            disclosure=disclosure,
             tags=section.tags,
             clock=clock,
         )

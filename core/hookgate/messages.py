@@ -5,7 +5,8 @@ Nothing here knows a server or a client. A head is kept as the bytes that arrive
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -34,11 +35,12 @@ class Headers:
     token or a value with a control character is refused with :class:`ValueError`, so that no hook can smuggle a line.
     """
 
-    __slots__ = ("raw",)
+    __slots__ = ("_indexed", "_names", "raw")
 
     def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         self.raw: list[RawHeader] = []
-        """The fields in order; the parsers fill it directly, everyone else uses the methods."""
+        """The fields in order. Core reads it and puts other lists in its place; everyone else uses the methods."""
+        self._indexed: list[RawHeader] | None = None
         for name, value in fields.items() if isinstance(fields, Mapping) else fields:
             self.add(name, value)
 
@@ -47,35 +49,59 @@ class Headers:
         """Take over fields that a parser has already checked."""
         headers = _new(cls)
         headers.raw = raw
+        headers._indexed = None
         return headers
+
+    def lowered(self) -> list[bytes]:
+        """Return the names in lower case, in order; made when first asked for, since few messages are looked at."""
+        raw = self.raw
+        if self._indexed is not raw or len(self._names) != len(raw):
+            self._indexed = raw
+            self._names: list[bytes] = [name.lower() for name, _ in raw]
+        return self._names
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value under a name."""
-        wanted = name.lower().encode("latin-1")
-        for key, value in self.raw:
-            if key.lower() == wanted:
-                return value.decode("latin-1")
-        return default
+        names, wanted = self.lowered(), _lower(name)
+        return self.raw[names.index(wanted)][1].decode("latin-1") if wanted in names else default
 
     def getall(self, name: str) -> list[str]:
         """Return every value under a name, in order, one for each header line."""
-        wanted = name.lower().encode("latin-1")
-        return [value.decode("latin-1") for key, value in self.raw if key.lower() == wanted]
+        names, wanted = self.lowered(), _lower(name)
+        if wanted not in names:
+            return []
+        return [field[1].decode("latin-1") for field, key in zip(self.raw, names, strict=True) if key == wanted]
 
     def add(self, name: str, value: str) -> None:
         """Append a line, whatever is there already (the ADD of AC-19)."""
-        self.raw.append(_checked(name, value))
+        field = _checked(name, value)
+        self.lowered().append(_lower(name))
+        self.raw.append(field)
 
     def set(self, name: str, value: str) -> None:
         """Put one line in the place of all lines of that name (the SET of AC-19)."""
         field = _checked(name, value)
-        wanted = field[0].lower()
-        for index, (key, _) in enumerate(self.raw):
-            if key.lower() == wanted:
-                self.raw[index] = field
-                self.raw[index + 1 :] = [pair for pair in self.raw[index + 1 :] if pair[0].lower() != wanted]
-                return
-        self.raw.append(field)
+        raw, names, wanted = self.raw, self.lowered(), _lower(name)
+        if wanted not in names:
+            raw.append(field)
+            names.append(wanted)
+            return
+        first = names.index(wanted)
+        raw[first] = field
+        if names.count(wanted) > 1:
+            raw[first + 1 :] = [pair for pair in raw[first + 1 :] if pair[0].lower() != wanted]
+            self._indexed = None
+
+    def update(self, fields: Sequence[tuple[str, str]]) -> None:
+        """Put one line each in the place of all lines of these names, in one go."""
+        pairs = [_checked(name, value) for name, value in fields]
+        wanted = [_lower(name) for name, _ in fields]
+        names = self.lowered()
+        if not set(wanted).isdisjoint(names):
+            self.remove(*(name for name, _ in fields))
+            names = self.lowered()
+        self.raw += pairs
+        names += wanted
 
     def setdefault(self, name: str, value: str) -> str:
         """Set a header unless it is there; return what stands there afterwards."""
@@ -87,8 +113,10 @@ class Headers:
 
     def remove(self, *names: str) -> None:
         """Take out every line of these names."""
-        unwanted = {name.lower().encode("latin-1") for name in names}
-        self.raw[:] = [pair for pair in self.raw if pair[0].lower() not in unwanted]
+        unwanted = set(map(_lower, names))
+        if not unwanted.isdisjoint(self.lowered()):
+            self.raw[:] = [pair for pair in self.raw if pair[0].lower() not in unwanted]
+            self._indexed = None
 
     def tokens(self, name: str) -> list[str]:
         """Split the comma-separated list under a name, lower-cased (``Connection``, ``Vary``)."""
@@ -134,16 +162,33 @@ class Headers:
 
 
 def _checked(name: str, value: str) -> RawHeader:
-    raw_name = name.encode("latin-1", "replace")
-    if not _TOKEN.fullmatch(raw_name):
+    return _name(name), _value(name, value)
+
+
+@lru_cache(maxsize=1024)
+def _name(name: str) -> bytes:
+    raw = name.encode("latin-1", "replace")
+    if not _TOKEN.fullmatch(raw):
         raise ValueError(f"{name!r} is not a header name (RFC 9110, section 5.1)")
+    return raw
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: str) -> bytes:
+    return name.lower().encode("latin-1", "replace")
+
+
+def _value(name: str, value: str) -> bytes:
+    value = value.strip(" \t")
+    if value.isascii() and value.isprintable():
+        return value.encode("ascii")
     try:
-        raw_value = value.strip(" \t").encode("latin-1")
+        raw = value.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError(f"the value of {name} has a character outside Latin-1") from None
-    if _FORBIDDEN_IN_VALUE.search(raw_value):
+    if _FORBIDDEN_IN_VALUE.search(raw):
         raise ValueError(f"the value of {name} has a control character")
-    return raw_name, raw_value
+    return raw
 
 
 class Request:

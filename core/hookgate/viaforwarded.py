@@ -5,8 +5,21 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
 
 from hookgate.messages import RawHeader, Request
+
+
+class Disclosure(NamedTuple):
+    """What others are told of the way that a message has taken."""
+
+    x_forwarded: bool = True
+    """``X-Forwarded-For``, ``-Proto`` and ``-Host`` on requests."""
+    forwarded: bool = False
+    """``Forwarded`` on requests."""
+    via: str | None = None
+    """The pseudonym in ``Via`` of requests and responses."""
+
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNQUOTED = re.compile(r'(["\\])')

@@ -305,3 +305,27 @@ def test_a_preflight_takes_the_route_it_asks_about_and_never_reaches_a_backend_t
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, "https://a.example")
     assert [plain.status_code, other.status_code, without.status_code] == [405, 405, 405]
     assert backend.requests == []
+
+
+@pytest.mark.parametrize("lane", [True, False])
+def test_backends_and_clients_are_told_the_way_as_the_document_says(lane):
+    with (
+        upstream() as backend,
+        running(front(backend, gateway={"lane": lane, "forwarded": "both", "via": "gw1"})) as gate,
+    ):
+        answer = gate.request("GET", "/", headers={"via": "1.0 fred"})
+        told = backend.requests[-1]
+
+        host = gate.url.removeprefix("http://")
+        assert told.header("forwarded") == f'for=127.0.0.1;host="{host}";proto=http'
+        assert told.header("x-forwarded-for") == "127.0.0.1"
+        assert told.header("via") == "1.0 fred, 1.1 gw1"
+        assert answer.headers["via"] == "1.1 gw1"
+
+
+def test_backends_are_told_nothing_where_that_is_switched_off():
+    with upstream() as backend, running(front(backend, gateway={"forwarded": "off"})) as gate:
+        gate.request("GET", "/")
+
+        told = {name.lower() for name, _ in backend.requests[-1].headers}
+        assert not told & {"forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}

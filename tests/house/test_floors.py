@@ -18,7 +18,8 @@ THIRD_PARTY = {
     2: {"pydantic", "pydantic_core", "yaml"},
     3: {"httpx"},
     4: {"pydantic"},
-    5: {"h11", "httptools", "hypercorn", "pydantic", "pydantic_settings", "quart", "rich", "typer", "uvloop", "yaml"},
+    5: {"h11", "httptools", "hypercorn", "pydantic", "pydantic_settings", "quart", "rich", "typer", "uvloop", "wsproto"}
+    | {"yaml"},
 }
 """What each floor may import from outside, as docs/architecture.md says it."""
 

@@ -55,7 +55,7 @@ class Last:
             return self._written
         written = head_of(response, request, keep)
         fields = response.headers.raw
-        if len(written[0]) <= REMEMBERED and not body.changed and any(name.lower() == b"date" for name, _ in fields):
+        if len(written[0]) <= REMEMBERED and not body.changed and b"date" in response.headers.lowered():
             self._fields, self._key, self._written = fields.copy(), key, written
         return written
 
@@ -74,7 +74,7 @@ def head_of(response: Response, request: Request, keep: bool) -> tuple[bytes, bo
     # Where no body follows, Content-Length is that of the body there would have been (RFC 9110, 8.6).
     ours = has_body or status == 204 or (request.method == "HEAD" and length)
     fields = response.headers.raw
-    names = [field[0].lower() for field in fields]
+    names = response.headers.lowered()
     unwanted = _FRAMING if ours else _HOP
     lines = [_STATUS_LINES[status]]
     if unwanted.isdisjoint(names):

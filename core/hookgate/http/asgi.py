@@ -20,6 +20,7 @@ from hookgate.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.forwarding import framed
 from hookgate.gateway import Gateway
+from hookgate.generation import Passage
 from hookgate.http.intake import check_sizes, split_target, trust
 from hookgate.messages import Headers, Request, Response
 
@@ -31,6 +32,9 @@ SendMessage = Callable[[Message], Awaitable[None]]
 
 GRACE = 0.05
 """Seconds that the rest of a request has to come in, when the answer is there before it."""
+
+_SCHEMES = {"ws": "http", "wss": "https"}
+"""ASGI has schemes of its own for a handshake, which is a call over HTTP like any other (RFC 6455, 4.1)."""
 
 
 class Intake:
@@ -92,14 +96,14 @@ class Intake:
 
 
 class Edge:
-    """The ASGI application of the data path."""
+    """The ASGI application of the data path: for HTTP, and in :mod:`hookgate.http.websocket` for WebSockets."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
 
     async def __call__(self, scope: Message, receive: Receive, send: SendMessage) -> None:
         """Serve one call."""
-        intake = Intake(receive)
+        intake = self._intake(receive)
         serving = asyncio.create_task(self._serve(scope, intake, send))
         pumping = asyncio.create_task(intake.pump())
         try:
@@ -126,31 +130,39 @@ class Edge:
         exchange = gateway.begin(request)
         outcome: OutcomeKind = "aborted"
         try:
-            response = await gateway.answer(exchange, gateway.find(exchange))
-            if not await intake.whole() and request.http_version.startswith("1"):
-                # The server closes this connection; a client that is not told would send its next call into the void.
-                response.headers.set("connection", "close")
-            outcome = await self._send(exchange, response, send)
+            response = await gateway.answer(exchange, self._passage(exchange))
+            outcome = await self._reply(exchange, response, intake, send)
         finally:
             gateway.end(exchange, outcome)
             await request.body.close()
             if exchange.response is not None:
                 await exchange.response.body.close()
 
+    def _intake(self, receive: Receive) -> Intake:
+        return Intake(receive)
+
+    def _passage(self, exchange: Exchange) -> Passage:
+        return self.gateway.find(exchange)
+
     def _request(self, scope: Message) -> Request:
+        """Make the request of a call.
+
+        Raises:
+            Fault: it is longer than the limits, or its target is none.
+        """
         live = self.gateway.live
         assert live is not None
         raw: list[tuple[bytes, bytes]] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
         headers = Headers.of(raw)
         path = scope.get("raw_path") or scope["path"].encode()
-        query = scope["query_string"]
+        query, scheme = scope["query_string"], str(scope["scheme"])
         check_sizes(live.limits, raw, len(path) + len(query))
         path, _, authority = split_target(path)
         request = Request(
-            scope["method"],
+            scope.get("method", "GET"),
             path,
             query.decode("latin-1"),
-            scheme=scope["scheme"],
+            scheme=_SCHEMES.get(scheme, scheme),
             host=authority or headers.get("host") or "",
             headers=headers,
             client=(scope.get("client") or ("127.0.0.1", 0))[0],
@@ -159,6 +171,13 @@ class Edge:
         request.certificate = scope.get("hookgate.certificate")
         trust(request, live.config.gateway.trusted_proxies)
         return request
+
+    async def _reply(self, exchange: Exchange, response: Response, intake: Intake, send: SendMessage) -> OutcomeKind:
+        """Give the client its answer; return how that went."""
+        if not await intake.whole() and exchange.request.http_version.startswith("1"):
+            # The server closes this connection; a client that is not told would send its next call into the void.
+            response.headers.set("connection", "close")
+        return await self._send(exchange, response, send)
 
     async def _send(self, exchange: Exchange, response: Response, send: SendMessage) -> OutcomeKind:
         has_body = framed(response, exchange.request.method)

@@ -23,6 +23,8 @@ END_OF_HEAD = b"\r\n\r\n"
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 UNKNOWN = -1
 """Length of a body that goes on until the connection ends."""
+REMEMBERED = 1024
+"""Bytes of a head up to which it is kept, to be known again."""
 CHUNKED = -2
 """Length of a body that tells its end itself."""
 
@@ -119,6 +121,26 @@ def read_request(head: bytes) -> RequestHead:
     if read.host is None and read.version == "1.1":
         raise FramingError("A request needs exactly one Host header.")
     return read
+
+
+class RequestHeads:
+    """Reads the heads that come on one connection. Clients send the same one again and again, so the last short one is
+    known again."""
+
+    __slots__ = ("_raw", "_read")
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._read: RequestHead | None = None
+
+    def read(self, raw: bytes) -> RequestHead:
+        """As :func:`read_request`; what it returns must not be changed."""
+        if raw == self._raw and self._read is not None:
+            return self._read
+        read = read_request(raw)
+        if len(raw) <= REMEMBERED:
+            self._raw, self._read = raw, read
+        return read
 
 
 def _parse(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, head: bytes, what: str) -> None:

@@ -35,35 +35,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from typing import cast
 
 from hookgate.bodies import Body
-from hookgate.connection import outcome_of
 from hookgate.errors import Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
-from hookgate.gateway import Gateway
 from hookgate.generation import Generation, Passage
 from hookgate.http import answers
 from hookgate.http.admission import Visitor
-from hookgate.http.framing import (
-    CHUNKED,
-    END_OF_HEAD,
-    H2_PREFACE,
-    BodyReader,
-    Counted,
-    FramingError,
-    RequestHead,
-    read_request,
-    reader_of,
-)
-from hookgate.http.incoming import Incoming
-from hookgate.http.intake import check_sizes, split, trust
-from hookgate.http.timers import NEVER, wheel
-from hookgate.http.tunnel import Tunnel
-from hookgate.messages import Headers, Request, Response
-from hookgate.waiting import Signal, Walker
+from hookgate.http.framing import END_OF_HEAD, H2_PREFACE, FramingError, RequestHead, RequestHeads
+from hookgate.http.intake import request_of
+from hookgate.http.lane import Lane
+from hookgate.http.timers import NEVER
+from hookgate.http.tunnel import ClientEnd, Tunnel
+from hookgate.http.upload import Upload
+from hookgate.http.writer import Writer
+from hookgate.messages import Request, Response
+from hookgate.sections import LimitsSection
+from hookgate.waiting import Walker
 
 log = logging.getLogger("hookgate.lane")
 
@@ -72,89 +61,32 @@ AHEAD = 65536
 LINGER = 2.0
 """Seconds that what still comes is thrown away, when an answer ends the connection."""
 CR, LETTER_P = b"\rP"
-DISCARDED = 262144
-"""Bytes of a request that are still read and thrown away after its answer, to keep the connection."""
-REMEMBERED = 1024
-"""Bytes of a head up to which it is kept, to be known again."""
-TOGETHER = 65536
-"""Bytes of a body up to which it is joined with its head for one write."""
-
-HandOver = Callable[[asyncio.Transport, bytes, Visitor], None]
-
-
-class Lane:
-    """What the connections of one listener share."""
-
-    def __init__(self, gateway: Gateway, hand_over: HandOver, loop: asyncio.AbstractEventLoop) -> None:
-        self.gateway = gateway
-        self.hand_over = hand_over
-        """Gives a connection to Hypercorn, with what has been read of it."""
-        self.loop = loop
-        self.wheel = wheel(loop)
-        self.connections: set[Http1] = set()
-        self.closing = False
-        self._empty = asyncio.Event()
-
-    def connection(self, visitor: Visitor) -> Http1:
-        """Make the protocol of a new connection."""
-        return (Http1 if visitor.certificate is None else Certified)(self, visitor)
-
-    def gone(self, connection: Http1) -> None:
-        """A connection is closed, or somebody else's."""
-        self.connections.discard(connection)
-        if self.closing and not self.connections:
-            self._empty.set()
-
-    async def close(self, patience: float) -> None:
-        """Close connections without a call at once, the others after their answer, and what is left after so many
-        seconds."""
-        self.closing = True
-        for connection in list(self.connections):
-            connection.close_if_idle()
-        if self.connections:
-            try:
-                async with asyncio.timeout(patience):
-                    await self._empty.wait()
-            except TimeoutError:
-                log.warning("%d connections were still busy and are cut", len(self.connections))
-        for connection in list(self.connections):
-            connection.abort()
 
 
 class Http1(asyncio.Protocol):
     """One connection of a client."""
 
     __slots__ = (
-        "_answered",
-        "_body",
-        "_buffer",
-        "_client_is_1_0",
-        "_drained",
-        "_expects",
-        "_held",
-        "_keep",
-        "_lane",
-        "_last_answer",
-        "_last_head",
-        "_last_raw",
-        "_reader",
-        "_scheme",
-        "_state",
-        "_transport",
-        "_tunnel",
-        "_tunnel_ended",
-        "_turning",
-        "_visitor",
-        "_walk",
-        "deadline",
-        "looked_at",
-        "peer",
+        *("_answered", "_buffer", "_heads", "_held", "_lane", "_scheme", "_state", "_transport"),
+        *(
+            "_tunnel",
+            "_turning",
+            "_upload",
+            "_visitor",
+            "_waited_for",
+            "_walk",
+            "_writer",
+            "deadline",
+            "looked_at",
+            "peer",
+        ),
     )
 
     def __init__(self, lane: Lane, visitor: Visitor) -> None:
         self._lane = lane
         self._visitor = visitor
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._writer: Writer = None  # type: ignore[assignment]
         self._state = "head"
         self._scheme = "http"
         self.peer = ""
@@ -163,22 +95,14 @@ class Http1(asyncio.Protocol):
         self._held = False
         """Nothing is read, since there is too much that waits."""
         self._turning = False
+        self._waited_for = False
+        """Part of a head is there, and its time runs."""
         self._walk: Walker | asyncio.Task[None] | None = None
-        self._reader: BodyReader | None = None
-        self._body: Incoming | None = None
-        self._expects = False
-        """The client waits for 100 before it sends the body."""
-        self._keep = True
-        """Another call may follow."""
-        self._client_is_1_0 = False
-        self._drained: Signal | None = None
-        """Set while the client does not read what is written."""
-        self._tunnel: Tunnel
-        self._tunnel_ended: Signal
-        self._last_raw = b""
-        self._last_head: RequestHead = None  # type: ignore[assignment]
-        """The last short head and what was read in it: clients send the same one again and again."""
-        self._last_answer = answers.Last()
+        self._upload: Upload | None = None
+        """The body of the request, while it is still to come."""
+        self._tunnel: tuple[Tunnel, ClientEnd] | None = None
+        """Both ends of the connection since it was upgraded."""
+        self._heads = RequestHeads()
         self._answered = 0
         """Calls that this connection has carried."""
         self.deadline = NEVER
@@ -189,6 +113,7 @@ class Http1(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = cast("asyncio.Transport", transport)
+        self._writer = Writer(self._transport)
         lane = self._lane
         if transport.get_extra_info("ssl_object") is not None:
             self._scheme = "https"
@@ -208,9 +133,9 @@ class Http1(asyncio.Protocol):
             self._take_body(data)
         elif state == "draining":
             self._drain(data)
-        elif state == "tunnel":
-            self._tunnel.backend.write(data)
-            self._until(self._limits.upgrade_idle)
+        elif self._tunnel is not None:
+            self._tunnel[0].backend.write(data)
+            self._active()
         elif state == "busy":
             self._buffer += data
             if len(self._buffer) > AHEAD:
@@ -223,38 +148,37 @@ class Http1(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, and whoever still answers has nobody to answer to."""
-        state, self._state = self._state, "closed"
+        self._state = "closed"
         self._lane.wheel.set(self, NEVER)
         self._lane.gone(self)
         self._visitor.leave()
-        if state == "tunnel":
-            self._tunnel_ended.set()
+        self._writer.resume()
+        if self._tunnel is not None:
+            self._tunnel[1].gone.set()
         elif self._walk is not None:
             self._walk.cancel()
-        if self._body is not None:
-            self._body.end(asyncio.CancelledError())
+        if self._upload is not None:
+            self._upload.fail(asyncio.CancelledError())
 
     def pause_writing(self) -> None:
         """The client reads slowly."""
-        if self._state == "tunnel":
-            self._tunnel.backend.hold()
-        self._drained = Signal()
+        if self._tunnel is not None:
+            self._tunnel[0].backend.hold()
+        self._writer.pause()
         self._until(self._limits.write_idle)
 
     def resume_writing(self) -> None:
         """It has caught up."""
-        if self._state == "tunnel":
-            self._tunnel.backend.go_on()
-            self._until(self._limits.upgrade_idle)
-        signal, self._drained = self._drained, None
-        if self._state == "busy":
+        if self._tunnel is not None:
+            self._tunnel[0].backend.go_on()
+            self._active()
+        elif self._state == "busy":
             self._lane.wheel.set(self, NEVER)
-        if signal is not None:
-            signal.set()
+        self._writer.resume()
 
     def expired(self, now: float) -> None:
         """The time limit of the state is reached (called by the wheel)."""
-        if self._drained is not None:
+        if self._writer.waits:
             log.info("%s has not read its answer for too long", self.peer)
             self.abort()
         elif self._state == "head":
@@ -262,16 +186,15 @@ class Http1(asyncio.Protocol):
                 self._refuse(408, "The head of the request took too long.")
             else:
                 self.abort()
-        elif self._state == "body" and self._body is not None:
-            if self._body.holding or not self._body.begun:  # it is not the client who takes its time
-                self._until(self._limits.body_idle)
+        elif self._state == "body" and self._upload is not None:
+            if self._upload.client_is_slow:
+                self._upload.fail(RequestTimeout(f"No byte of the request body came for {self._limits.body_idle:g} s."))
             else:
-                late = f"No byte of the request body came for {self._limits.body_idle:g} s."
-                self._body.end(RequestTimeout(late))
+                self.be_patient()
+        elif self._tunnel is not None:
+            self._tunnel[1].close()
         elif self._state in ("draining", "lingering"):
             self.abort()
-        elif self._state == "tunnel":
-            self.close()
 
     # --- one call after the other -----------------------------------------------------------------------------------
 
@@ -305,25 +228,21 @@ class Http1(asyncio.Protocol):
         else:
             raw, self._buffer = buffer[:end], buffer[end:]
         try:
-            if raw == self._last_raw:
-                head = self._last_head
-            else:
-                head = read_request(raw)
-                if len(raw) <= REMEMBERED:
-                    self._last_raw, self._last_head = raw, head
-            request = self._request(head, live, len(raw))
+            head = self._heads.read(raw)
+            request = request_of(head, live.config.gateway, len(raw), self._scheme, self.peer)
         except FramingError as error:
             self._refuse(error.status, str(error))
             return False
         except Fault as fault:
             self._refuse(fault.status, fault.detail)
             return False
+        request.certificate = self._visitor.certificate
         if live.config.exposed and live.is_exposed(request.path):
             self._give_away(raw + self._buffer)
             return False
         self._answered += 1
-        self._client_is_1_0 = head.version == "1.0"
-        self._keep = head.keep_alive and self._answered < limits.keep_alive_requests
+        self._waited_for = False
+        self._writer.keep = head.keep_alive and self._answered < limits.keep_alive_requests
         self._state = "busy"
         if head.length:
             self._begin_body(head, request)
@@ -340,31 +259,6 @@ class Http1(asyncio.Protocol):
             self._walk = lane.loop.create_task(walk)
         return True
 
-    def _request(self, head: RequestHead, live: Generation, size: int) -> Request:
-        """Make the request of a head of so many bytes.
-
-        Raises:
-            Fault: it is longer than the limits, or its target is none.
-        """
-        fields = head.fields
-        check_sizes(live.limits, fields, len(head.target), size)
-        path, query, authority = split(head.target)
-        request = Request(
-            head.method,
-            path,
-            query,
-            scheme=self._scheme,
-            host=authority or (head.host.decode("ascii") if head.host is not None else ""),
-            headers=Headers.of(fields.copy()),
-            client=self.peer,
-            http_version=head.version,
-        )
-        if head.upgrade == b"websocket" and head.named is not None and b"upgrade" in head.named and not head.length:
-            request.upgrade = "websocket"
-        if head.forwarded:
-            trust(request, live.config.gateway.trusted_proxies)
-        return request
-
     def _no_head(self, buffer: bytes) -> bool:
         limits = self._limits
         if len(buffer) > limits.url + limits.header_bytes:
@@ -372,9 +266,8 @@ class Http1(asyncio.Protocol):
                 self._refuse(414, f"The URL is longer than {limits.url} bytes.")
             else:
                 self._refuse(431, "The request head is longer than this gateway takes.")
-        elif self._answered == 0 and len(buffer) < len(H2_PREFACE) and H2_PREFACE.startswith(buffer):
-            pass  # perhaps HTTP/2; the time limit is that of any head
-        elif self.deadline == NEVER or self._answered:
+        elif self._answered and not self._waited_for:
+            self._waited_for = True
             self._until(limits.head)
         return False
 
@@ -393,177 +286,98 @@ class Http1(asyncio.Protocol):
 
     # --- the body of the request ------------------------------------------------------------------------------------
 
+    # --- the body of the request ------------------------------------------------------------------------------------
+
     def _begin_body(self, head: RequestHead, request: Request) -> None:
         length, buffer = head.length, self._buffer
         if 0 < length <= len(buffer):
             request.body = Body(buffer[:length])
             self._buffer = buffer[length:]
             return
-        self._state = "body"
-        self._reader = reader_of(length)
-        self._body = body = Incoming(self)
-        request.body = Body(body, length=None if length == CHUNKED else length)
-        self._expects = head.expects and not buffer
-        self._buffer = b""
-        self._until(self._limits.body_idle)
+        self._state, self._buffer = "body", b""
+        self._upload = upload = Upload(self, head, expects=head.expects and not buffer)
+        request.body = upload.body(length)
+        self.be_patient()
         if buffer:
             self._take_body(buffer)
 
     def _take_body(self, data: bytes) -> None:
-        reader, body = cast("BodyReader", self._reader), cast("Incoming", self._body)
-        self._expects = False
-        try:
-            chunks, rest = reader.feed(data)
-        except FramingError as error:
-            self._keep = False
+        upload = cast("Upload", self._upload)
+        chunks, rest = upload.cut(data)
+        if upload.broken:
             self._state = "lingering"
-            body.end(Malformed(str(error)))
-            return
-        if reader.done:
-            self._reader = self._body = None
-            self._state = "busy"
-            self._buffer = rest
+        elif upload.whole:
+            self._state, self._upload, self._buffer = "busy", None, rest
             self._lane.wheel.set(self, NEVER)
         else:
-            self._until(self._limits.body_idle)
-        for chunk in chunks:
-            body.feed(chunk)
-        if reader.done:
-            body.end()
+            self.be_patient()
+        upload.deliver(chunks)
 
     def _drain(self, data: bytes) -> None:
         """Throw away the rest of a request that has been answered."""
-        _, rest = cast("BodyReader", self._reader).feed(data)
-        if cast("BodyReader", self._reader).done:
-            self._reader = self._body = None
-            self._state = "head"
-            self._buffer = rest
+        upload = cast("Upload", self._upload)
+        _, rest = upload.cut(data)
+        if upload.whole:
+            self._state, self._upload, self._buffer = "head", None, rest
             self._until(self._limits.keep_alive)
             self._turn()
 
-    def hold(self) -> None:
-        """The reader of the body is slow, or the backend's end of the tunnel, so the client has to wait."""
-        if self._state in ("body", "tunnel"):
-            self._transport.pause_reading()
+    def stop_reading(self) -> None:
+        """Whoever reads the body is slow, so the client has to wait."""
+        self._transport.pause_reading()
 
-    def go_on(self) -> None:
+    def read_on(self) -> None:
         """It has caught up."""
+        if self._state != "closed" and not self._held:
+            self._transport.resume_reading()
         if self._state == "body":
-            self._transport.resume_reading()
-            self._until(self._limits.body_idle)
-        elif not self._held:
-            self._transport.resume_reading()
+            self.be_patient()
 
-    def wanted(self, body: Incoming) -> None:
-        """Somebody reads the body: a client that waits for leave to send it gets it."""
+    def be_patient(self) -> None:
+        """From now on it is the client who takes its time."""
+        self._until(self._limits.body_idle)
+
+    def let_come(self) -> None:
+        """Tell the client that it may send its body."""
         if self._state == "body":
-            self._until(self._limits.body_idle)
-            if self._expects:
-                self._expects = False
-                self._transport.write(answers.CONTINUE)
-
-    def abandon(self, body: Incoming) -> None:
-        """Nobody reads the rest of the body."""
-        if body is self._body and self._state == "body":
-            self._transport.resume_reading()
+            self._transport.write(answers.CONTINUE)
 
     # --- the walk and the answer ------------------------------------------------------------------------------------
 
     async def _serve(self, exchange: Exchange, passage: Passage) -> None:
-        gateway = self._lane.gateway
+        gateway, writer = self._lane.gateway, self._writer
         outcome: OutcomeKind = "aborted"
         try:
             response = await passage.flow.run(exchange, passage.destination)
             exchange.head_at = gateway.clock.now()
-            outcome = await self._send(exchange, response)
+            if self._lane.closing or (self._upload is not None and not self._upload.worth_waiting()):
+                writer.keep = False  # the rest of the request would be taken for the next one
+            if response.tunnel is None:
+                outcome = await writer.send(exchange, response)
+            else:
+                outcome = await self._join(exchange, response)
         finally:
             gateway.end(exchange, outcome)
-            if waiting := exchange.request.body.let_go():
-                await _all(waiting)
-            if exchange.response is not None and (waiting := exchange.response.body.let_go()):
-                await _all(waiting)
+            for body in (exchange.request.body, None if exchange.response is None else exchange.response.body):
+                if body is not None and (waiting := body.let_go()):
+                    for each in waiting:
+                        await each
             self._over(outcome)
-
-    async def _send(self, exchange: Exchange, response: Response) -> OutcomeKind:
-        keep = self._keep
-        if response.tunnel is not None:
-            return await self._join(exchange, response)
-        if self._lane.closing or (self._state != "busy" and not self._worth_waiting()):
-            keep = False  # the rest of the request would be taken for the next one
-        head, has_body, chunked, self._keep = self._last_answer.head_of(response, exchange.request, keep)
-        write, body = self._transport.write, response.body
-        if not has_body:
-            write(head)
-        elif (data := body.held) is not None and not body.copied:
-            exchange.bytes_sent = len(data)
-            if len(data) <= TOGETHER:
-                write(head + data)
-            else:
-                write(head)
-                write(data)
-                if self._drained is not None:
-                    await self._drained
-        else:
-            write(head)
-            return await self._stream(exchange, body, chunked=chunked)
-        return "ok"
 
     async def _join(self, exchange: Exchange, response: Response) -> OutcomeKind:
         """Answer 101 and let bytes flow both ways until one end is gone."""
-        self._keep = False
-        self._tunnel, self._tunnel_ended = response.tunnel, Signal()
-        self._state = "tunnel"
         self._transport.write(answers.switching(response, exchange.request.upgrade))
+        tunnel, client = response.tunnel, ClientEnd(self._transport, self._active)
+        self._tunnel, self._state = (tunnel, client), "tunnel"
         early, self._buffer = self._buffer, b""
-        if early:
-            self._tunnel.backend.write(early)
-        self._until(self._limits.upgrade_idle)
-        self._tunnel.join(self)
-        await self._tunnel_ended
+        self._active()
+        self._writer.keep = False
+        await tunnel.carry(client, early)
         return "ok"
 
-    def write(self, data: bytes) -> None:
-        """The backend's end of the tunnel has received something."""
-        self._transport.write(data)
+    def _active(self) -> None:
+        """Something went through the tunnel."""
         self._until(self._limits.upgrade_idle)
-
-    def close(self) -> None:
-        """The backend's end of the tunnel is gone; what was written still goes out."""
-        self._state = "lingering"
-        self._transport.close()
-        self._tunnel_ended.set()
-
-    async def _stream(self, exchange: Exchange, body: Body, *, chunked: bool) -> OutcomeKind:
-        write = self._transport.write
-        try:
-            async with aclosing(body.stream()) as chunks:
-                async for chunk in chunks:
-                    exchange.bytes_sent += len(chunk)
-                    write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-                    if self._drained is not None:
-                        await self._drained
-            if body.length is not None and exchange.bytes_sent != body.length:
-                raise BrokenBody("The body is not as long as its head says.")
-        except Exception as error:  # noqa: BLE001
-            # The head is out, so nothing can be said any more: a connection that breaks is how the client learns that
-            # the body is not whole.
-            exchange.fault = error if isinstance(error, Fault) else None
-            log.warning("the response to %s broke off: %s", exchange.request.path, error)
-            return outcome_of(error)
-        if chunked:
-            write(answers.LAST_CHUNK)
-        return "ok"
-
-    def _worth_waiting(self) -> bool:
-        """Whether so little of the request is missing that it costs less than a new connection."""
-        reader, body = self._reader, self._body
-        return (
-            isinstance(reader, Counted)
-            and reader.left <= DISCARDED
-            and body is not None
-            and not body.ended
-            and not self._expects
-        )
 
     def _over(self, outcome: OutcomeKind) -> None:
         """The call is over: go on with the next, or end the connection."""
@@ -573,11 +387,11 @@ class Http1(asyncio.Protocol):
             return
         if outcome != "ok":
             self.abort()
-        elif self._keep and state == "body":
+        elif self._writer.keep and state == "body":
             self._state = "draining"
             self._transport.resume_reading()
             self._until(LINGER)
-        elif self._keep:
+        elif self._writer.keep:
             self._state = "head"
             lane = self._lane
             lane.wheel.set(self, lane.loop.time() + lane.gateway.live.limits.keep_alive)  # type: ignore[union-attr]
@@ -586,12 +400,12 @@ class Http1(asyncio.Protocol):
                 self._transport.resume_reading()
             if self._buffer and not self._turning:
                 self._lane.loop.call_soon(self._turn)
-        elif state in ("busy", "lingering"):
+        elif state == "body":
+            self._linger()
+        else:
             self._state = "lingering"
             self._transport.close()  # what is written still goes out
             self._until(self._limits.write_idle)
-        else:
-            self._linger()
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
@@ -604,7 +418,7 @@ class Http1(asyncio.Protocol):
     def _linger(self) -> None:
         self._state = "lingering"
         self._buffer = b""
-        self._reader = self._body = None
+        self._upload = None
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._transport.resume_reading()
@@ -615,7 +429,7 @@ class Http1(asyncio.Protocol):
         if self._state == "head":
             self._transport.close()
         elif self._state in ("busy", "body"):
-            self._keep = False
+            self._writer.keep = False
 
     def abort(self) -> None:
         """Close at once, what has not been sent is lost."""
@@ -631,42 +445,8 @@ class Http1(asyncio.Protocol):
     # --- small things -----------------------------------------------------------------------------------------------
 
     @property
-    def _live(self) -> Generation:
-        return cast("Generation", self._lane.gateway.live)
-
-    @property
-    def _limits(self) -> Any:
+    def _limits(self) -> LimitsSection:
         return cast("Generation", self._lane.gateway.live).limits
 
     def _until(self, seconds: float) -> None:
         self._lane.wheel.set(self, self._lane.loop.time() + seconds)
-
-
-class Certified(Http1):
-    """A connection whose client has shown a certificate; the others pay nothing for it."""
-
-    __slots__ = ()
-
-    def _request(self, head: RequestHead, live: Generation, size: int) -> Request:
-        request = super()._request(head, live, size)
-        request.certificate = self._visitor.certificate
-        return request
-
-
-async def _all(waiting: Sequence[Awaitable[None]]) -> None:
-    for each in waiting:
-        await each
-
-
-class Malformed(Fault):
-    """400: the framing of the request body is broken."""
-
-    status = 400
-    default_reason = "bad-framing"
-
-
-class BrokenBody(Fault):
-    """502: a body of another length than was said."""
-
-    status = 502
-    default_reason = "bad-length"

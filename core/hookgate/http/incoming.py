@@ -49,6 +49,11 @@ class Incoming:
         return self._ended
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended before its end."""
+        return self._failure is not None
+
+    @property
     def holding(self) -> bool:
         """Whether the connection waits for the reader."""
         return self._holding

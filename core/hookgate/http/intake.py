@@ -6,9 +6,10 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from hookgate.errors import BadRequest, Fault
-from hookgate.messages import Request
+from hookgate.http.framing import RequestHead
+from hookgate.messages import Headers, Request
 from hookgate.paths import normalise
-from hookgate.sections import LimitsSection
+from hookgate.sections import GatewaySection, LimitsSection
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip")
 """Headers that speak of earlier hops: believed of trusted proxies, taken out of the mouth of anyone else."""
@@ -107,3 +108,29 @@ def trust(request: Request, networks: Networks) -> None:
             break
     if (scheme := headers.get("x-forwarded-proto")) in ("http", "https"):
         request.scheme = scheme
+
+
+def request_of(head: RequestHead, gateway: GatewaySection, size: int, scheme: str, peer: str) -> Request:
+    """Make the request of a head of so many bytes, which came from a peer.
+
+    Raises:
+        Fault: it is longer than the limits, or its target is none.
+    """
+    fields = head.fields
+    check_sizes(gateway.limits, fields, len(head.target), size)
+    path, query, authority = split(head.target)
+    request = Request(
+        head.method,
+        path,
+        query,
+        scheme=scheme,
+        host=authority or (head.host.decode("ascii") if head.host is not None else ""),
+        headers=Headers.of(fields.copy()),  # the head may be remembered
+        client=peer,
+        http_version=head.version,
+    )
+    if head.upgrade == b"websocket" and head.named is not None and b"upgrade" in head.named and not head.length:
+        request.upgrade = "websocket"
+    if head.forwarded:
+        trust(request, gateway.trusted_proxies)
+    return request

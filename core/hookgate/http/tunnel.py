@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
+
+from hookgate.waiting import Signal
 
 
 class End(Protocol):
@@ -39,6 +43,13 @@ class Tunnel:
         if self._ended:
             client.close()
 
+    async def carry(self, client: ClientEnd, early: bytes) -> None:
+        """Let bytes flow both ways, those first that the client has sent already, until one end is gone."""
+        if early:
+            self.backend.write(early)
+        self.join(client)
+        await client.gone
+
     # --- what the backend's connection reports ----------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
@@ -63,3 +74,33 @@ class Tunnel:
         self._ended = True
         if self._client is not None:
             self._client.close()
+
+
+class ClientEnd:
+    """The client's end of a tunnel, on its connection."""
+
+    __slots__ = ("_active", "_transport", "gone")
+
+    def __init__(self, transport: asyncio.Transport, active: Callable[[], None]) -> None:
+        self._transport = transport
+        self._active = active
+        self.gone = Signal()
+        """Set when one of the ends is gone."""
+
+    def write(self, data: bytes) -> None:
+        """The backend has sent something."""
+        self._transport.write(data)
+        self._active()
+
+    def hold(self) -> None:
+        """The backend cannot keep up."""
+        self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """It can again."""
+        self._transport.resume_reading()
+
+    def close(self) -> None:
+        """The backend is gone; what was written still goes out."""
+        self._transport.close()
+        self.gone.set()

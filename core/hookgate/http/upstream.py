@@ -21,7 +21,16 @@ from typing import Protocol, cast
 from hookgate.bodies import Body
 from hookgate.errors import BadGateway, GatewayTimeout
 from hookgate.exchange import Outbound
-from hookgate.http.framing import END_OF_HEAD, UNKNOWN, BodyReader, FramingError, ResponseHead, read_response, reader_of
+from hookgate.http.framing import (
+    END_OF_HEAD,
+    REMEMBERED,
+    UNKNOWN,
+    BodyReader,
+    FramingError,
+    ResponseHead,
+    read_response,
+    reader_of,
+)
 from hookgate.http.incoming import Incoming
 from hookgate.http.timers import NEVER, wheel
 from hookgate.http.tunnel import Tunnel
@@ -30,8 +39,6 @@ from hookgate.waiting import Signal
 
 LONGEST_HEAD = 65536
 """Bytes of a response head."""
-REMEMBERED = 1024
-"""Bytes of a head up to which it is kept, to be known again."""
 MOST_INTERIM = 16
 """Interim (1xx) responses before the final one."""
 
@@ -271,7 +278,7 @@ class Upstream(asyncio.Protocol):
         if not asked or head.upgrade != asked:
             self._garbage("it changed the protocol without being asked")
             return
-        signal, self._signal = cast(Signal, self._signal), None
+        signal, self._signal = cast("Signal", self._signal), None
         self._state = "tunnel"
         self._wheel.set(self, NEVER)
         self._tunnel = Tunnel(self, data)

@@ -16,6 +16,8 @@ from hookgate.catalogue import Catalogue
 from hookgate.errors import ConfigError, Problem
 from hookgate.gateway import Gateway
 from hookgate.http.asgi import Edge
+from hookgate.http.websocket import WebSocketEdge
+from hookgate.server.closecodes import with_close_codes
 from hookgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,17 +31,22 @@ class GatewayApp(Quart):
         super().__init__("hookgate")
         self.gateway = gateway
         self.edge = Edge(gateway)
+        self.websockets = WebSocketEdge(gateway)
         self.before_serving(gateway.open)
         self.after_serving(gateway.close)
         self._exposed: weakref.WeakKeyDictionary[Generation, dict[str, Quart]] = weakref.WeakKeyDictionary()
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve gateway calls at once and leave the rest to Quart."""
-        if scope["type"] != "http":
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
             await super().asgi_app(scope, receive, send)
-            return
-        app = self._exposed_at(scope["path"])
-        await (app(scope, receive, send) if app is not None else self.edge(scope, receive, send))
+        elif (app := self._exposed_at(scope["path"])) is not None:
+            await app(scope, receive, send)
+        elif kind == "http":
+            await self.edge(scope, receive, send)
+        else:
+            await self.websockets(scope, *with_close_codes(receive, send))
 
     def _exposed_at(self, path: str) -> Quart | None:
         live = self.gateway.live

