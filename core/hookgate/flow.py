@@ -30,16 +30,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from inspect import iscoroutine
 from typing import Any, TypeVar
 
 from hookgate.errors import Fault, PluginError
 from hookgate.exchange import Exchange, OutcomeKind
-from hookgate.hooks import hooks_of
-from hookgate.hookspecs import FlowSpec
 from hookgate.messages import Response
 from hookgate.plugin import Branch, FlowOptions, Interceptor
+from hookgate.step import Step
 
 log = logging.getLogger("hookgate.flow")
 
@@ -50,67 +49,6 @@ HOOK_TIMEOUT = 30.0
 """Seconds an ``async`` hook may take unless the document says otherwise."""
 
 T = TypeVar("T")
-
-
-class Step:
-    """One interceptor at one place of a flow, its hooks bound."""
-
-    __slots__ = (
-        "branches",
-        "choose",
-        "condition",
-        "enters",
-        "id",
-        "index",
-        "is_async",
-        "keeps_request",
-        "keeps_response",
-        "late_request",
-        "late_response",
-        "on_done",
-        "on_fault",
-        "on_request",
-        "on_response",
-        "plugin",
-    )
-
-    def __init__(self, plugin: Interceptor[Any], index: int, *, way_in: bool, way_out: bool) -> None:
-        hooks = hooks_of(type(plugin), FlowSpec)
-
-        def bound(name: str, wanted: bool) -> Any:
-            return getattr(plugin, name) if wanted and name in hooks else None
-
-        self.plugin = plugin
-        self.id = plugin.entry.id
-        self.index = index
-        self.is_async = hooks
-        """Hook name -> whether it is a coroutine function."""
-        self.condition = plugin.entry.when
-        self.on_request = bound("on_request", way_in)
-        self.on_response = bound("on_response", way_out)
-        self.on_fault = bound("on_fault", way_out)
-        self.on_done = bound("on_done", way_in or "on_request" not in hooks)
-        self.choose = bound("choose", wanted=True)
-        self.branches: dict[str, Flow] | None = None
-        self.enters = way_in and bool(self.on_request or self.choose or self.condition)
-        """Whether the way in decides if this step takes part in the call."""
-        reads = type(plugin).reads
-        self.keeps_request = "request.body" in reads and hooks.get("on_request") is False
-        self.keeps_response = "response.body" in reads and hooks.get("on_response") is False
-        self.late_request = self.keeps_request or hooks.get("on_request", False)
-        """Its ``on_request`` may have to wait for something."""
-        self.late_response = self.on_response is not None and (self.keeps_response or hooks["on_response"])
-
-    def hooks(self) -> Iterator[str]:
-        """The names of the hooks this place of the plugin takes part with."""
-        return (
-            name
-            for name in ("on_request", "choose", "on_response", "on_fault", "on_done")
-            if getattr(self, name) is not None
-        )
-
-    def __repr__(self) -> str:
-        return f"<Step {self.id}>"
 
 
 class Walk:
@@ -313,7 +251,8 @@ class Flow:
             return None
         if name not in step.branches:
             raise _failure(step, "choose", f"named {name!r}, which is none of {sorted(step.branches)}")
-        return step.branches[name]
+        nested: Flow = step.branches[name]
+        return nested
 
     @staticmethod
     def _ask(step: Step, hook: str, question: Any, exchange: Exchange) -> Any:

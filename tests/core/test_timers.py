@@ -14,9 +14,9 @@ from hookgate.http.timers import NEVER, TICK, Wheel, wheel
 class Hand:
     """An event loop as far as a wheel needs one: a clock that a test moves, and timers that ring on it."""
 
-    def __init__(self, now=0.0, late=itertools.repeat(0.0)):
+    def __init__(self, now=0.0, late=None):
         self.now = now
-        self.late = late
+        self.late = late or itertools.repeat(0.0)
         """By how much each timer rings late, as those of a busy loop do."""
         self.timers = []
         self._order = itertools.count()
@@ -65,7 +65,7 @@ class Connection:
             self.until(now + again)
 
 
-def made(count, now=0.0, late=itertools.repeat(0.0)):
+def made(count, now=0.0, late=None):
     loop = Hand(now, late)
     turning = Wheel(loop)
     connections = [Connection(loop) for _ in range(count)]

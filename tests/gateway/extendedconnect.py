@@ -4,7 +4,6 @@ import socket
 
 import h2.connection
 import h2.events
-from h2.settings import SettingCodes
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import CloseConnection
 
@@ -22,9 +21,10 @@ class ExtendedConnect:
         self._head = None
         self._messages = []
         self._partial = None
-        while SettingCodes.ENABLE_CONNECT_PROTOCOL not in self._http.remote_settings:
+        self.offered = False
+        """Whether the server takes WebSockets."""
+        while not self.offered:
             self._read()
-        self.offered = self._http.remote_settings.enable_connect_protocol == 1
 
     def __enter__(self):
         return self
@@ -73,7 +73,9 @@ class ExtendedConnect:
         data = self._socket.recv(65536)
         assert data, "the server has closed the connection"
         for event in self._http.receive_data(data):
-            if isinstance(event, h2.events.DataReceived):
+            if isinstance(event, h2.events.RemoteSettingsChanged):
+                self.offered = self._http.remote_settings.enable_connect_protocol == 1
+            elif isinstance(event, h2.events.DataReceived):
                 self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             if getattr(event, "stream_id", 0) != self._stream:
                 continue

@@ -43,6 +43,7 @@ class Call:
     """Set by the test: go on."""
     ended: threading.Event = field(default_factory=threading.Event)
     """The gateway has closed this connection, or reset it."""
+    answered: bool = False
 
     def say(self, *parts):
         for part in parts:
@@ -162,7 +163,11 @@ class Backend:
                 self.calls[path] = call
                 self.times[path] += 1
                 self.changed.notify_all()
-            if not self.acts.get(path.split("/")[1], echo)(call):
+            kept = self.acts.get(path.split("/")[1], echo)(call)
+            with self.changed:
+                call.answered = True
+                self.changed.notify_all()
+            if not kept:
                 return
             buffer = call.early
 
@@ -576,32 +581,6 @@ def test_what_a_backend_says_while_nobody_asks_ends_its_connection(door, name):
         door.others_are_served(wire)
 
 
-@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly"], ids=["nothing", "an-answer"])
-@pytest.mark.parametrize("way", WAYS)
-def test_a_backend_that_speaks_or_leaves_before_it_is_asked_is_502_at_once(way, words, folder):
-    """The connection is closed, or spoilt, before the request goes out."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
-
-        def accept():
-            with suppress(OSError):
-                while True:
-                    accepted, _ = listener.accept()
-                    if words:
-                        accepted.sendall(words)
-                        stack.callback(accepted.close)
-                    else:
-                        accepted.close()
-
-        threading.Thread(target=accept, daemon=True).start()
-        stack.callback(listener.shutdown, socket.SHUT_RDWR)
-        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
-        with running(front(url, way=way, timeouts={"read": 3})) as gate, Wire(gate.url) as wire:
-            answers = [wire.send(get("/")).answer() for _ in range(30)]
-
-    reasons = Counter(re.search(rb'"reason": ?"([^"]+)"', a.body)[1].decode() if a.status > 299 else "ok" for a in answers)
-    assert {answer.status for answer in answers} <= ({502, 200} if words else {502}), reasons
-
-
 # --- answers before the request is whole -----------------------------------------------------------------------------
 
 
@@ -793,6 +772,61 @@ def test_a_get_that_is_repeated_takes_a_new_connection_and_not_another_old_one(f
         assert backend.times["/kept/again"] == 2
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_kept_connection_may_end_in_the_same_moment_as_a_call_comes(folder, way, method):
+    def closing(call):
+        call.say(ok(b"kept"))
+        call.wait()
+        call.socket.shutdown(socket.SHUT_WR)
+        call.ended.set()
+
+    words = get("/echo/1", b"Content-Length: 0", method=method)
+    pool = {"pool": {"max_connections": 1}, "timeouts": {"connect": 2, "read": 3}}
+    answers = []
+    with fresh_door({"closing": closing}, folder, way, **pool) as (gate, backend), Wire(gate.url) as wire:
+        for number in range(20):
+            assert wire.send(get(f"/closing/{number}")).answer().body == b"kept"
+            call = backend.call_of(f"/closing/{number}")
+            with stalled(gate):
+                if number % 2:
+                    wire.send(words)
+                call.go.set()
+                assert call.ended.wait(PATIENCE)
+                if not number % 2:
+                    wire.send(words)
+            answers.append(wire.answer())
+    allowed = {200} if method == "GET" else {200, 502}
+    assert {answer.status for answer in answers} <= allowed, Counter(answer.body for answer in answers)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_connections_that_end_before_the_request_goes_out_cost_no_place_of_the_pool(folder, way):
+    """The backend accepts and closes; after a while it is well again, and so are calls to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        well = threading.Event()
+
+        def accept():
+            with suppress(OSError):
+                while True:
+                    accepted, _ = listener.accept()
+                    with accepted:
+                        if well.is_set():
+                            accepted.recv(65536)
+                            accepted.sendall(ok(b"well", b"Connection: close"))
+
+        threading.Thread(target=accept, daemon=True).start()
+        document = front(url, way=way, pool={"max_connections": 2}, timeouts={"connect": 2, "read": 3})
+        with running(document) as gate, Wire(gate.url) as wire:
+            ill = [wire.send(get("/")).answer().status for _ in range(20)]
+            well.set()
+            answers = [wire.send(get("/")).answer() for _ in range(5)]
+        listener.shutdown(socket.SHUT_RDWR)
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"well")] * 5
+    assert set(ill) == {502}
+
+
 # --- the bound of a pool ---------------------------------------------------------------------------------------------
 
 
@@ -871,3 +905,58 @@ def test_whatever_calls_do_the_pool_keeps_its_bound_and_loses_no_place(folder, w
         assert [target["in_flight"] for target in gate.gateway.status()["connections"]["backend"]] == [0] * targets
 
 
+
+
+PINNED = '''
+from hookgate import Balancer, Options, hookimpl
+
+class Pinned(Balancer[Options]):
+    """The path says which target: /name/index/number."""
+
+    @hookimpl
+    def pick(self, exchange, targets):
+        return targets[int(exchange.request.path.split("/")[2])]
+'''
+
+
+@contextmanager
+def stalled(gate):
+    """Have the gateway do nothing for as long as the block lasts: what comes meanwhile comes in one turn of its loop."""
+    entered, release = threading.Event(), threading.Event()
+
+    def stall():
+        entered.set()
+        release.wait(PATIENCE)
+
+    gate._loop.call_soon_threadsafe(stall)
+    assert entered.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        release.set()
+
+
+def test_the_bound_holds_over_all_targets_when_places_change_from_one_to_another(tmp_path):
+    (tmp_path / "pinned.py").write_text(PINNED)
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(Backend({"held": held})) for _ in range(2))
+        document = front(first.url, second.url, pool={"max_connections": 2}, balancer="pinned")
+        gate = stack.enter_context(running(document, plugins_dir=tmp_path))
+        wires = [stack.enter_context(Wire(gate.url)) for _ in range(4)]
+        for number in range(2):
+            wires[number].send(get(f"/held/0/{number}"))
+            first.call_of(f"/held/0/{number}")
+        for number in range(2, 4):
+            wires[number].send(get(f"/held/1/{number}"))
+        wait_until(lambda: gate.gateway.status()["in_flight"] == 4)
+        with stalled(gate):
+            for number in range(2):
+                first.calls[f"/held/0/{number}"].go.set()
+            first.wait_for(lambda: all(first.calls[f"/held/0/{number}"].answered for number in range(2)))
+        for number in range(2, 4):
+            second.call_of(f"/held/1/{number}")
+        with first.changed:
+            assert first.changed.wait_for(lambda: first.open == 0, 3), "idle connections make room for the new ones"
+        for number in range(2, 4):
+            second.calls[f"/held/1/{number}"].go.set()
+        assert [wire.answer().status for wire in wires] == [200] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import typer
 
@@ -23,6 +24,7 @@ def command(document: DocumentArgument = None) -> None:
     gateway = gateway_for(document_path(document), Settings().plugins_dir)
 
     def ready(server: Server) -> None:
+        gc.freeze()  # what was built at load stays, so no collection has to look at it again
         for url in server.urls:
             errors.print(f"hookgate serves [bold]{url}[/bold]", highlight=False)
         for url in server.management_urls:

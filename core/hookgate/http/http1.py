@@ -181,11 +181,8 @@ class Http1(asyncio.Protocol):
         if self._writer.waits:
             log.info("%s has not read its answer for too long", self.peer)
             self.abort()
-        elif self._state == "head":
-            if self._buffer:
-                self._refuse(408, "The head of the request took too long.")
-            else:
-                self.abort()
+        elif self._state == "head" and self._buffer:
+            self._refuse(408, "The head of the request took too long.")
         elif self._state == "body" and self._upload is not None:
             if self._upload.client_is_slow:
                 self._upload.fail(RequestTimeout(f"No byte of the request body came for {self._limits.body_idle:g} s."))
@@ -193,7 +190,7 @@ class Http1(asyncio.Protocol):
                 self.be_patient()
         elif self._tunnel is not None:
             self._tunnel[1].close()
-        elif self._state in ("draining", "lingering"):
+        elif self._state in ("head", "draining", "lingering"):
             self.abort()
 
     # --- one call after the other -----------------------------------------------------------------------------------
@@ -324,7 +321,8 @@ class Http1(asyncio.Protocol):
 
     def stop_reading(self) -> None:
         """Whoever reads the body is slow, so the client has to wait."""
-        self._transport.pause_reading()
+        if self._state == "body":
+            self._transport.pause_reading()
 
     def read_on(self) -> None:
         """It has caught up."""
@@ -399,7 +397,7 @@ class Http1(asyncio.Protocol):
                 self._held = False
                 self._transport.resume_reading()
             if self._buffer and not self._turning:
-                self._lane.loop.call_soon(self._turn)
+                lane.loop.call_soon(self._turn)
         elif state == "body":
             self._linger()
         else:

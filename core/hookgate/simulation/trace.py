@@ -11,9 +11,10 @@ from typing import Any, Literal
 from hookgate.bodies import Body
 from hookgate.errors import Fault
 from hookgate.exchange import Exchange
-from hookgate.flow import Flow, Step
+from hookgate.flow import Flow
 from hookgate.messages import Headers, Response
 from hookgate.simulation.masking import masked, masked_query
+from hookgate.step import Step
 
 Phase = Literal["request", "response", "fault", "done"]
 Fact = str | int | None

@@ -38,18 +38,35 @@ ANSWERS = {
     "mebibyte-in-chunks": lambda: (200, {}, iter([bytes(range(256)) * 256] * 16)),
     "headers": lambda: (
         200,
-        [("Set-Cookie", "a=1"), ("X-Empty", ""), ("Set-Cookie", "b=2"), ("X-Odd", b"caf\xe9  au\tlait"), ("Date", "today")],
+        [
+            ("Set-Cookie", "a=1"),
+            ("X-Empty", ""),
+            ("Set-Cookie", "b=2"),
+            ("X-Odd", b"caf\xe9  au\tlait"),
+            ("Date", "today"),
+        ],
         b"headers",
     ),
     "hop": lambda: (
         200,
-        [("Connection", "x-secret"), ("X-Secret", "1"), ("Keep-Alive", "timeout=5"), ("Proxy-Authenticate", "x"), ("Te", "x")]
-        + [("Upgrade", "x"), ("Trailer", "x"), ("Proxy-Connection", "x"), ("X-Kept", "1")],
+        [
+            ("Connection", "x-secret"),
+            ("X-Secret", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Authenticate", "x"),
+            ("Te", "x"),
+            ("Upgrade", "x"),
+            ("Trailer", "x"),
+            ("Proxy-Connection", "x"),
+            ("X-Kept", "1"),
+        ],
         b"hop",
     ),
     "1.0": lambda: raw("HTTP/1.0 200 OK", "", "up to the end"),
     "until-close": lambda: raw("HTTP/1.1 200 OK", "Content-Type: text/plain", "", "up to the end"),
-    "interim": lambda: raw("HTTP/1.1 103 Early", "Link: x", "", "HTTP/1.1 100 Go", "", "HTTP/1.1 200 OK", "Content-Length: 2", "", "ok"),
+    "interim": lambda: raw(
+        "HTTP/1.1 103 Early", "Link: x", "", "HTTP/1.1 100 Go", "", "HTTP/1.1 200 OK", "Content-Length: 2", "", "ok"
+    ),
     "short": lambda: raw("HTTP/1.1 200 OK", "Content-Length: 10", "", "short"),
     "short-in-chunks": lambda: raw("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "", "5", "short", "5", "sh"),
     "bad-chunks": lambda: raw("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "", "x", "short", ""),

@@ -1,5 +1,7 @@
 """Whatever is cut wherever: exactly the requests that were sent reach the backend, and nothing that was none."""
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,8 +17,12 @@ EVIL = request("/tree/evil")
 def calls(draw):
     """A request and what is known of its answer: (bytes, method, path, body, whether the backend gets it)."""
     number = draw(st.integers(0, 10**6))
-    kind = draw(st.sampled_from(["GET", "HEAD", "counted", "counted", "chunked", "chunked", "early", "missing", "later"]))
-    body = draw(st.one_of(st.binary(max_size=40), st.just(EVIL), st.binary(min_size=1, max_size=1).map(lambda b: b * 3000)))
+    kind = draw(
+        st.sampled_from(["GET", "HEAD", "counted", "counted", "chunked", "chunked", "early", "missing", "later"])
+    )
+    body = draw(
+        st.one_of(st.binary(max_size=40), st.just(EVIL), st.binary(min_size=1, max_size=1).map(lambda b: b * 3000))
+    )
     path = f"/tree/{number}"
     if kind in ("GET", "HEAD"):
         return request(path, method=kind), kind, path, b"", True
@@ -33,7 +39,7 @@ def calls(draw):
 
 def cut(data, positions):
     edges = [0, *sorted({position % len(data) for position in positions}), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False) if start < end]
+    return [data[start:end] for start, end in itertools.pairwise(edges) if start < end]
 
 
 @given(st.lists(calls(), min_size=1, max_size=6), st.lists(st.integers(0, 100_000), max_size=3))
@@ -46,7 +52,7 @@ def test_pipelined_requests_are_answered_in_order_wherever_they_are_cut(way, pip
             wire.send(piece)
             way.turn()
         wire.send(pieces[-1])
-        for _, method, path, body, reaches in pipeline:
+        for _, method, path, body, _reaches in pipeline:
             answer = wire.answer(method)
             expected = {"/early": (200, b"early"), "/missing": (404, answer.body)}.get(path, (200, body))
             assert (answer.status, answer.body) == expected
@@ -94,26 +100,51 @@ def test_what_follows_a_request_and_is_none_reaches_nobody(way, first, garbage, 
             assert wire.answer().status in ((200,) if way.name == "lane" else (200, 400))
         way.turn()
     way.settled()
-    assert [each.path for each in way.backend.requests] in (["/plain"], [] if way.name == "edge" and not apart else ["/plain"])
+    assert [each.path for each in way.backend.requests] in (
+        ["/plain"],
+        [] if way.name == "edge" and not apart else ["/plain"],
+    )
 
 
 SMUGGLED = {
-    "a length and chunks": request("/plain", "Content-Length: 5", "Transfer-Encoding: chunked", method="POST", body=b"0\r\n\r\n" + EVIL),
+    "a length and chunks": request(
+        "/plain", "Content-Length: 5", "Transfer-Encoding: chunked", method="POST", body=b"0\r\n\r\n" + EVIL
+    ),
     "chunks and a length": request(
-        "/plain", "Transfer-Encoding: chunked", f"Content-Length: {len(EVIL) + 5}", method="POST", body=b"0\r\n\r\n" + EVIL
+        "/plain",
+        "Transfer-Encoding: chunked",
+        f"Content-Length: {len(EVIL) + 5}",
+        method="POST",
+        body=b"0\r\n\r\n" + EVIL,
     ),
     "two lengths": request("/plain", "Content-Length: 0", f"Content-Length: {len(EVIL)}", method="POST", body=EVIL),
     "a length behind a NUL": request("/plain", f"Content-Length: {len(EVIL)}\0", method="POST", body=EVIL),
-    "chunks with a space before the colon": request("/plain", "Transfer-Encoding : chunked", method="POST", body=b"0\r\n\r\n" + EVIL),
-    "chunks behind a vertical tab": request("/plain", "Transfer-Encoding: \x0bchunked", method="POST", body=b"0\r\n\r\n" + EVIL),
-    "chunks in a folded line": request("/plain", "X: 1", " Transfer-Encoding: chunked", f"Content-Length: {len(EVIL)}", method="POST", body=EVIL),
-    "chunks spelt otherwise": request("/plain", "Transfer-Encoding: xchunked", f"Content-Length: {len(EVIL)}", method="POST", body=EVIL),
-    "a name with an underscore": request("/plain", "Content_Length: 0", f"Content-Length: {len(EVIL)}", method="POST", body=EVIL),
-    "a size that overflows": request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"10000000000000000\r\n" + EVIL),
+    "chunks with a space before the colon": request(
+        "/plain", "Transfer-Encoding : chunked", method="POST", body=b"0\r\n\r\n" + EVIL
+    ),
+    "chunks behind a vertical tab": request(
+        "/plain", "Transfer-Encoding: \x0bchunked", method="POST", body=b"0\r\n\r\n" + EVIL
+    ),
+    "chunks in a folded line": request(
+        "/plain", "X: 1", " Transfer-Encoding: chunked", f"Content-Length: {len(EVIL)}", method="POST", body=EVIL
+    ),
+    "chunks spelt otherwise": request(
+        "/plain", "Transfer-Encoding: xchunked", f"Content-Length: {len(EVIL)}", method="POST", body=EVIL
+    ),
+    "a name with an underscore": request(
+        "/plain", "Content_Length: 0", f"Content-Length: {len(EVIL)}", method="POST", body=EVIL
+    ),
+    "a size that overflows": request(
+        "/plain", "Transfer-Encoding: chunked", method="POST", body=b"10000000000000000\r\n" + EVIL
+    ),
     "a size that is negative": request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"-1\r\n" + EVIL),
-    "a chunk without its end": request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"1\r\naX0\r\n\r\n" + EVIL),
+    "a chunk without its end": request(
+        "/plain", "Transfer-Encoding: chunked", method="POST", body=b"1\r\naX0\r\n\r\n" + EVIL
+    ),
     "a request as a trailer": request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"0\r\n" + EVIL),
-    "an upgrade": request("/plain", "Connection: upgrade", "Upgrade: x", f"Content-Length: {len(EVIL)}", method="GET", body=EVIL),
+    "an upgrade": request(
+        "/plain", "Connection: upgrade", "Upgrade: x", f"Content-Length: {len(EVIL)}", method="GET", body=EVIL
+    ),
     "a body of GET": request("/plain", f"Content-Length: {len(EVIL)}", body=EVIL),
     "a body of HEAD": request("/plain", f"Content-Length: {len(EVIL)}", method="HEAD", body=EVIL),
 }

@@ -43,7 +43,9 @@ CASES = {
     "POST in chunks": [chunked("/plain", b"hello", b" ", b"world")],
     "POST in no chunks": [chunked("/plain")],
     "POST in chunks with extensions and trailers": [
-        request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"5;a=b\r\nhello\r\n0;end\r\nX-Sum: 1\r\n\r\n")
+        request(
+            "/plain", "Transfer-Encoding: chunked", method="POST", body=b"5;a=b\r\nhello\r\n0;end\r\nX-Sum: 1\r\n\r\n"
+        )
     ],
     "PUT": [counted("/plain", b"hello", method="PUT")],
     "PUT without a body": [request("/plain", method="PUT")],
@@ -61,9 +63,30 @@ CASES = {
     # --- what backends answer
     **{
         f"the backend answers {name}": [request(f"/plain?{name}")]
-        for name in ("204", "204-with-length", "205", "304", "404", "500", "empty", "chunks", "headers", "hop", "1.0")
-        + ("until-close", "interim", "long", "nonsense", "two-lengths", "both-framings", "split-head", "protocol", "closed")
-        + ("half-a-head", "endless-head")
+        for name in (
+            "204",
+            "204-with-length",
+            "205",
+            "304",
+            "404",
+            "500",
+            "empty",
+            "chunks",
+            "headers",
+            "hop",
+            "1.0",
+            "until-close",
+            "interim",
+            "long",
+            "nonsense",
+            "two-lengths",
+            "both-framings",
+            "split-head",
+            "protocol",
+            "closed",
+            "half-a-head",
+            "endless-head",
+        )
     },
     **{
         f"the backend answers {name}": [request(f"/plain?{name}")]
@@ -72,7 +95,9 @@ CASES = {
     "an answer that breaks off where a step reads it whole": [request("/read?short")],
     # --- one after the other
     "three in a row": [GET, request("/plain?404"), request("/early")],
-    "pipelined": [GET + counted("/plain", b"two") + request("/plain?chunks") + chunked("/plain", b"four") + request("/early")],
+    "pipelined": [
+        GET + counted("/plain", b"two") + request("/plain?chunks") + chunked("/plain", b"four") + request("/early")
+    ],
     "pipelined behind HEAD": [request("/plain?404", method="HEAD") + GET + request("/plain?304") + GET],
     "pipelined behind an early answer to a body": [counted("/early", b"x" * 1000) + GET],
     "pipelined behind an early answer to chunks": [chunked("/early", b"x" * 1000) + GET],
@@ -92,7 +117,9 @@ CASES = {
     "HTTP/1.0 and an answer in chunks": [request("/plain?chunks", version="1.0")],
     "HTTP/1.0 keep-alive": [request("/plain", "Connection: keep-alive", version="1.0")],
     "HTTP/1.0 keep-alive and an answer in chunks": [request("/plain?chunks", "Connection: keep-alive", version="1.0")],
-    "HTTP/1.0 with Transfer-Encoding": [request("/plain", "Transfer-Encoding: chunked", version="1.0", body=b"0\r\n\r\n")],
+    "HTTP/1.0 with Transfer-Encoding": [
+        request("/plain", "Transfer-Encoding: chunked", version="1.0", body=b"0\r\n\r\n")
+    ],
     "HTTP/1.0 expecting 100": [counted("/plain", b"hello", "Expect: 100-continue", version="1.0")],
     # --- expectations
     "Expect: 100-continue with the body at once": [counted("/plain", b"hello", "Expect: 100-continue")],
@@ -102,7 +129,16 @@ CASES = {
     # --- faults
     **{
         f"{method} {path}": [request(path, method=method)]
-        for path in ("/fault-in", "/fault-out", "/error-in", "/error-out", "/consoled", "/consoled-out", "/nowhere", "/missing")
+        for path in (
+            "/fault-in",
+            "/fault-out",
+            "/error-in",
+            "/error-out",
+            "/consoled",
+            "/consoled-out",
+            "/nowhere",
+            "/missing",
+        )
         for method in ("GET", "HEAD")
     },
     "a wrong method": [request("/only", method="DELETE")],
@@ -115,17 +151,34 @@ CASES = {
     "a body that says less than a step gives": [request("/too-long")],
     # --- headers
     "hop-by-hop headers": [
-        request("/plain", "Connection: x-mine, keep-alive", "X-Mine: 1", "Keep-Alive: 5", "TE: trailers", "Proxy-Authorization: x")
+        request(
+            "/plain",
+            "Connection: x-mine, keep-alive",
+            "X-Mine: 1",
+            "Keep-Alive: 5",
+            "TE: trailers",
+            "Proxy-Authorization: x",
+        )
     ],
     "headers in their order": [request("/plain", "X-B: 1", "X-A: 2", "X-B: 3", "Cookie: a=1", "Cookie: b=2")],
-    "odd values": [request("/plain", "X-Empty:", "X-Inner: a  b\tc", "X-High: caf\xe9", "X-Colon: a: b", "!#$%&'*+-.^_`|~: x")],
+    "odd values": [
+        request("/plain", "X-Empty:", "X-Inner: a  b\tc", "X-High: caf\xe9", "X-Colon: a: b", "!#$%&'*+-.^_`|~: x")
+    ],
     "white space around values": [request("/plain", "X-Before: \t 1", "X-None:1")],
     "white space behind values": [request("/plain", "X-Behind: 1 \t ")],
     "white space behind the Host": [request("/plain", host="a ")],
     "forwarded headers of a stranger": [
-        request("/plain", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: b", "Forwarded: for=6.6.6.6")
+        request(
+            "/plain",
+            "X-Forwarded-For: 6.6.6.6",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Host: b",
+            "Forwarded: for=6.6.6.6",
+        )
     ],
-    "forwarded headers, some more": [request("/plain", "X-Real-IP: 6.6.6.6", "X-Forwarded-Port: 1", "x-forwarded-for: 7.7.7.7")],
+    "forwarded headers, some more": [
+        request("/plain", "X-Real-IP: 6.6.6.6", "X-Forwarded-Port: 1", "x-forwarded-for: 7.7.7.7")
+    ],
     "an Upgrade to something": [request("/plain", "Upgrade: something", "Connection: upgrade")],
     # --- Host
     "the Host chooses the route": [request("/host", host="right.example")],
@@ -179,21 +232,45 @@ CASES = {
         for value in ("+5", "0x5", "-1", "5 5", "5, 5", "5, 6", "5;5", "five", "9" * 30)
     },
     "an empty Content-Length": [request("/plain", "Content-Length:", method="POST")],
-    "two equal Content-Lengths": [request("/plain", "Content-Length: 5", "Content-Length: 5", method="POST", body=b"hello")],
-    "two unequal Content-Lengths": [request("/plain", "Content-Length: 5", "Content-Length: 6", method="POST", body=b"hello!")],
-    "both framings": [request("/plain", "Content-Length: 5", "Transfer-Encoding: chunked", method="POST", body=b"0\r\n\r\n")],
+    "two equal Content-Lengths": [
+        request("/plain", "Content-Length: 5", "Content-Length: 5", method="POST", body=b"hello")
+    ],
+    "two unequal Content-Lengths": [
+        request("/plain", "Content-Length: 5", "Content-Length: 6", method="POST", body=b"hello!")
+    ],
+    "both framings": [
+        request("/plain", "Content-Length: 5", "Transfer-Encoding: chunked", method="POST", body=b"0\r\n\r\n")
+    ],
     "both framings the other way round": [
         request("/plain", "Transfer-Encoding: chunked", "Content-Length: 5", method="POST", body=b"0\r\n\r\n")
     ],
     **{
-        f"Transfer-Encoding: {value}": [request("/plain", f"Transfer-Encoding: {value}", method="POST", body=b"0\r\n\r\n")]
-        for value in ("gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "identity", "xchunked", "chunked;a=b")
+        f"Transfer-Encoding: {value}": [
+            request("/plain", f"Transfer-Encoding: {value}", method="POST", body=b"0\r\n\r\n")
+        ]
+        for value in (
+            "gzip",
+            "gzip, chunked",
+            "chunked, gzip",
+            "chunked, chunked",
+            "identity",
+            "xchunked",
+            "chunked;a=b",
+        )
     },
     "Transfer-Encoding: Chunked": [request("/plain", "Transfer-Encoding: Chunked", method="POST", body=b"0\r\n\r\n")],
-    "two Transfer-Encodings": [request("/plain", *["Transfer-Encoding: chunked"] * 2, method="POST", body=b"0\r\n\r\n")],
-    "a chunk size that is no number": [request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"x\r\n\r\n")],
-    "a chunk longer than it says": [request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"2\r\nabc\r\n0\r\n\r\n")],
-    "a chunk size with a sign": [request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"+1\r\na\r\n0\r\n\r\n")],
+    "two Transfer-Encodings": [
+        request("/plain", *["Transfer-Encoding: chunked"] * 2, method="POST", body=b"0\r\n\r\n")
+    ],
+    "a chunk size that is no number": [
+        request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"x\r\n\r\n")
+    ],
+    "a chunk longer than it says": [
+        request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"2\r\nabc\r\n0\r\n\r\n")
+    ],
+    "a chunk size with a sign": [
+        request("/plain", "Transfer-Encoding: chunked", method="POST", body=b"+1\r\na\r\n0\r\n\r\n")
+    ],
     "two spaces": [b"GET  /plain HTTP/1.1\r\nHost: a\r\n\r\n"],
     "a space behind the version": [b"GET /plain HTTP/1.1 \r\nHost: a\r\n\r\n"],
     "HTTP/0.9": [b"GET /plain\r\n\r\n"],
@@ -330,7 +407,7 @@ def test_lane_and_edge_do_the_same(ways, name):
     elif not lane["calls"] and not edge["calls"]:
         assert lane["end"] == "closed"
         for seen in (lane, edge):
-            assert [400 <= status < 600 for status, in seen["answers"]] == [True]
+            assert [400 <= status < 600 for (status,) in seen["answers"]] == [True]
             assert seen["reached"] == []
     else:
         assert lane == edge
@@ -343,7 +420,9 @@ LATER = [name for name, parts in CASES.items() if all(b" /plain" in part and b"a
 @pytest.mark.parametrize(("here", "there"), [("/sync", "/async"), ("/read", "/read-async")])
 @pytest.mark.parametrize("name", LATER)
 def test_an_async_hook_changes_nothing_that_can_be_seen(way, name, here, there):
-    seen = [run(way, [part.replace(b" /plain", b" " + path.encode()) for part in CASES[name]]) for path in (here, there)]
+    seen = [
+        run(way, [part.replace(b" /plain", b" " + path.encode()) for part in CASES[name]]) for path in (here, there)
+    ]
     for each, path in zip(seen, (here, there), strict=True):
         each["reached"] = [(method, at.replace(path, "/plain"), *more) for method, at, *more in each["reached"]]
     assert seen[0] == seen[1]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-_HEAD = re.compile(rb"HTTP/1\.1 ([0-9]{3}) [\t\x20-\x7e]*\r\n((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: ?[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n")
+_HEAD = re.compile(
+    rb"HTTP/1\.1 ([0-9]{3}) [\t\x20-\x7e]*\r\n((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: ?[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+)
 
 
 class Ended(Exception):
@@ -67,10 +70,8 @@ class Wire:
 
     def send_if_open(self, data: bytes) -> Wire:
         """Send bytes to somebody who may have left already."""
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         return self
 
     def reset(self) -> None:

@@ -45,14 +45,14 @@ class AccessLog(Observer[AccessLogOptions]):
 
     * `time` of arrival (RFC 3339, UTC, milliseconds); `id` of the call as `request-id` gave it; `trace_id` out of a
       well-formed `traceparent` (W3C Trace Context).
-    * `client`, `method`, `scheme`, `host`, `path` and `http` (the version) of the request; `query` only where asked for.
+    * `client`, `method`, `scheme`, `host`, `path` and `http` (the version) of the request; `query` where asked for.
     * `status` of the answer, none where the client was gone first; `outcome`: `ok`, `aborted` by the client, or how the
       answer broke off; `reason` of the last fault; `answered_by`, the step that answered in place of the backend.
     * `bytes_up` of the request body and `bytes_down` of the answer's.
-    * Times in milliseconds. For the client: `ms` until the last byte of the answer and `ttfb_ms` until its head was ready.
-      Of that, spent on backends, all tries together: `backend_ms` until the last byte and `backend_ttfb_ms` until the
-      head. `flow_ms` is `ttfb_ms` without `backend_ttfb_ms`: what hookgate and its steps took, which includes
-      waiting for a body that a step reads.
+    * Times in milliseconds. For the client: `ms` until the last byte of the answer, and `ttfb_ms` until its head was
+      ready. Of that, spent on backends, all tries together: `backend_ms` until the last byte, and `backend_ttfb_ms`
+      until the head. `flow_ms` is `ttfb_ms` without `backend_ttfb_ms`: what hookgate and its steps took, including
+      the wait for a body that a step reads.
     * `route`, `connection` and `target` of the last try, `tries`, and `generation` of the configuration.
     * `subject`, who called, and `certificate`, the subject of the one that the client has shown.
 
