@@ -661,7 +661,7 @@ def test_mistakes_in_such_a_section_are_told_inside_it(apis, problems):
 
 async def test_loading_lets_others_run(catalogue):
     """A reload of a large document must not hold up the calls that are served meanwhile."""
-    routes = [{"name": f"r{n}", "match": {"path": f"/r{n}"}, "flow": ["step", "step", "step"]} for n in range(1500)]
+    routes = [{"name": f"r{n}", "match": {"path": f"/r{n}"}, "flow": ["step", "step", "step"]} for n in range(5000)]
     turns = 0
 
     async def tick():

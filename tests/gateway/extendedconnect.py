@@ -59,6 +59,11 @@ class ExtendedConnect:
             else:
                 self._read()
 
+    def end(self):
+        """End the stream."""
+        self._http.end_stream(self._stream)
+        self._flush()
+
     def receive(self):
         """Return the next message, or code and reason of the closing."""
         while not self._messages:

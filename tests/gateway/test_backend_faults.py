@@ -800,9 +800,10 @@ def test_a_kept_connection_may_end_in_the_same_moment_as_a_call_comes(folder, wa
     assert {answer.status for answer in answers} <= allowed, Counter(answer.body for answer in answers)
 
 
+@pytest.mark.parametrize("words", [b"", b"garbage\r\n"], ids=["silent", "garbage"])
 @pytest.mark.parametrize("way", WAYS)
-def test_connections_that_end_before_the_request_goes_out_cost_no_place_of_the_pool(folder, way):
-    """The backend accepts and closes; after a while it is well again, and so are calls to it."""
+def test_connections_that_end_before_the_request_goes_out_cost_no_place_of_the_pool(folder, way, words):
+    """The backend accepts, perhaps says something, and closes; after a while it is well again, and so are its calls."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = "http://127.0.0.1:%d" % listener.getsockname()[1]
         well = threading.Event()
@@ -815,11 +816,14 @@ def test_connections_that_end_before_the_request_goes_out_cost_no_place_of_the_p
                         if well.is_set():
                             accepted.recv(65536)
                             accepted.sendall(ok(b"well", b"Connection: close"))
+                        else:
+                            accepted.sendall(words)
 
         threading.Thread(target=accept, daemon=True).start()
-        document = front(url, way=way, pool={"max_connections": 2}, timeouts={"connect": 2, "read": 3})
-        with running(document) as gate, Wire(gate.url) as wire:
-            ill = [wire.send(get("/")).answer().status for _ in range(20)]
+        document = front(url, way=way, pool={"max_connections": 2}, timeouts={"connect": 1, "read": 1})
+        document["gateway"]["flow"] = ["counting"]
+        with running(document, plugins_dir=folder[WAYS[way][1]]) as gate, Wire(gate.url) as wire:
+            ill = [wire.send(get("/")).answer().status for _ in range(40)]
             well.set()
             answers = [wire.send(get("/")).answer() for _ in range(5)]
         listener.shutdown(socket.SHUT_RDWR)
@@ -917,6 +921,23 @@ class Pinned(Balancer[Options]):
     def pick(self, exchange, targets):
         return targets[int(exchange.request.path.split("/")[2])]
 '''
+
+
+@contextmanager
+def busy(gate):
+    """Have each turn of the gateway's loop take a while, so that others act between any two of them."""
+    stop = threading.Event()
+
+    def turn():
+        time.sleep(0.003)
+        if not stop.is_set():
+            gate._loop.call_soon(turn)
+
+    gate._loop.call_soon_threadsafe(turn)
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ What both do alike is tested for both. What may differ, since only the edge know
 import asyncio
 import base64
 import hashlib
+import json
 import os
 import re
 import socket as sockets
@@ -23,14 +24,19 @@ from contextlib import contextmanager
 
 import pytest
 import websockets
+from hypercorn.asyncio import serve as hypercorn
+from hypercorn.config import Config, Sockets
+from quart import Blueprint, websocket
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.frames import Close
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
+from hookgate import App, Options
 from hookgate.gateway import Gateway
 from hookgate.http.websocket import WebSocketEdge
+from hookgate.server.app import create_app
 from hookgate.testing import running
 from hookgate.testing.gateway import Memory
 
@@ -615,6 +621,76 @@ def test_websockets_and_calls_share_a_connection_of_http_2():
         assert client.connect("/chat", CHAT)[b":status"] == b"200"
         client.send(TextMessage("and again"))
         assert client.receive() == "and again"
+
+
+def test_what_comes_late_on_a_stream_of_http_2_does_no_harm_to_the_others():
+    with chatting(echo) as url, running(document(url, lane=False)) as gate, ExtendedConnect(gate.url) as client:
+        assert client.connect("/nowhere", CHAT)[b":status"] == b"404"
+        client.send(TextMessage("to nobody"))
+        assert client.connect("/chat", CHAT)[b":status"] == b"200"
+        client.send(CloseConnection(1000))
+        assert client.receive() == (1000, "")
+        client.end()  # in a frame of its own, as browsers do
+        assert client.connect("/chat", CHAT)[b":status"] == b"200"
+        client.send(TextMessage("still there"))
+        assert client.receive() == "still there"
+
+
+def test_an_exposed_app_keeps_its_websockets(lane):
+    class Echo(App):
+        def blueprint(self, host):
+            blueprint = Blueprint("echo", __name__)
+
+            @blueprint.websocket("/echo")
+            async def echo():
+                while True:
+                    await websocket.send("app: " + await websocket.receive())
+
+            return blueprint
+
+    async def talk(url):
+        async with connect(url) as socket:
+            await socket.send("hello")
+            return await socket.recv()
+
+    with running(document("http://127.0.0.1:1", lane=lane, expose={"/live": "health"})) as gate:
+        gate.gateway.live.config.exposed["/live"] = Echo(Options())
+        assert asyncio.run(talk(gate.url.replace("http", "ws") + "/live/echo")) == "app: hello"
+        assert gate.finished == [], "it is no call of the gateway"
+
+
+async def test_plain_hypercorn_with_the_app_takes_websockets(tmp_path):
+    config = Config()
+    with sockets.create_server(("127.0.0.1", 0)) as listening, chatting(echo) as url:
+        (tmp_path / "gateway.json").write_text(json.dumps(document(url, lane=True)))
+        config.bind = [f"fd://{listening.fileno()}"]
+        config.create_sockets = lambda: Sockets([], [listening], [])
+        stop = asyncio.Event()
+        serving = asyncio.create_task(
+            hypercorn(create_app(tmp_path / "gateway.json"), config, shutdown_trigger=stop.wait)
+        )
+        async with connect(f"ws://127.0.0.1:{listening.getsockname()[1]}/chat", subprotocols=["chat"]) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+        stop.set()
+        await serving
+
+
+def test_a_gateway_that_stops_ends_websockets_after_its_patience(tmp_path, lane):
+    (tmp_path / "notes.py").write_text(NOTES)
+
+    async def main():
+        gateway = running(document(url, lane=lane, flow=["notes"], shutdown_timeout=0.2), plugins_dir=tmp_path)
+        async with gateway as gate:
+            socket = await connect(address(gate), subprotocols=["chat"])
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+            notes = gate.gateway.live.config.instances["gateway/notes"]
+        await socket.wait_closed()
+        return notes.events
+
+    with chatting(echo) as url:
+        assert asyncio.run(main()) == ["in websocket", "out 101", "done ok" if lane else "done aborted"]
 
 
 # --- servers that are not Hypercorn -----------------------------------------------------------------------------------

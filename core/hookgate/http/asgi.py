@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import aclosing, suppress
 from email.utils import formatdate
 from typing import Any
@@ -21,6 +21,7 @@ from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.forwarding import framed
 from hookgate.gateway import Gateway
 from hookgate.generation import Passage
+from hookgate.http.incoming import Incoming
 from hookgate.http.intake import check_sizes, split_target, trust
 from hookgate.messages import Headers, Request, Response
 
@@ -45,22 +46,31 @@ class Intake:
         self.patience = 30.0
         """Seconds to wait for the next chunk of the body."""
         self._whole = asyncio.Event()
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
+        self._room = asyncio.Event()
+        self._room.set()
+        self._incoming = Incoming(self)
 
     async def pump(self) -> None:
         """Read until the client has gone."""
         while True:
+            await self._room.wait()
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 return
             if chunk := message.get("body"):
-                await self._chunks.put(chunk)
+                self._incoming.feed(chunk)
             if not message.get("more_body"):
                 self._whole.set()
-                await self._chunks.put(None)
+                self._incoming.end()
 
     async def whole(self) -> bool:
-        """Whether all of the request has come; what is on its way already gets a moment."""
+        """Whether all of the request has come; what is on its way already gets a moment.
+
+        A body that nobody has asked for by now is thrown away: a server that cannot hand it over might not take the
+        answer either.
+        """
+        if not self._incoming.begun:
+            self._incoming.close()
         if not self._whole.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(GRACE):
@@ -68,31 +78,56 @@ class Intake:
         return self._whole.is_set()
 
     async def body(self, headers: Headers, http_version: str) -> Body:
-        """Return the request body, whose length only HTTP/1 tells beforehand."""
+        """Return the request body, whose length only HTTP/1 tells beforehand.
+
+        Raises:
+            BadRequest: the length is no number.
+            RequestTimeout: over HTTP/2, nothing said for too long whether there is a body.
+        """
         length = headers.get("content-length")
         if length is not None:
             if not (length.isascii() and length.isdigit()):
                 raise BadRequest("Content-Length is not a number.", reason="bad-framing")
-            return Body(self._stream(), length=int(length)) if int(length) else Body()
+            return Body(self, length=int(length)) if int(length) else Body()
         if http_version.startswith("1"):
-            return Body(self._stream()) if "transfer-encoding" in headers else Body()
-        first = await self._next()
-        return Body() if first is None else Body(self._stream(first))
+            return Body(self) if "transfer-encoding" in headers else Body()
+        try:
+            first = await self.__anext__()
+        except StopAsyncIteration:
+            return Body()
+        self._incoming.put_back(first)
+        return Body(self)
 
-    async def _stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
-        if first:
-            yield first
-        while (chunk := await self._next()) is not None:
-            yield chunk
+    def __aiter__(self) -> Intake:
+        return self
 
-    async def _next(self) -> bytes | None:
-        if not self._chunks.empty():
-            return self._chunks.get_nowait()
+    async def __anext__(self) -> bytes:
         try:
             async with asyncio.timeout(self.patience):
-                return await self._chunks.get()
+                return await self._incoming.__anext__()
         except TimeoutError:
             raise RequestTimeout(f"No byte of the request body came for {self.patience:g} s.") from None
+
+    def close(self) -> None:
+        """Nobody reads the rest."""
+        self._incoming.close()
+
+    # --- the valve of the body --------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Whoever reads is slow, so the client has to wait."""
+        self._room.clear()
+
+    def go_on(self) -> None:
+        """It has caught up."""
+        self._room.set()
+
+    def wanted(self, body: Incoming) -> None:
+        """Somebody begins to read; nothing to do."""
+
+    def abandon(self, body: Incoming) -> None:
+        """What still comes is thrown away."""
+        self._room.set()
 
 
 class Edge:
@@ -134,9 +169,11 @@ class Edge:
             outcome = await self._reply(exchange, response, intake, send)
         finally:
             gateway.end(exchange, outcome)
-            await request.body.close()
-            if exchange.response is not None:
-                await exchange.response.body.close()
+            try:
+                await request.body.close()
+            finally:
+                if exchange.response is not None:
+                    await exchange.response.body.close()
 
     def _intake(self, receive: Receive) -> Intake:
         return Intake(receive)

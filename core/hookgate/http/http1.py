@@ -45,7 +45,7 @@ from hookgate.http import answers
 from hookgate.http.admission import Visitor
 from hookgate.http.framing import END_OF_HEAD, H2_PREFACE, FramingError, RequestHead, RequestHeads
 from hookgate.http.intake import request_of
-from hookgate.http.lane import Lane
+from hookgate.http.lane import AHEAD, LINGER, LOOK, Lane, has_left
 from hookgate.http.timers import NEVER
 from hookgate.http.tunnel import ClientEnd, Tunnel
 from hookgate.http.upload import Upload
@@ -56,10 +56,6 @@ from hookgate.waiting import Walker
 
 log = logging.getLogger("hookgate.lane")
 
-AHEAD = 65536
-"""Bytes of further requests that are read while one is being answered."""
-LINGER = 2.0
-"""Seconds that what still comes is thrown away, when an answer ends the connection."""
 CR, LETTER_P = b"\rP"
 
 
@@ -152,7 +148,6 @@ class Http1(asyncio.Protocol):
         self._lane.wheel.set(self, NEVER)
         self._lane.gone(self)
         self._visitor.leave()
-        self._writer.resume()
         if self._tunnel is not None:
             self._tunnel[1].gone.set()
         elif self._walk is not None:
@@ -175,6 +170,8 @@ class Http1(asyncio.Protocol):
         elif self._state == "busy":
             self._lane.wheel.set(self, NEVER)
         self._writer.resume()
+        if self._buffer:
+            self._turn()
 
     def expired(self, now: float) -> None:
         """The time limit of the state is reached (called by the wheel)."""
@@ -186,8 +183,10 @@ class Http1(asyncio.Protocol):
         elif self._state == "body" and self._upload is not None:
             if self._upload.client_is_slow:
                 self._upload.fail(RequestTimeout(f"No byte of the request body came for {self._limits.body_idle:g} s."))
+            elif has_left(self._transport):
+                self.abort()
             else:
-                self.be_patient()
+                self._until(LOOK if self._upload.holds else self._limits.body_idle)
         elif self._tunnel is not None:
             self._tunnel[1].close()
         elif self._state in ("head", "draining", "lingering"):
@@ -201,7 +200,8 @@ class Http1(asyncio.Protocol):
             return
         self._turning = True
         try:
-            while self._state == "head" and self._buffer:
+            # Whoever does not read the answers gets no more of them.
+            while self._state == "head" and self._buffer and not self._writer.waits:
                 if not self._begin():
                     break
         finally:
@@ -323,6 +323,7 @@ class Http1(asyncio.Protocol):
         """Whoever reads the body is slow, so the client has to wait."""
         if self._state == "body":
             self._transport.pause_reading()
+            self._until(LOOK)
 
     def read_on(self) -> None:
         """It has caught up."""
@@ -424,7 +425,7 @@ class Http1(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close between two calls, as the listener ends."""
-        if self._state == "head":
+        if self._state in ("head", "draining"):
             self._transport.close()
         elif self._state in ("busy", "body"):
             self._writer.keep = False

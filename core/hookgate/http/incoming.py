@@ -69,6 +69,11 @@ class Incoming:
             self._valve.hold()
         self._wake()
 
+    def put_back(self, chunk: bytes) -> None:
+        """Have a chunk that was read be read once more."""
+        self._chunks.appendleft(chunk)
+        self._held += len(chunk)
+
     def end(self, failure: BaseException | None = None) -> None:
         """That was all; with a failure, the reader gets it after the chunks that are here."""
         if not self._ended:

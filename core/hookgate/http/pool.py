@@ -193,7 +193,7 @@ class UpstreamPool:
         """Break off the calls that are still under way, and close every connection."""
         self._closing = True
         for upstream in list(self._open):
-            upstream.abort()
+            upstream.break_off()
         self._idle.clear()
         await asyncio.sleep(0)
 

@@ -8,8 +8,11 @@ one tick late, and never early.
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from typing import Protocol
+
+log = logging.getLogger("hookgate")
 
 TICK = 0.1
 """Seconds between two looks at the wheel."""
@@ -68,7 +71,10 @@ class Wheel:
         timed.looked_at = NEVER
         if timed.deadline <= now:
             timed.deadline = NEVER
-            timed.expired(now)
+            try:
+                timed.expired(now)
+            except Exception:
+                log.exception("a time-out could not be dealt with")
         if timed.deadline != NEVER and timed.looked_at == NEVER:
             self._place(timed, timed.deadline)
 

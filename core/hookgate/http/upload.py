@@ -64,6 +64,11 @@ class Upload:
         """Whether somebody waits for the client, and not the other way round."""
         return self._incoming.begun and not self._incoming.holding
 
+    @property
+    def holds(self) -> bool:
+        """Whether the client is held back."""
+        return self._incoming.holding
+
     def cut(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Take what has come; return the chunks to :meth:`deliver` and what follows the body."""
         self._expects = False

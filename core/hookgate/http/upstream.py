@@ -127,6 +127,10 @@ class Upstream(asyncio.Protocol):
         self._outbound = outbound
         self._signal = self._asked = signal = Signal()
         self._state = "head"
+        if self._transport.is_closing():
+            self.abort()
+            signal.set(error=Stale())
+            return signal
         self._interim = 0
         body = outbound.body
         data = body.held
@@ -186,6 +190,10 @@ class Upstream(asyncio.Protocol):
         else:
             self._fail(GatewayTimeout("The backend did not answer in time.", reason="read-timeout"))
 
+    def break_off(self) -> None:
+        """The pool ends, and with it whatever is under way."""
+        self._fail(BadGateway("The call to the backend was broken off."))
+
     def _fail(self, error: Exception) -> None:
         """The call ends in an error, and the connection with it."""
         signal, body = self._signal, self._body
@@ -206,6 +214,9 @@ class Upstream(asyncio.Protocol):
             self._upload.cancel()
         if self._transport is not None:
             self._transport.abort()
+        if self._tunnel is not None:
+            tunnel, self._tunnel = self._tunnel, None
+            tunnel.ended()
         self._pool.gone(self, idle=state == "idle", busy=state in ("head", "body", "tunnel"))
 
     # --- what comes -------------------------------------------------------------------------------------------------
@@ -289,7 +300,8 @@ class Upstream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """The client's end of the tunnel has received something."""
-        self._transport.write(data)
+        if self._state == "tunnel":
+            self._transport.write(data)
 
     def close(self) -> None:
         """The client's end of the tunnel is gone; what was written still goes out."""

@@ -58,6 +58,8 @@ class Writer:
         """Send an answer; return how that went. What it says about the connection follows ``keep``, which may end."""
         head, has_body, chunked, self.keep = self._last.head_of(response, exchange.request, self.keep)
         write, body = self._transport.write, response.body
+        if self._transport.is_closing():
+            return "aborted"
         if not has_body:
             write(head)
         elif (data := body.held) is not None and not body.copied:
@@ -79,6 +81,8 @@ class Writer:
         try:
             async with aclosing(body.stream()) as chunks:
                 async for chunk in chunks:
+                    if self._transport.is_closing():
+                        return "aborted"
                     sent += len(chunk)
                     if length is not None and sent > length:
                         raise BrokenBody("The body is longer than its head says.")

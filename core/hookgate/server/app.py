@@ -17,7 +17,7 @@ from hookgate.errors import ConfigError, Problem
 from hookgate.gateway import Gateway
 from hookgate.http.asgi import Edge
 from hookgate.http.websocket import WebSocketEdge
-from hookgate.server.closecodes import with_close_codes
+from hookgate.server.mending import spare_connection, with_close_codes
 from hookgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class GatewayApp(Quart):
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             await super().asgi_app(scope, receive, send)
-        elif (app := self._exposed_at(scope["path"])) is not None:
+            return
+        spare_connection(send)
+        if (app := self._exposed_at(scope["path"])) is not None:
             await app(scope, receive, send)
         elif kind == "http":
             await self.edge(scope, receive, send)

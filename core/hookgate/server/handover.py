@@ -32,6 +32,7 @@ def hypercorn_config(limits: LimitsSection, shutdown_timeout: float) -> Config:
     config.include_date_header = False
     config.keep_alive_max_requests = limits.keep_alive_requests
     config.keep_alive_timeout = limits.head
+    config.websocket_max_message_size = 1 << 62  # the edge has the limit of the route
     config.h11_max_incomplete_size = limits.header_bytes + limits.url
     config.graceful_timeout = shutdown_timeout
     config.backlog = 2048

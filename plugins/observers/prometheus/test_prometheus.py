@@ -277,6 +277,40 @@ async def test_an_observer_that_was_replaced_shuts_down_without_a_trace():
     build(Prometheus).shutdown()  # it never went live
 
 
+def test_a_page_is_made_in_small_pieces_that_give_the_whole():
+    observer = build(Prometheus)
+    for number in range(1000):
+        for status in (200, 201, 404, 500, 502):
+            observer.exchange_finished(call(route=f"route {number}", status=status))
+    pieces = list(observer.pieces())
+
+    assert max(piece.count("\n") for piece in pieces) <= 400
+    assert "".join(pieces) == observer.render()
+    assert len(only(parsed("".join(pieces)), "hookgate_requests_total")) == 5000
+
+
+async def test_calls_have_their_turn_while_a_page_is_made():
+    host, observer = House(), build(Prometheus)
+    observer.generation_loaded(host)
+    for number in range(2000):
+        observer.exchange_finished(call(route=f"route {number}"))
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            observer.exchange_finished(call(route=f"new {turns}"))
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    text = (await scraped(host))[1]
+    counting.cancel()
+
+    assert turns > 5
+    assert len(only(parsed(text), "hookgate_requests_total")) >= 2000
+
+
 def test_a_gateway_that_is_gone_is_not_held():
     host, observer = House(), build(Prometheus)
     observer.generation_loaded(host)

@@ -175,7 +175,6 @@ def check_ends(way, exchanges):
 
 
 KNOWN = (
-    "aclose(): asynchronous generator is already running",  # has a test of its own in test_behaviour.py
     "Too little data for declared Content-Length",  # a step that lies, told by h11 in the edge
 )
 """What may be logged as an error all the same."""

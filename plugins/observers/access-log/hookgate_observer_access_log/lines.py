@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-import orjson
+from orjson import OPT_APPEND_NEWLINE, dumps
 
 from hookgate import Attempt, Exchange
 
@@ -54,7 +54,9 @@ FIELDS: tuple[Field, ...] = get_args(Field)
 
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 """W3C Trace Context, 3.2; versions to come may add more after a dash."""
-_SEVERAL = re.compile('[ "=]')
+_WORD = re.compile("[!#-<>-~]+")
+"""Printable ASCII that cannot be taken for more than one word."""
+_DELETE = b"\x7f"
 
 
 def record_of(exchange: Exchange) -> Record:
@@ -193,8 +195,8 @@ def trace_id(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
 
 
 def _rfc3339(wall: float) -> str:
-    second, millisecond = divmod(round(wall * 1000), 1000)
-    return f"{_second(second)}.{millisecond:03d}Z"
+    second = int(wall)
+    return f"{_second(second)}.{int((wall - second) * 1000):03d}Z"
 
 
 @lru_cache(maxsize=8)
@@ -227,8 +229,8 @@ def _only(entry: Entry, names: Sequence[str]) -> Entry:
 def json_line(entry: Entry) -> bytes:
     """Write one JSON object, with everything escaped that could steer a terminal."""
     try:
-        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
-        if line.isascii() and b"\x7f" not in line:  # orjson has escaped the control characters below the space
+        line = dumps(entry, option=OPT_APPEND_NEWLINE)
+        if line.isascii() and _DELETE not in line:  # orjson has escaped the control characters below the space
             return line
         if line[:-1].decode().isprintable():
             return line
@@ -261,7 +263,9 @@ def text_line(entry: Entry, *, query: bool = False) -> bytes:
 
 def _word(value: str) -> str:
     """Put quotes around a value that could be taken for more than one."""
-    return json.dumps(value) if not value or _SEVERAL.search(value) else _plain(value)
+    if _WORD.fullmatch(value):
+        return value
+    return json.dumps(value) if not value or set(value) & set(' "=') else _plain(value)
 
 
 def _plain(value: str) -> str:
