@@ -45,6 +45,8 @@ class Body:
     limit: int | None = None
     keep_limit: int = 8 * 1024 * 1024
     too_large: Callable[[str], Fault] = ContentTooLarge
+    trailers: Sequence[bytes] = ()
+    """Fields that came behind the body (RFC 9110, 6.5), as lines, once it is through."""
     changed = False
     """A hook replaced or maps the body, so validators and digests of the old bytes no longer hold."""
 

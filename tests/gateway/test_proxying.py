@@ -329,3 +329,16 @@ def test_backends_are_told_nothing_where_that_is_switched_off():
 
         told = {name.lower() for name, _ in backend.requests[-1].headers}
         assert not told & {"forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
+
+
+def test_trailers_reach_a_client_that_asked_for_them():
+    told = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+        b"5\r\nhello\r\n0\r\nX-Sum: 42\r\nContent-Length: 9\r\n\r\n"
+    )
+    with upstream(lambda _: Reset(told)) as backend, running(front(backend)) as gate:
+        asked = raw(gate, "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n")
+        not_asked = raw(gate, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+        assert asked.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n")
+        assert not_asked.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")

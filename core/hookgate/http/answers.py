@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
-from hookgate.forwarding import drop_stale
+from hookgate.forwarding import HOP_BY_HOP, drop_stale
 from hookgate.messages import RawHeader, Request, Response
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
 REMEMBERED = 1024
 """Bytes of a head up to which it is kept, to be known again."""
 
@@ -20,6 +20,8 @@ _STATUS_LINES = {
 }
 _HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 _FRAMING = _HOP | {b"content-length"}
+_NO_TRAILERS = _FRAMING | HOP_BY_HOP | {b"host", b"set-cookie", b"authorization", b"content-encoding", b"content-type"}
+"""What must be known before the body, so that it means nothing, or harm, behind it."""
 
 _second = -1
 _date_line = b""
@@ -99,6 +101,14 @@ def head_of(response: Response, request: Request, keep: bool) -> tuple[bytes, bo
         lines.append(b"Connection: keep-alive\r\n")
     lines.append(b"\r\n")
     return b"".join(lines), has_body, chunked, keep
+
+
+def last_chunk(trailers: Sequence[bytes], request: Request) -> bytes:
+    """Write the end of a chunked body, with the trailers for a client that asked for them (RFC 9110, 6.5.1)."""
+    if not trailers or "trailers" not in request.headers.tokens("te"):
+        return b"0\r\n\r\n"
+    kept = [line for line in trailers if line.partition(b":")[0].lower() not in _NO_TRAILERS]
+    return b"".join([b"0\r\n", *(b"%b\r\n" % line for line in kept), b"\r\n"])
 
 
 def switching(response: Response, protocol: str) -> bytes:

@@ -366,9 +366,8 @@ class Http1(asyncio.Protocol):
     async def _join(self, exchange: Exchange, response: Response) -> OutcomeKind:
         """Answer 101 and let bytes flow both ways until one end is gone."""
         self._transport.write(answers.switching(response, exchange.request.upgrade))
-        tunnel, client = response.tunnel, ClientEnd(self._transport, self._active)
-        self._tunnel, self._state = (tunnel, client), "tunnel"
-        early, self._buffer = self._buffer, b""
+        self._tunnel = tunnel, client = response.tunnel, ClientEnd(self._transport, self._active)
+        self._state, early, self._buffer = "tunnel", self._buffer, b""
         self._active()
         self._writer.keep = False
         await tunnel.carry(client, early)

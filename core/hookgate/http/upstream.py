@@ -26,6 +26,7 @@ from hookgate.http.framing import (
     REMEMBERED,
     UNKNOWN,
     BodyReader,
+    Chunked,
     FramingError,
     ResponseHead,
     read_response,
@@ -72,6 +73,7 @@ class Upstream(asyncio.Protocol):
     __slots__ = (
         "_asked",
         "_body",
+        "_content",
         "_head",
         "_interim",
         "_last_head",
@@ -114,6 +116,8 @@ class Upstream(asyncio.Protocol):
         self._head: ResponseHead | None = None
         self._reader: BodyReader | None = None
         self._body: Incoming | None = None
+        self._content: Body | None = None
+        """The body of the response as others know it."""
         self._tunnel: Tunnel | None = None
         self._upload: asyncio.Task[None] | None = None
         self._writable: Signal | None = None
@@ -327,9 +331,8 @@ class Upstream(asyncio.Protocol):
         self._reader = reader_of(head.length)
         self._body = body = Incoming(self)
         length = head.length if head.length >= 0 else None
-        response = Response(
-            head.status, Headers.of(head.fields.copy()), Body(body, length=length, limit=None, too_large=BadGateway)
-        )
+        self._content = content = Body(body, length=length, too_large=BadGateway)
+        response = Response(head.status, Headers.of(head.fields.copy()), content)
         if data:
             self._read_body(data)
         else:
@@ -344,7 +347,9 @@ class Upstream(asyncio.Protocol):
             self._garbage(str(error))
             return
         if reader.done:
-            self._reader = self._body = None
+            if isinstance(reader, Chunked) and reader.trailers:
+                cast("Body", self._content).trailers = reader.trailers
+            self._reader = self._body = self._content = None
             if rest:
                 self.abort()
             else:

@@ -99,5 +99,5 @@ class Writer:
             log.warning("the response to %s broke off: %s", exchange.request.path, error)
             return outcome_of(error)
         if chunked:
-            write(answers.LAST_CHUNK)
+            write(answers.last_chunk(() if body.changed else body.trailers, exchange.request))
         return "ok"
