@@ -253,7 +253,10 @@ FAULTS = {
     "http-2.0": (says(b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", then="wait"), PROTOCOL),
     "lowercase-http": (says(b"http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", then="wait"), PROTOCOL),
     "a-request-back": (says(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", then="wait"), PROTOCOL),
-    "two-lengths": (says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc", then="wait"), PROTOCOL),
+    "two-lengths": (
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc", then="wait"),
+        PROTOCOL,
+    ),
     "the-same-length-twice": (says(ok(b"ab", b"Content-Length: 2"), then="wait"), PROTOCOL),
     "a-list-of-lengths": (says(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab", then="wait"), PROTOCOL),
     "a-negative-length": (says(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nab", then="wait"), PROTOCOL),
@@ -284,16 +287,23 @@ FAULTS = {
         CUT,
     ),
     "a-chunk-longer-than-it-says": (
-        after_the_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"2\r\nabc\r\n", then="wait"),
+        after_the_head(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"2\r\nabc\r\n", then="wait"
+        ),
         CUT,
     ),
     "a-chunk-size-with-bare-lf": (
-        after_the_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"1\nx\n0\n\n", then="wait"),
+        after_the_head(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"1\nx\n0\n\n", then="wait"
+        ),
         CUT,
     ),
     "stops-in-the-body": (after_the_head(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", then="wait"), CUT),
     **{
-        f"status-{status.decode().replace(' ', '_') or 'none'}": (says(b"HTTP/1.1 %b OK\r\nContent-Length: 0\r\n\r\n" % status), PROTOCOL)
+        f"status-{status.decode().replace(' ', '_') or 'none'}": (
+            says(b"HTTP/1.1 %b OK\r\nContent-Length: 0\r\n\r\n" % status),
+            PROTOCOL,
+        )
         for status in (b"1000", b"99", b"abc", b"", b"000", b"-200", b"2 00")
     },
     "204-with-a-body": (
@@ -311,7 +321,9 @@ FAULTS = {
     "bytes-behind-the-end": (says(ok(b"right") + b"wrong", then="wait"), [PROTOCOL, served(b"right")]),
     "an-answer-behind-the-end": (says(ok(b"right") + ok(b"stolen"), then="wait"), [PROTOCOL, served(b"right")]),
     "an-answer-behind-chunks": (
-        says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n" + ok(b"stolen"), then="wait"),
+        says(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n" + ok(b"stolen"), then="wait"
+        ),
         [PROTOCOL, served(b"right")],
     ),
     "interim-without-end": (interim_without_end, PROTOCOL),
@@ -521,7 +533,10 @@ def outcome_for(wire, call, *, waits):
 
 def matches(got, expected):
     wanted = expected if isinstance(expected, list) else [expected]
-    return any(got[:2] == each[:2] and (got[0] != "problem" or got[2] <= each[2]) and (got[0] != "served" or got == each) for each in wanted)
+    return any(
+        got[:2] == each[:2] and (got[0] != "problem" or got[2] <= each[2]) and (got[0] != "served" or got == each)
+        for each in wanted
+    )
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -584,7 +599,9 @@ def test_what_a_backend_says_while_nobody_asks_ends_its_connection(door, name):
 # --- answers before the request is whole -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("framing", [b"Content-Length: 300000", b"Transfer-Encoding: chunked"], ids=["length", "chunks"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 300000", b"Transfer-Encoding: chunked"], ids=["length", "chunks"]
+)
 @pytest.mark.parametrize("status", [200, 413])
 @pytest.mark.parametrize("then", ["close", "read on", "stay"])
 def test_an_answer_before_the_request_is_whole_is_the_answer(door, status, then, framing):
@@ -643,7 +660,9 @@ def goes(wire, how):
 
 
 @pytest.mark.parametrize("how", ["closes", "resets"])
-@pytest.mark.parametrize("when", ["before the answer", "in the request", "in the chunks of the request", "in the answer"])
+@pytest.mark.parametrize(
+    "when", ["before the answer", "in the request", "in the chunks of the request", "in the answer"]
+)
 def test_the_backend_learns_at_once_that_the_client_has_left(door, when, how):
     def patient(call):
         if when == "in the answer":
@@ -907,8 +926,6 @@ def test_whatever_calls_do_the_pool_keeps_its_bound_and_loses_no_place(folder, w
         interleaved()
         wait_until(lambda: gate.gateway.status()["in_flight"] == 0)
         assert [target["in_flight"] for target in gate.gateway.status()["connections"]["backend"]] == [0] * targets
-
-
 
 
 PINNED = '''

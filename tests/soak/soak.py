@@ -74,8 +74,12 @@ def test_after_minutes_of_everything_nothing_is_left_behind(gateway, minutes, ca
     log = gateway.log.read_text()
     with capsys.disabled():
         print(f"\n  {minutes:g} min: " + ", ".join(f"{count} {kind}" for kind, count in record.visits.most_common()))
-        print("  " + ", ".join(f"{kind} {status}: {n}" for (kind, status), n in sorted(record.statuses.items(), key=str)))
-        print("  MiB: " + " ".join(f"{mib:.0f}" for _, _, mib in used) + f"; files at most {max(n for _, n, _ in used)}")
+        print(
+            "  " + ", ".join(f"{kind} {status}: {n}" for (kind, status), n in sorted(record.statuses.items(), key=str))
+        )
+        print(
+            "  MiB: " + " ".join(f"{mib:.0f}" for _, _, mib in used) + f"; files at most {max(n for _, n, _ in used)}"
+        )
         print(f"  before: {before[0]} files, {before[1]:.1f} MiB; after: {after[0]} files, {after[1]:.1f} MiB")
         for line in sorted(set(record.unexpected))[:20]:
             print(f"  unexpected, {record.unexpected.count(line)} times: {line}")
@@ -137,7 +141,11 @@ def test_slow_clients_make_a_good_one_wait_no_more_than_three_times_as_long(gate
     medians = [statistics.median(each for each, _ in found) for found in (quiet, loud)]
     with capsys.disabled():
         for name, found in (("in quiet", quiet), ("under attack", loud)):
-            print(f"\n  p99 {name}: " + " ".join(f"{each:.2f}" for each, _ in found) + f" ms, {sum(n for _, n in found)} calls")
+            print(
+                f"\n  p99 {name}: "
+                + " ".join(f"{each:.2f}" for each, _ in found)
+                + f" ms, {sum(n for _, n in found)} calls"
+            )
         print(f"  medians: {medians[0]:.2f} and {medians[1]:.2f} ms, {medians[1] / medians[0]:.2f} times")
 
     assert medians[1] <= 3 * medians[0]

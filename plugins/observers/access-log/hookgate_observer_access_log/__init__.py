@@ -57,7 +57,7 @@ class AccessLog(Observer[AccessLogOptions]):
     * `subject`, who called, and `certificate`, the subject of the one that the client has shown.
 
     Calls never wait for the output: a thread makes the lines and writes them, together with others that come within
-    50 ms. Lines are dropped if too many wait, and lost while the disk is full; a warning says how many, every 10 s at
+    20 ms. Lines are dropped if too many wait, and lost while the disk is full; a warning says how many, every 10 s at
     most. Whatever could steer a terminal or forge a line is escaped.
     """
 
