@@ -40,6 +40,8 @@ class Body:
     _feeds: Sequence[tuple[Feed, Flush | None]] = ()
     _sinks: Sequence[Sink] = ()
     _on_close: Sequence[OnClose] = ()
+    received = 0
+    """Bytes that have come, as far as somebody has read them, before any hook changed them."""
     length: int | None = None
     """Bytes the stream will have, where that is known; ``None`` for a stream of unknown length."""
     limit: int | None = None
@@ -61,7 +63,7 @@ class Body:
     ) -> None:
         if isinstance(source, bytes):
             self.held = source
-            self.length = len(source)
+            self.length = self.received = len(source)
         else:
             self._source = source
             self.length = length
@@ -174,10 +176,9 @@ class Body:
             if source is None:
                 raise RuntimeError("the body has already been streamed; read() it first to use it twice")
             self._streaming = source
-            seen = 0
             async for chunk in source:
-                seen += len(chunk)
-                if self.limit is not None and seen > self.limit:
+                self.received += len(chunk)
+                if self.limit is not None and self.received > self.limit:
                     raise self.too_large(f"The body is longer than {self.limit} bytes.")
                 for feed, _ in self._feeds:
                     chunk = feed(chunk)  # noqa: PLW2901

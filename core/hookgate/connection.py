@@ -252,10 +252,10 @@ class Connection:
         self, exchange: Exchange, outbound: Outbound, destination: Destination, due: Due | None
     ) -> Response:
         target = outbound.target
-        record = Attempt(target, None, self.name)
+        record = Attempt(target, None, self.name, self.clock.now())
         exchange.attempts.append(record)
         target.in_flight += 1
-        ending = _Ending(self, record, self.clock.now())
+        ending = _Ending(self, record)
         try:
             if self.actions or self.credentials:
                 await self.prepare(exchange, outbound)
@@ -273,9 +273,13 @@ class Connection:
         except BaseException as error:
             ending(error)
             raise
+        record.head_at = self.clock.now()
         ending.status = response.status
         body = response.body
-        body.on_close(ending)
+        if body.held is not None and response.tunnel is None:  # all of it is here
+            ending(None)
+        else:
+            body.on_close(ending)
         if body.held is None and due is not None:
             if _is_stream(response, destination):
                 outbound.due = None
@@ -346,18 +350,17 @@ class Connection:
 class _Ending:
     """Told once how an attempt ended: when it failed, or when the body of its response is through."""
 
-    __slots__ = ("_connection", "_record", "_started", "status")
+    __slots__ = ("_connection", "_record", "status")
 
-    def __init__(self, connection: Connection, record: Attempt, started: float) -> None:
+    def __init__(self, connection: Connection, record: Attempt) -> None:
         self._connection = connection
         self._record = record
-        self._started = started
         self.status: int | None = None
 
     def __call__(self, error: BaseException | None) -> None:
         connection, record = self._connection, self._record
         if record.outcome is None:
-            seconds = connection.clock.now() - self._started
+            seconds = connection.clock.now() - record.started
             kind: OutcomeKind = "ok" if error is None else outcome_of(error)
             record.outcome = Outcome(kind, self.status, seconds, "" if error is None else str(error))
             connection.ended(record.target, record.outcome)

@@ -237,6 +237,7 @@ class Gateway:
         finish(exchange, outcome)
         exchange.outcome = outcome
         exchange.finished = self.clock.now()
+        exchange.bytes_received = exchange.request.body.received
         for observer, finished in generation.finished:
             _observed(observer, "exchange_finished", finished, exchange)
         generation.leave()

@@ -99,7 +99,7 @@ class Backend:
         self.open = 0
         self._sockets = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self):
         threading.Thread(target=self._accept, name="faulty backend", daemon=True).start()
@@ -238,6 +238,8 @@ def served(body, status=200):
 PROTOCOL = problem(502, "upstream-protocol")
 CLOSED = problem(502, "upstream-closed")
 CUT = ("cut",)
+CHUNKED = b"Transfer-Encoding: chunked"
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 LONG = b"X-Long: " + b"a" * 102_400 + b"\r\n"
 
 FAULTS = {
@@ -275,7 +277,7 @@ FAULTS = {
     "only-a-head": (after_the_head(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), CUT),
     "chunks-that-break-off": (after_the_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), CUT),
     "chunks-without-the-last": (
-        after_the_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+        after_the_head(CHUNKS),
         CUT,
     ),
     "chunks-without-the-last-line": (
@@ -283,19 +285,15 @@ FAULTS = {
         CUT,
     ),
     "a-bad-chunk-size": (
-        after_the_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"-1\r\nx", then="wait"),
+        after_the_head(CHUNKS, b"-1\r\nx", then="wait"),
         CUT,
     ),
     "a-chunk-longer-than-it-says": (
-        after_the_head(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"2\r\nabc\r\n", then="wait"
-        ),
+        after_the_head(CHUNKS, b"2\r\nabc\r\n", then="wait"),
         CUT,
     ),
     "a-chunk-size-with-bare-lf": (
-        after_the_head(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"1\nx\n0\n\n", then="wait"
-        ),
+        after_the_head(CHUNKS, b"1\nx\n0\n\n", then="wait"),
         CUT,
     ),
     "stops-in-the-body": (after_the_head(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", then="wait"), CUT),
@@ -485,7 +483,7 @@ def refusing():
     """A URL nobody answers on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return "http://127.0.0.1:%d" % probe.getsockname()[1]
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module", params=WAYS)
@@ -660,9 +658,7 @@ def goes(wire, how):
 
 
 @pytest.mark.parametrize("how", ["closes", "resets"])
-@pytest.mark.parametrize(
-    "when", ["before the answer", "in the request", "in the chunks of the request", "in the answer"]
-)
+@pytest.mark.parametrize("when", ["before the answer", "in the request", "in the request's chunks", "in the answer"])
 def test_the_backend_learns_at_once_that_the_client_has_left(door, when, how):
     def patient(call):
         if when == "in the answer":
@@ -674,7 +670,7 @@ def test_the_backend_learns_at_once_that_the_client_has_left(door, when, how):
     with Wire(door.gate.url) as wire:
         if when == "in the request":
             wire.send(get(path, b"Content-Length: 1000", method="POST") + b"half")
-        elif when == "in the chunks of the request":
+        elif when == "in the request's chunks":
             wire.send(get(path, b"Transfer-Encoding: chunked", method="POST") + b"4\r\nhalf\r\n")
         else:
             wire.send(get(path))
@@ -824,7 +820,7 @@ def test_a_kept_connection_may_end_in_the_same_moment_as_a_call_comes(folder, wa
 def test_connections_that_end_before_the_request_goes_out_cost_no_place_of_the_pool(folder, way, words):
     """The backend accepts, perhaps says something, and closes; after a while it is well again, and so are its calls."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         well = threading.Event()
 
         def accept():
@@ -941,25 +937,8 @@ class Pinned(Balancer[Options]):
 
 
 @contextmanager
-def busy(gate):
-    """Have each turn of the gateway's loop take a while, so that others act between any two of them."""
-    stop = threading.Event()
-
-    def turn():
-        time.sleep(0.003)
-        if not stop.is_set():
-            gate._loop.call_soon(turn)
-
-    gate._loop.call_soon_threadsafe(turn)
-    try:
-        yield
-    finally:
-        stop.set()
-
-
-@contextmanager
 def stalled(gate):
-    """Have the gateway do nothing for as long as the block lasts: what comes meanwhile comes in one turn of its loop."""
+    """Have the gateway do nothing for as long as the block lasts: what comes meanwhile comes in one turn."""
     entered, release = threading.Event(), threading.Event()
 
     def stall():

@@ -1,4 +1,4 @@
-"""Slow clients in a process of their own: ``python attack.py PORT COUNT`` holds so many of each kind until it is ended."""
+"""Slow clients in a process of their own: ``python attack.py PORT COUNT`` holds so many of each kind until ended."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Backend:
                 writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=2048)
-        self.url = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
         server.close()
