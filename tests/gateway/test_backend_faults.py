@@ -423,7 +423,8 @@ def front(*targets, way="lane", **connection):
 class Door:
     """A gateway in front of a faulty backend, with clients that mind the answers they get."""
 
-    def __init__(self, gate, backend):
+    def __init__(self, gate, backend, way):
+        self.way = way
         self.gate = gate
         self.backend = backend
         self.others = []
@@ -499,7 +500,7 @@ def door(request, folder):
             route = {"name": name, "match": {"path": f"/{name}/{{rest...}}"}}
             document["routes"].insert(0, {**route, "to": {"connection": name, "path": "/{rest}"}})
         with running(document, plugins_dir=folder[WAYS[way][1]]) as gate:
-            with closing(Door(gate, backend)) as door:
+            with closing(Door(gate, backend, way)) as door:
                 yield door
 
 
@@ -537,7 +538,10 @@ def matches(got, expected):
     )
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name",
+    list(FAULTS),
+)
 def test_a_fault_of_the_backend_is_told_honestly_and_harms_nobody_else(door, name):
     act, expected = FAULTS[name]
     prefix = "/impatient" if name in IMPATIENT else ""
@@ -592,6 +596,20 @@ def test_what_a_backend_says_while_nobody_asks_ends_its_connection(door, name):
         call.go.set()
         assert call.ended.wait(PATIENCE)
         door.others_are_served(wire)
+
+
+@pytest.mark.parametrize("name", ["chunks-that-break-off", "a-bad-chunk-size", "without-length-and-reset"])
+def test_a_client_of_http_1_0_can_tell_that_its_answer_broke_off(door, name):
+    """The end of the connection is the end of the body for it, so only a reset says that there is more."""
+    if door.way == "hypercorn":
+        pytest.skip("Hypercorn ends its connections itself")
+    path = f"/{name}/{next(_numbers)}"
+    with Wire(door.gate.url) as wire:
+        wire.send(get(path).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert wire.head().status == 200
+        door.backend.call_of(path).go.set()
+        with pytest.raises(ConnectionResetError):
+            wire.rest()
 
 
 # --- answers before the request is whole -----------------------------------------------------------------------------
@@ -868,7 +886,10 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("way", ["lane", "hypercorn"])
-@pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.parametrize(
+    "targets",
+    [1, 2],
+)
 def test_whatever_calls_do_the_pool_keeps_its_bound_and_loses_no_place(folder, way, targets):
     bound = 3
 

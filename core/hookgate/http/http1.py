@@ -43,6 +43,7 @@ from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.generation import Generation, Passage
 from hookgate.http import answers
 from hookgate.http.admission import Visitor
+from hookgate.http.ending import Ending
 from hookgate.http.framing import END_OF_HEAD, H2_PREFACE, FramingError, RequestHead, RequestHeads
 from hookgate.http.intake import request_of
 from hookgate.http.lane import AHEAD, LINGER, LOOK, Lane, has_left
@@ -51,7 +52,6 @@ from hookgate.http.tunnel import ClientEnd, Tunnel
 from hookgate.http.upload import Upload
 from hookgate.http.writer import Writer
 from hookgate.messages import Request, Response
-from hookgate.sections import LimitsSection
 from hookgate.waiting import Walker
 
 log = logging.getLogger("hookgate.lane")
@@ -59,50 +59,25 @@ log = logging.getLogger("hookgate.lane")
 CR, LETTER_P = b"\rP"
 
 
-class Http1(asyncio.Protocol):
+class Http1(Ending):
     """One connection of a client."""
 
-    __slots__ = (
-        *("_answered", "_buffer", "_heads", "_held", "_lane", "_scheme", "_state", "_transport"),
-        *(
-            "_tunnel",
-            "_turning",
-            "_upload",
-            "_visitor",
-            "_waited_for",
-            "_walk",
-            "_writer",
-            "deadline",
-            "looked_at",
-            "peer",
-        ),
-    )
+    __slots__ = ("_answered", "_heads", "_held", "_scheme", "_tunnel", "_turning", "_waited_for", "_walk")
 
     def __init__(self, lane: Lane, visitor: Visitor) -> None:
-        self._lane = lane
-        self._visitor = visitor
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]
-        self._writer: Writer = None  # type: ignore[assignment]
-        self._state = "head"
+        super().__init__(lane, visitor)
         self._scheme = "http"
-        self.peer = ""
-        """IP address of the client."""
-        self._buffer = b""
         self._held = False
         """Nothing is read, since there is too much that waits."""
         self._turning = False
         self._waited_for = False
         """Part of a head is there, and its time runs."""
         self._walk: Walker | asyncio.Task[None] | None = None
-        self._upload: Upload | None = None
-        """The body of the request, while it is still to come."""
         self._tunnel: tuple[Tunnel, ClientEnd] | None = None
         """Both ends of the connection since it was upgraded."""
         self._heads = RequestHeads()
         self._answered = 0
         """Calls that this connection has carried."""
-        self.deadline = NEVER
-        self.looked_at = NEVER
 
     # --- what asyncio says ------------------------------------------------------------------------------------------
 
@@ -113,7 +88,6 @@ class Http1(asyncio.Protocol):
         lane = self._lane
         if transport.get_extra_info("ssl_object") is not None:
             self._scheme = "https"
-        self.peer = self._visitor.ip
         if (sock := transport.get_extra_info("socket")) is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         lane.connections.add(self)
@@ -125,6 +99,8 @@ class Http1(asyncio.Protocol):
         if state == "head":
             self._buffer = self._buffer + data if self._buffer else data
             self._turn()
+            if self._writer.waits:
+                self._hold_back()
         elif state == "body":
             self._take_body(data)
         elif state == "draining":
@@ -134,9 +110,7 @@ class Http1(asyncio.Protocol):
             self._active()
         elif state == "busy":
             self._buffer += data
-            if len(self._buffer) > AHEAD:
-                self._held = True
-                self._transport.pause_reading()
+            self._hold_back()
 
     def eof_received(self) -> bool:
         """The client has hung up: whoever still waits for its answer keeps the connection open both ways."""
@@ -169,15 +143,18 @@ class Http1(asyncio.Protocol):
             self._active()
         elif self._state == "busy":
             self._lane.wheel.set(self, NEVER)
+        elif self._state == "head":
+            self._until(self._limits.keep_alive)
         self._writer.resume()
-        if self._buffer:
-            self._turn()
+        self._next()
 
     def expired(self, now: float) -> None:
         """The time limit of the state is reached (called by the wheel)."""
-        if self._writer.waits:
+        if self._writer.waits and not self._writer.moves():
             log.info("%s has not read its answer for too long", self.peer)
             self.abort()
+        elif self._writer.waits:
+            self._until(self._limits.write_idle)
         elif self._state == "head" and self._buffer:
             self._refuse(408, "The head of the request took too long.")
         elif self._state == "body" and self._upload is not None:
@@ -206,6 +183,19 @@ class Http1(asyncio.Protocol):
                     break
         finally:
             self._turning = False
+
+    def _next(self) -> None:
+        """Go on with what is in the buffer, and read again if there was too much in it."""
+        self._turn()
+        if self._held and len(self._buffer) <= AHEAD and self._state in ("head", "body"):
+            self._held = False
+            self._transport.resume_reading()
+
+    def _hold_back(self) -> None:
+        """Read no more of a client that is far ahead of its answers."""
+        if len(self._buffer) > AHEAD:
+            self._held = True
+            self._transport.pause_reading()
 
     def _begin(self) -> bool:
         """Begin a call if its whole head is there; return whether it was."""
@@ -384,67 +374,21 @@ class Http1(asyncio.Protocol):
         if state == "closed":
             return
         if outcome != "ok":
-            self.abort()
+            self._writer.abort()
         elif self._writer.keep and state == "body":
             self._state = "draining"
             self._transport.resume_reading()
             self._until(LINGER)
         elif self._writer.keep:
             self._state = "head"
-            lane = self._lane
-            lane.wheel.set(self, lane.loop.time() + lane.gateway.live.limits.keep_alive)  # type: ignore[union-attr]
-            if self._held:
-                self._held = False
-                self._transport.resume_reading()
-            if self._buffer and not self._turning:
-                lane.loop.call_soon(self._turn)
+            if not self._writer.waits:
+                lane = self._lane
+                lane.wheel.set(self, lane.loop.time() + lane.gateway.live.limits.keep_alive)  # type: ignore[union-attr]
+            if (self._buffer or self._held) and not self._turning:
+                self._lane.loop.call_soon(self._next)
         elif state == "body":
             self._linger()
         else:
             self._state = "lingering"
             self._transport.close()  # what is written still goes out
             self._until(self._limits.write_idle)
-
-    # --- ends -------------------------------------------------------------------------------------------------------
-
-    def _refuse(self, status: int, text: str) -> None:
-        """Answer something that is not a call."""
-        log.info("%s: refused with %d: %s", self.peer, status, text)
-        self._transport.write(answers.refusal(status, text))
-        self._linger()
-
-    def _linger(self) -> None:
-        self._state = "lingering"
-        self._buffer = b""
-        self._upload = None
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._transport.resume_reading()
-        self._until(LINGER)
-
-    def close_if_idle(self) -> None:
-        """Close between two calls, as the listener ends."""
-        if self._state in ("head", "draining"):
-            self._transport.close()
-        elif self._state in ("busy", "body"):
-            self._writer.keep = False
-
-    def abort(self) -> None:
-        """Close at once, what has not been sent is lost."""
-        self._transport.abort()
-
-    def _give_away(self, data: bytes) -> None:
-        """Let Hypercorn have this connection."""
-        self._state = "closed"
-        self._lane.wheel.set(self, NEVER)
-        self._lane.gone(self)
-        self._lane.hand_over(self._transport, data, self._visitor)
-
-    # --- small things -----------------------------------------------------------------------------------------------
-
-    @property
-    def _limits(self) -> LimitsSection:
-        return cast("Generation", self._lane.gateway.live).limits
-
-    def _until(self, seconds: float) -> None:
-        self._lane.wheel.set(self, self._lane.loop.time() + seconds)

@@ -47,6 +47,8 @@ class UpstreamPool:
         self._idle: dict[Origin, list[Upstream]] = {}
         """Kept connections by origin; the one used last stands at the end and goes first."""
         self._open: set[Upstream] = set()
+        self._opening = 0
+        """Connections that are being opened."""
         self._taken = 0
         """Places in use, where they are limited."""
         self._waiting: deque[_Place] = deque()
@@ -66,10 +68,11 @@ class UpstreamPool:
         head = request_bytes(outbound)
         target = outbound.target
         origin = target.origin
+        repeats = False
         while True:
             if self._limit is not None:
                 await self._place(outbound.timeouts.connect)
-            kept = self._idle.get(origin)
+            kept = None if repeats else self._idle.get(origin)
             fresh = not kept
             upstream = kept.pop() if kept else await self._connect(outbound, origin)
             signal = upstream.call(outbound, head)
@@ -78,6 +81,7 @@ class UpstreamPool:
             except Stale:
                 if fresh or outbound.method not in IDEMPOTENT or outbound.body.held is None:
                     raise BadGateway("The connection to the backend broke.", reason="upstream-closed") from None
+                repeats = True
             except asyncio.CancelledError:
                 upstream.give_up(signal)
                 raise
@@ -99,7 +103,8 @@ class UpstreamPool:
 
     async def _establish(self, outbound: Outbound, origin: Origin, signal: Signal) -> None:
         """Open a connection: in a task of its own, since a walker cannot wait for anything but signals."""
-        if self._limit is not None and len(self._open) >= self._limit:
+        self._opening += 1
+        if self._limit is not None and len(self._open) + self._opening > self._limit:
             self._close_one()
         target = outbound.target
         context = (self._context or default_context()) if target.scheme == "https" else None
@@ -116,11 +121,14 @@ class UpstreamPool:
                     )
         except Exception as error:  # noqa: BLE001
             upstream.abort()
+            self._opening -= 1
             signal.set(error=_connect_failure(error))
         except BaseException:
             upstream.abort()
+            self._opening -= 1
             raise
         else:
+            self._opening -= 1
             signal.set(upstream)
 
     async def _place(self, wait: float | None) -> None:

@@ -253,10 +253,10 @@ class Upstream(asyncio.Protocol):
     def _read_head(self, data: bytes) -> None:
         while True:
             end = data.find(END_OF_HEAD)
+            if max(end, len(data) if end < 0 else 0) > LONGEST_HEAD:
+                self._garbage("its head is too long")
+                return
             if end < 0:
-                if len(data) > LONGEST_HEAD:
-                    self._garbage("its head is too long")
-                    return
                 if data[:5] != b"HTTP/"[: len(data)]:
                     self._garbage("no HTTP/1.1 status line")
                     return

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import socket
+import struct
+import sys
+import termios
 from contextlib import aclosing
 
 from hookgate.bodies import Body
@@ -30,12 +35,15 @@ class BrokenBody(Fault):
 class Writer:
     """Writes the answers of one connection."""
 
-    __slots__ = ("_drained", "_last", "_transport", "keep")
+    __slots__ = ("_drained", "_last", "_left", "_open_ended", "_transport", "keep")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._drained: Signal | None = None
         self._last = answers.Last()
+        self._left = 0
+        self._open_ended = False
+        """The end of the connection is the end of the body."""
         self.keep = True
         """The connection stays open after this answer."""
 
@@ -47,6 +55,29 @@ class Writer:
     def pause(self) -> None:
         """The client reads slowly."""
         self._drained = Signal()
+        self._left = self._unread()
+
+    def moves(self) -> bool:
+        """Whether the client has read something since the last look, however little."""
+        before, self._left = self._left, self._unread()
+        return self._left < before
+
+    def _unread(self) -> int:
+        """Bytes that have not reached the client, those in the system's buffer included where it tells."""
+        waiting = self._transport.get_write_buffer_size()
+        sock = self._transport.get_extra_info("socket")
+        try:
+            told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, AttributeError, ValueError):
+            return waiting
+        return waiting + int.from_bytes(told, sys.byteorder)
+
+    def abort(self) -> None:
+        """Break the connection off such that the client does not take what it has got for the whole."""
+        sock = self._transport.get_extra_info("socket")
+        if self._open_ended and sock is not None:  # a proper end of the connection would end the body properly
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def resume(self) -> None:
         """It has caught up."""
@@ -58,6 +89,7 @@ class Writer:
         """Send an answer; return how that went. What it says about the connection follows ``keep``, which may end."""
         head, has_body, chunked, self.keep = self._last.head_of(response, exchange.request, self.keep)
         write, body = self._transport.write, response.body
+        self._open_ended = has_body and not chunked and body.length is None
         if self._transport.is_closing():
             return "aborted"
         if not has_body:

@@ -1,5 +1,6 @@
 """Let through only clients from the networks you name."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from pydantic import Field, IPvAnyNetwork
@@ -22,6 +23,10 @@ class IpAllow(Interceptor[IpAllowOptions]):
 
     category = "security"
 
+    def __init__(self, options: IpAllowOptions) -> None:
+        super().__init__(options)
+        self._may_call = lru_cache(maxsize=4096)(self._is_inside)  # clients come back, and reading an address is slow
+
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
         """Refuse a client from elsewhere.
@@ -29,7 +34,10 @@ class IpAllow(Interceptor[IpAllowOptions]):
         Raises:
             Forbidden: the address is in none of the networks.
         """
-        client = ip_address(exchange.request.client)
-        mapped = getattr(client, "ipv4_mapped", None)
-        if not any((mapped or client) in network for network in self.options.networks):
+        if not self._may_call(exchange.request.client):
             raise Forbidden("This network may not call this route.", reason="network-refused")
+
+    def _is_inside(self, address: str) -> bool:
+        client = ip_address(address)
+        mapped = getattr(client, "ipv4_mapped", None)
+        return any((mapped or client) in network for network in self.options.networks)

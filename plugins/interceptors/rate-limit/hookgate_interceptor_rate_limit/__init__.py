@@ -92,6 +92,8 @@ class RateLimit(Interceptor[RateLimitOptions]):
     def startup(self, host: Host) -> None:
         """Take hold of the counters, which outlive configurations."""
         self._counters = host.counters
+        self._together = f"{self.entry.id}/{self._strategy}"
+        """Key of what is counted together; entries and strategies never share one."""
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
@@ -114,19 +116,17 @@ class RateLimit(Interceptor[RateLimitOptions]):
     def on_response(self, exchange: Exchange) -> None:
         """Tell the client how it stands."""
         if exchange.response is not None:
-            for name, value in self._fields(exchange):
-                exchange.response.headers.set(name, value)
+            exchange.response.headers.update(self._fields(exchange))
 
     def _key(self, exchange: Exchange) -> str:
-        """Name the counter; entries and strategies never share one."""
-        key = f"{self.entry.id}/{self._strategy}"
+        """Name the counter."""
         value = self.options.by(exchange) if self.options.by is not None else None
         if value is None:
-            return key
+            return self._together
         text = value if isinstance(value, str) else repr(value)
         if len(text) > LONGEST_KEY:  # what a client sends must not fill the memory
             text = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-        return f"{key}={text}"
+        return f"{self._together}={text}"
 
     def _note(self, exchange: Exchange, decision: Decision) -> None:
         """Leave the standing of the call for the way out, unless a tighter limit has left its own."""
@@ -135,15 +135,20 @@ class RateLimit(Interceptor[RateLimitOptions]):
             "remaining": max(0, decision.remaining - self._extra),
             "reset": math.ceil(decision.reset),
         }
-        noted = exchange.variables.get(NOTE)
+        variables = exchange.variables
+        noted = variables.get(NOTE)
         if noted is None or standing["remaining"] * noted["limit"] <= noted["remaining"] * standing["limit"]:
-            exchange.variables[NOTE] = standing
+            variables[NOTE] = standing
 
     def _fields(self, exchange: Exchange) -> list[tuple[str, str]]:
         noted = exchange.variables.get(NOTE)
         if noted is None or not self.options.headers:
             return []
-        return [(f"RateLimit-{name.capitalize()}", str(value)) for name, value in noted.items()]
+        return [
+            ("RateLimit-Limit", str(noted["limit"])),
+            ("RateLimit-Remaining", str(noted["remaining"])),
+            ("RateLimit-Reset", str(noted["reset"])),
+        ]
 
 
 def _share(amount: int, percentage: float) -> int:

@@ -4,13 +4,18 @@ import os
 import re
 import time
 from typing import Annotated, Literal
-from uuid import UUID, uuid4
 
 from pydantic import AfterValidator
 
 from hookgate import Exchange, Headers, Interceptor, Options, hookimpl
 
 _ACCEPTED = re.compile(r"[A-Za-z0-9._~:/+=-]{1,200}")
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""A digit of chance -> the digit that says "laid out as in RFC 9562" in its upper two bits."""
+_STOCK: list[str] = []
+"""Chance in store, 32 digits for one id each: asking the system for every id would cost more than all the rest."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_STOCK.clear)  # or parent and child would hand out the same ids
 
 
 def _header_name(name: str) -> str:
@@ -64,12 +69,22 @@ class RequestId(Interceptor[RequestIdOptions]):
         return values[0] if len(values) == 1 and _ACCEPTED.fullmatch(values[0]) else ""
 
     def _new(self) -> str:
-        return str(uuid4()) if self.options.format == "uuid4" else _uuid7()
+        chance = _chance()
+        if self.options.format == "uuid4":
+            return _uuid(chance[:12], "4", chance)
+        return _uuid(f"{time.time_ns() // 1_000_000:012x}", "7", chance)  # 48 bits of Unix milliseconds in front
 
 
-def _uuid7() -> str:
-    """Make an id of version 7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, then chance."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(UUID(int=value))
+def _uuid(first: str, version: str, chance: str) -> str:
+    """Write an id of RFC 9562: its first 12 digits, the version, and chance in the rest."""
+    return f"{first[:8]}-{first[8:]}-{version}{chance[13:16]}-{_VARIANT[chance[16]]}{chance[17:20]}-{chance[20:]}"
+
+
+def _chance() -> str:
+    """Return 32 hexadecimal digits that nobody can guess and nobody else gets."""
+    try:
+        return _STOCK.pop()
+    except IndexError:
+        digits = os.urandom(4096).hex()
+        _STOCK.extend(digits[start : start + 32] for start in range(32, len(digits), 32))
+        return digits[:32]

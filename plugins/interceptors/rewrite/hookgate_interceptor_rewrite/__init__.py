@@ -143,7 +143,12 @@ class Rewrite(Interceptor[RewriteOptions]):
     def __init__(self, options: RewriteOptions) -> None:
         super().__init__(options)
         self._replace = [(re.compile(one.pattern), one.replacement) for one in options.replace]
+        self._changes_path = options.path is not None or bool(
+            options.strip_prefix or options.replace or options.add_prefix
+        )
         self._changes_query = options.query != QueryChanges()
+        self._query = options.query.apply("")
+        """What becomes of no query at all, which is what most calls have."""
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
@@ -154,12 +159,13 @@ class Rewrite(Interceptor[RewriteOptions]):
             PluginError: `path` wants a parameter that the route does not have.
         """
         request = exchange.request
-        path = self._new(request.path, exchange.params)
-        if path != request.path and not _is_proper(path):
-            raise BadRequest("The path cannot be rewritten for the backend.", reason="malformed-path")
-        request.path = path
+        if self._changes_path:
+            path = self._new(request.path, exchange.params)
+            if path != request.path and not _is_proper(path):
+                raise BadRequest("The path cannot be rewritten for the backend.", reason="malformed-path")
+            request.path = path
         if self._changes_query:
-            request.query = self.options.query.apply(request.query)
+            request.query = self.options.query.apply(request.query) if request.query else self._query
 
     def _new(self, path: str, params: Mapping[str, str]) -> str:
         options = self.options

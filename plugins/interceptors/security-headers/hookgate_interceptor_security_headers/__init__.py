@@ -115,6 +115,7 @@ class SecurityHeaders(Interceptor[SecurityHeadersOptions]):
         self._fields_https = self._fields
         if options.strict_transport_security is not None:
             self._fields_https = [(_HSTS, str(options.strict_transport_security)), *self._fields]
+        self._names = frozenset(name.lower().encode() for name, _ in self._fields_https)
 
     @hookimpl
     def on_response(self, exchange: Exchange) -> None:
@@ -124,6 +125,7 @@ class SecurityHeaders(Interceptor[SecurityHeadersOptions]):
         headers = exchange.response.headers
         if self.options.hide_server:
             headers.remove(*_TELLING)
-        put = headers.set if self.options.override else headers.setdefault
-        for name, value in self._fields_https if exchange.request.scheme == "https" else self._fields:
-            put(name, value)
+        fields = self._fields_https if exchange.request.scheme == "https" else self._fields
+        if not self.options.override and not self._names.isdisjoint(headers.lowered()):  # the backend said something
+            fields = [field for field in fields if field[0] not in headers]
+        headers.update(fields)
