@@ -205,7 +205,7 @@ class Flow:
         abandoned, exchange.response = exchange.response, None
         exchange.fault = as_fault(error)
         if isinstance(abandoned, Response):
-            await abandoned.body.close(error)
+            await abandoned.body.close(asyncio.CancelledError())  # the backend is not to blame
         position = len(exits) - 1
         while position >= 0:
             step = exits[position]

@@ -92,13 +92,19 @@ class Headers:
             raw[first + 1 :] = [pair for pair in raw[first + 1 :] if pair[0].lower() != wanted]
             self._indexed = None
 
-    def update(self, fields: Sequence[tuple[str, str]]) -> None:
-        """Put one line each in the place of all lines of these names, in one go."""
-        pairs = [_checked(name, value) for name, value in fields]
-        wanted = [_lower(name) for name, _ in fields]
+    def update(self, fields: "Sequence[tuple[str, str]] | Headers") -> None:
+        """Put one line each in the place of all lines of these names, in one go.
+
+        Headers that were made beforehand cost least: they are checked already.
+        """
+        if isinstance(fields, Headers):
+            pairs, wanted = fields.raw, fields.lowered()
+        else:
+            pairs = [_checked(name, value) for name, value in fields]
+            wanted = [_lower(name) for name, _ in fields]
         names = self.lowered()
         if not set(wanted).isdisjoint(names):
-            self.remove(*(name for name, _ in fields))
+            self.remove(*(name.decode("latin-1") for name in wanted))
             names = self.lowered()
         self.raw += pairs
         names += wanted
@@ -113,10 +119,11 @@ class Headers:
 
     def remove(self, *names: str) -> None:
         """Take out every line of these names."""
-        unwanted = set(map(_lower, names))
-        if not unwanted.isdisjoint(self.lowered()):
-            self.raw[:] = [pair for pair in self.raw if pair[0].lower() not in unwanted]
-            self._indexed = None
+        present = self.lowered()
+        for unwanted in map(_lower, names):
+            while unwanted in present:
+                place = present.index(unwanted)
+                del self.raw[place], present[place]
 
     def tokens(self, name: str) -> list[str]:
         """Split the comma-separated list under a name, lower-cased (``Connection``, ``Vary``)."""
@@ -162,6 +169,8 @@ class Headers:
 
 
 def _checked(name: str, value: str) -> RawHeader:
+    if value.isascii() and value.isprintable():  # nearly every value, and without a call
+        return _name(name), value.encode().strip()
     return _name(name), _value(name, value)
 
 

@@ -105,7 +105,7 @@ def test_plugins_lists_what_is_installed_and_shows_the_options_of_one():
     listed = {(entry["family"], entry["name"]) for entry in json.loads(run_cli("plugins", "--json").stdout)}
     one = run_cli("plugins", "ip-allow").stdout
 
-    assert {("interceptor", "cors"), ("auth", "basic"), ("credential", "basic"), ("transport", "httpx")} <= listed
+    assert {("interceptor", "cors"), ("auth", "basic"), ("credential", "basic"), ("transport", "http")} <= listed
     assert "Networks a client may come from" in one
     assert run_cli("plugins", "nonsense").returncode == 1
 

@@ -15,6 +15,15 @@ def test_only_named_networks_pass(client, status):
     assert through(gate, client=client).response.status == status
 
 
+def test_steps_judge_for_themselves_and_each_time_alike():
+    inner, outer = build(IpAllow, networks=["10.0.0.0/8"]), build(IpAllow, networks=["0.0.0.0/0"])
+
+    for _ in range(2):
+        assert through(inner, client="192.0.2.1").response.status == 403
+        assert through(outer, client="192.0.2.1").response.status == 200
+        assert through(inner, client="10.1.2.3").response.status == 200
+
+
 def test_a_wrong_network_is_refused_at_load():
     with pytest.raises(ConfigError, match=r"networks\[0\]: .*network"):
         build(IpAllow, networks=["10.0.0.0/99"])

@@ -1,3 +1,4 @@
+import os
 import re
 import time
 
@@ -28,10 +29,28 @@ def test_backend_client_and_exchange_see_the_same_new_id():
 @pytest.mark.parametrize(("shape", "pattern"), [("uuid7", UUID7), ("uuid4", UUID4)])
 def test_a_new_id_has_the_chosen_shape_and_is_new_each_time(shape, pattern):
     step = build(RequestId, format=shape)
-    ids = {through(step).id for _ in range(50)}
+    ids = {through(step).id for _ in range(600)}  # more than chance is taken from the system at a time
 
-    assert len(ids) == 50
+    assert len(ids) == 600
     assert all(map(pattern.fullmatch, ids))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_forked_process_does_not_make_the_ids_of_its_parent():
+    step = build(RequestId, format="uuid4")
+    through(step)  # now there is chance in store
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, step._new().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reading, 100).decode()
+    os.close(reading)
+    os.close(writing)
+
+    assert UUID4.fullmatch(theirs)
+    assert theirs not in {step._new() for _ in range(300)}
 
 
 def test_a_uuid7_begins_with_the_time():

@@ -22,6 +22,7 @@ _ANSWER_HEADERS = (
 )
 _ANSWER_HEADERS_RAW = frozenset(name.encode() for name in _ANSWER_HEADERS)
 _CLIENTS_ORIGIN = "cors.origin"
+_VARY = Headers({"Vary": "Origin"})
 
 
 def _origin(text: str) -> str:
@@ -183,7 +184,7 @@ def _pattern(origin: str) -> re.Pattern[str]:
 def _vary(headers: Headers) -> None:
     """Add `Origin` to `Vary`, in one line with what is there."""
     if "vary" not in headers:  # the usual case, at a fifth of the cost
-        headers.add("Vary", "Origin")
+        headers.update(_VARY)
         return
     named = headers.tokens("vary")
     if "origin" not in named and "*" not in named:

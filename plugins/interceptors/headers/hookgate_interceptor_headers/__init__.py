@@ -1,5 +1,6 @@
 """Set, add and remove headers of requests and responses."""
 
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -36,12 +37,20 @@ class Changes(Options):
     add: dict[Name, Value] = Field(default_factory=dict)
     """Headers that get one more line, whatever is there already."""
 
+    @cached_property
+    def _set(self) -> hookgate.Headers:
+        """The headers to set, checked once."""
+        fields = hookgate.Headers()
+        for name, value in self.set.items():  # one by one: of names that differ in their case the last one counts
+            fields.set(name, value)
+        return fields
+
     def apply(self, headers: hookgate.Headers) -> None:
         """Change a head in place."""
         if self.remove:
             headers.remove(*self.remove)
-        for name, value in self.set.items():
-            headers.set(name, value)
+        if self.set:
+            headers.update(self._set)
         for name, value in self.add.items():
             headers.add(name, value)
 

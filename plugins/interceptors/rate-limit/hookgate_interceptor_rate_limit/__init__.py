@@ -92,8 +92,6 @@ class RateLimit(Interceptor[RateLimitOptions]):
     def startup(self, host: Host) -> None:
         """Take hold of the counters, which outlive configurations."""
         self._counters = host.counters
-        self._together = f"{self.entry.id}/{self._strategy}"
-        """Key of what is counted together; entries and strategies never share one."""
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
@@ -119,14 +117,15 @@ class RateLimit(Interceptor[RateLimitOptions]):
             exchange.response.headers.update(self._fields(exchange))
 
     def _key(self, exchange: Exchange) -> str:
-        """Name the counter."""
+        """Name the counter; entries and strategies never share one."""
+        key = f"{self.entry.id}/{self._strategy}"
         value = self.options.by(exchange) if self.options.by is not None else None
         if value is None:
-            return self._together
+            return key
         text = value if isinstance(value, str) else repr(value)
         if len(text) > LONGEST_KEY:  # what a client sends must not fill the memory
             text = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-        return f"{self._together}={text}"
+        return f"{key}={text}"
 
     def _note(self, exchange: Exchange, decision: Decision) -> None:
         """Leave the standing of the call for the way out, unless a tighter limit has left its own."""
@@ -135,10 +134,9 @@ class RateLimit(Interceptor[RateLimitOptions]):
             "remaining": max(0, decision.remaining - self._extra),
             "reset": math.ceil(decision.reset),
         }
-        variables = exchange.variables
-        noted = variables.get(NOTE)
+        noted = exchange.variables.get(NOTE)
         if noted is None or standing["remaining"] * noted["limit"] <= noted["remaining"] * standing["limit"]:
-            variables[NOTE] = standing
+            exchange.variables[NOTE] = standing
 
     def _fields(self, exchange: Exchange) -> list[tuple[str, str]]:
         noted = exchange.variables.get(NOTE)

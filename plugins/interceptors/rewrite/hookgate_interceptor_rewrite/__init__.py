@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import quote_plus, unquote_plus
 
@@ -100,6 +101,7 @@ class QueryChanges(Options):
         return "&".join(part for _, part in fields)
 
 
+@lru_cache(maxsize=1024)  # only what documents say gets here, again with each call
 def _field(name: str, value: str) -> str:
     return f"{quote_plus(name)}={quote_plus(value)}"
 
@@ -143,9 +145,6 @@ class Rewrite(Interceptor[RewriteOptions]):
     def __init__(self, options: RewriteOptions) -> None:
         super().__init__(options)
         self._replace = [(re.compile(one.pattern), one.replacement) for one in options.replace]
-        self._changes_path = options.path is not None or bool(
-            options.strip_prefix or options.replace or options.add_prefix
-        )
         self._changes_query = options.query != QueryChanges()
         self._query = options.query.apply("")
         """What becomes of no query at all, which is what most calls have."""
@@ -159,11 +158,10 @@ class Rewrite(Interceptor[RewriteOptions]):
             PluginError: `path` wants a parameter that the route does not have.
         """
         request = exchange.request
-        if self._changes_path:
-            path = self._new(request.path, exchange.params)
-            if path != request.path and not _is_proper(path):
-                raise BadRequest("The path cannot be rewritten for the backend.", reason="malformed-path")
-            request.path = path
+        path = self._new(request.path, exchange.params)
+        if path != request.path and not _is_proper(path):
+            raise BadRequest("The path cannot be rewritten for the backend.", reason="malformed-path")
+        request.path = path
         if self._changes_query:
             request.query = self.options.query.apply(request.query) if request.query else self._query
 

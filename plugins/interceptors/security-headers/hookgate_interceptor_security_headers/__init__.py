@@ -111,11 +111,11 @@ class SecurityHeaders(Interceptor[SecurityHeadersOptions]):
             "Cross-Origin-Opener-Policy": options.cross_origin_opener_policy,
             "Cross-Origin-Resource-Policy": options.cross_origin_resource_policy,
         }
-        self._fields = [(name, value) for name, value in wanted.items() if value is not None]
-        self._fields_https = self._fields
+        fields = {name: value for name, value in wanted.items() if value is not None}
+        self._fields = self._fields_https = Headers(fields)
         if options.strict_transport_security is not None:
-            self._fields_https = [(_HSTS, str(options.strict_transport_security)), *self._fields]
-        self._names = frozenset(name.lower().encode() for name, _ in self._fields_https)
+            self._fields_https = Headers({_HSTS: str(options.strict_transport_security)} | fields)
+        self._names = frozenset(self._fields_https.lowered())
 
     @hookimpl
     def on_response(self, exchange: Exchange) -> None:
@@ -127,5 +127,7 @@ class SecurityHeaders(Interceptor[SecurityHeadersOptions]):
             headers.remove(*_TELLING)
         fields = self._fields_https if exchange.request.scheme == "https" else self._fields
         if not self.options.override and not self._names.isdisjoint(headers.lowered()):  # the backend said something
-            fields = [field for field in fields if field[0] not in headers]
+            said = headers.lowered()
+            ours = zip(fields.raw, fields.lowered(), strict=True)
+            fields = Headers.of([field for field, name in ours if name not in said])
         headers.update(fields)
