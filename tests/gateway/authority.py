@@ -25,13 +25,18 @@ rand_serial = yes
 unique_subject = no
 policy = any
 copy_extensions = copy
+x509_extensions = issued
+[issued]
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 [any]
 commonName = optional
 organizationName = optional
 organizationalUnitName = optional
 """
 
-IS_AUTHORITY = "basicConstraints=critical,CA:TRUE"
+IS_AUTHORITY = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
+"""What Python 3.13 wants to see, which verifies by RFC 5280 to the letter."""
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")
 
@@ -46,18 +51,18 @@ class Authority:
         (folder / "index.txt").touch()
         (folder / "openssl.cnf").write_text(CONFIG.format(folder=folder))
         if above is None:
-            own = ["-x509", "-subj", f"/CN={name}", "-days", "2", "-out", self.certificate, "-addext", IS_AUTHORITY]
-            self._run("req", *own, *self._new_key("ca"))
+            own = ["-x509", "-subj", f"/CN={name}", "-days", "2", "-out", self.certificate]
+            added = [word for each in (*IS_AUTHORITY, "subjectKeyIdentifier=hash") for word in ("-addext", each)]
+            self._run("req", *own, *added, *self._new_key("ca"))
         else:
-            for path in above.issue(name, extension=IS_AUTHORITY).values():
+            for path in above.issue(name, extensions=IS_AUTHORITY).values():
                 shutil.copy(path, folder / f"ca{Path(path).suffix}")
 
-    def issue(self, name, *names, subject=None, password=None, expired=False, extension=None):
+    def issue(self, name, *names, subject=None, password=None, expired=False, extensions=()):
         """Return an entry of `certificates`: the paths of a certificate and its key."""
         path = self.folder / f"{name}.pem"
-        extensions = [f"subjectAltName={','.join(names)}"] if names else []
-        extensions += [extension] if extension else []
-        added = [word for each in extensions for word in ("-addext", each)]
+        named = [f"subjectAltName={','.join(names)}"] if names else []
+        added = [word for each in (*named, *extensions) for word in ("-addext", each)]
         request = self.folder / f"{name}.csr"
         self._run(
             "req", "-new", "-subj", subject or f"/CN={name}", "-out", request, *added, *self._new_key(name, password)

@@ -106,7 +106,7 @@ def test_what_only_looks_like_a_certificate_or_a_key_is_a_problem(made, tmp_path
 
 
 def test_a_certificate_for_clients_only_is_a_problem(authority):
-    only = authority.issue("only-client", "DNS:one.example", extension="extendedKeyUsage=clientAuth")
+    only = authority.issue("only-client", "DNS:one.example", extensions=["extendedKeyUsage=clientAuth"])
 
     assert "clients would refuse" in text_of(only)
     assert "purpose" in text_of(only)
