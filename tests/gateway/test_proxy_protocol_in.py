@@ -201,7 +201,7 @@ def test_a_real_client_behind_a_balancer_is_named_to_backends(authority, server,
 
 def test_a_trusted_proxy_without_a_right_header_is_closed(lane):
     with running(document(lane)) as gate:
-        for words in (GET, b"PROXY TCP4 192.0.2.7\r\n" + GET, b"PROXY UDP4"):
+        for words in (GET, b"PROXY TCP4 192.0.2.7\r\n" + GET, b"PROXY UDP4 192.0.2.7 192.0.2.8 1 2\r\n"):
             with connect(gate) as connection:
                 connection.sendall(words)
                 assert everything(connection) == b""
