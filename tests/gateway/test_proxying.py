@@ -331,6 +331,14 @@ def test_backends_are_told_nothing_where_that_is_switched_off():
         assert not told & {"forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
 
 
+def test_a_client_of_http_1_0_cannot_change_the_protocol():
+    handshake = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    with upstream() as backend, running(front(backend)) as gate:
+        assert raw(gate, f"GET /chat HTTP/1.0\r\nHost: a\r\n{handshake}").startswith(b"HTTP/1.1 200")
+
+        assert backend.requests[-1].header("upgrade") is None
+
+
 def test_trailers_reach_a_client_that_asked_for_them():
     told = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"

@@ -129,8 +129,14 @@ def request_of(head: RequestHead, gateway: GatewaySection, size: int, scheme: st
         client=peer,
         http_version=head.version,
     )
-    if head.upgrade == b"websocket" and head.named is not None and b"upgrade" in head.named and not head.length:
+    if head.upgrade == b"websocket" and _may_upgrade(head):
         request.upgrade = "websocket"
     if head.forwarded:
         trust(request, gateway.trusted_proxies)
     return request
+
+
+def _may_upgrade(head: RequestHead) -> bool:
+    """Whether a request asks for another protocol as one must: in ``Connection``, without a body, not in HTTP/1.0."""
+    named = head.named is not None and b"upgrade" in head.named
+    return named and head.version == "1.1" and not head.length

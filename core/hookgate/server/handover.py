@@ -1,8 +1,8 @@
 """Connections that Hypercorn serves: HTTP/2, exposed apps, and everything where the lane is off.
 
 Hypercorn is given an open connection and the bytes that were read of it. That takes some of its internals
-(``TCPServer`` with its events, ``WorkerContext``, ``wrap_app``), so its version is pinned, and this module is the only
-one that knows them.
+(``TCPServer`` with its events, ``WorkerContext``, ``wrap_app``), so its version is pinned; only this module and
+``mending.py`` know them.
 """
 
 from __future__ import annotations
