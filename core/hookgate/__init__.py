@@ -57,6 +57,7 @@ from hookgate.plugin import (
     Transport,
 )
 from hookgate.secret import Secret
+from hookgate.waiting import Signal
 
 __version__ = "0.1.0"
 
@@ -118,6 +119,7 @@ __all__ = [
     "SecretProvider",
     "Send",
     "ServiceUnavailable",
+    "Signal",
     "Sink",
     "Source",
     "Target",

@@ -118,6 +118,9 @@ class Connection:
         self.tags = tags
         self.clock = clock
         plugins = [*(a.provider for a in self.actions if a.provider is not None), *self.credentials]
+        self._signing = [credential for credential in self.credentials if hasattr(credential, "sign")]
+        self._renewing = [credential for credential in self.credentials if hasattr(credential, "rejected")]
+        self._keeps_body = any("request.body" in plugin.reads for plugin in plugins)
         self.inline = transport.inline and not any(
             inspect.iscoroutinefunction(getattr(plugin, hook, None))
             for plugin in plugins
@@ -155,6 +158,7 @@ class Connection:
             raise
 
     async def _try(self, exchange: Exchange, destination: Destination, due: Due | None) -> Response:
+        exchange.connection = self
         bounds = destination.bounds
         length = exchange.request.body.length
         if length is not None and length > bounds.request:
@@ -174,7 +178,12 @@ class Connection:
                 tried = tried | {target}
                 log.info("%s: %s cannot be reached, trying another target", self.name, target.url)
                 continue
-            if response.status == 401 and not again and await self._renewed(exchange, outbound, response):
+            if (
+                response.status == 401
+                and self._renewing
+                and not again
+                and await self._renewed(exchange, outbound, response)
+            ):
                 again = True
                 await response.body.close()
                 continue
@@ -307,6 +316,8 @@ class Connection:
         Raises:
             PluginError: one of them failed; the attempt is not sent without it.
         """
+        if self._keeps_body and outbound.body.held is None:
+            await outbound.body.read()
         for action in self.actions:
             if action.provider is None:
                 outbound.headers.remove(action.name)
@@ -318,17 +329,13 @@ class Connection:
                 getattr(outbound.headers, action.action)(action.name, value)
             except (ValueError, AttributeError, TypeError) as error:
                 raise PluginError(str(error), plugin=action.provider.entry.id, hook="value") from error
-        for credential in self.credentials:
+        for credential in self._signing:
             await _asked(credential, "sign", exchange, outbound)
 
     async def _renewed(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:
         if not (outbound.body.replayable or outbound.body.empty):
             return False
-        answers = [
-            await _asked(credential, "rejected", exchange, outbound, response)
-            for credential in self.credentials
-            if hasattr(credential, "rejected")
-        ]
+        answers = [await _asked(each, "rejected", exchange, outbound, response) for each in self._renewing]
         return any(answers)
 
     def ended(self, target: Target, outcome: Outcome) -> None:
@@ -362,7 +369,8 @@ class _Ending:
         if record.outcome is None:
             seconds = connection.clock.now() - record.started
             kind: OutcomeKind = "ok" if error is None else outcome_of(error)
-            record.outcome = Outcome(kind, self.status, seconds, "" if error is None else str(error))
+            head = None if record.head_at is None else record.head_at - record.started
+            record.outcome = Outcome(kind, self.status, seconds, "" if error is None else str(error), head)
             connection.ended(record.target, record.outcome)
 
 

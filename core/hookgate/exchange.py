@@ -35,6 +35,9 @@ class Health:
 
     healthy: bool
     reason: str = ""
+    lasts: float | None = None
+    """Seconds after which an unhealthy finding no longer counts, for monitors that do not check: the target is then
+    back in rotation, on trial. ``None`` lets it stand until the next finding."""
 
 
 class Outcome(NamedTuple):
@@ -43,7 +46,10 @@ class Outcome(NamedTuple):
     kind: OutcomeKind
     status: int | None = None
     seconds: float = 0.0
+    """From the start of the attempt until the last byte of the answer, or the failure."""
     error: str = ""
+    head_seconds: float | None = None
+    """From the start of the attempt until the head of the answer; ``None`` if none came."""
 
 
 class Target:
@@ -190,6 +196,8 @@ class Exchange:
     """The :class:`~hookgate.router.Route` that matched, or ``None`` on 404 and 405."""
     target: Target | None = None
     """The target of the last attempt."""
+    connection: Any = None
+    """The :class:`~hookgate.connection.Connection` the call goes through, once it does: ``name`` and ``tags``."""
     generation = 0
     """Number of the configuration generation that serves this call."""
     answered_by = ""

@@ -93,7 +93,12 @@ class CredentialsSpec:
 
     @hookspec
     async def sign(self, exchange: Exchange, outbound: Outbound) -> None:
-        """Add credentials to one attempt. Target, Host, framing and header actions are final by now."""
+        """Add credentials to one attempt. Target, Host, framing and header actions are final by now.
+
+        With ``reads = {"request.body"}``, of the class or of the instance, core keeps the body whole before it asks:
+        ``outbound.body.data``. An ``async def`` makes every call of the connection a task; a hook that seldom waits is
+        written ``def`` and returns ``None``, or a :class:`hookgate.Signal` to wait for.
+        """
 
     @hookspec(firstresult=True)
     async def rejected(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool | None:
@@ -101,7 +106,9 @@ class CredentialsSpec:
 
     @hookspec(firstresult=True)
     def client_certificate(self) -> Certificate | None:
-        """Return the TLS client certificate; read once, when the pool is built."""
+        """Return the TLS client certificate. Asked when the configuration is loaded and whenever a connection is
+        opened, so that a certificate can be replaced while the gateway runs; return an equal one while it is the same.
+        """
 
 
 class HeaderSpec:
@@ -109,7 +116,9 @@ class HeaderSpec:
 
     @hookspec(firstresult=True)
     async def value(self, exchange: Exchange, outbound: Outbound) -> str | None:
-        """Return the value, or ``None`` to leave the header out."""
+        """Return the value, or ``None`` to leave the header out. What is said of ``reads`` and of waiting at
+        ``CredentialsSpec.sign`` holds here, too.
+        """
 
 
 class BalancerSpec:
@@ -139,7 +148,17 @@ class MonitorSpec:
 
     @hookspec(firstresult=True)
     def observe(self, target: Target, outcome: Outcome) -> Health | None:
-        """Judge by real traffic (passive health); ``None`` when this outcome says nothing."""
+        """Judge by real traffic (passive health); ``None`` when this outcome says nothing.
+
+        Core counts: ``unhealthy_after`` bad findings in a row make a target unhealthy, and ``Health.lasts`` says for
+        how long where nothing checks it.
+        """
+
+    @hookspec(firstresult=True)
+    def admit(self, target: Target) -> str | None:
+        """Return why this target may not be called now, or ``None`` if it may (a circuit breaker). Asked before each
+        attempt, of every target; unlike health it also holds for a connection with one target.
+        """
 
 
 class ObserverSpec:
@@ -195,6 +214,10 @@ class SecretsSpec:
     @hookspec(firstresult=True)
     async def resolve(self, reference: str) -> Secret:
         """Return the value of a reference, or raise ``LookupError`` with what is missing and how to provide it."""
+
+    @hookspec(firstresult=True)
+    async def changed(self) -> None:
+        """Return when a value that was resolved may be another one now: the document is then loaded again."""
 
 
 class DiscoverySpec:

@@ -164,7 +164,7 @@ class Plugin(Generic[OptionsT]):
     """Name of the family, set by its base class."""
     options_type: ClassVar[type[Options]] = Options
     """The record named in the brackets of the base class."""
-    reads: ClassVar[frozenset[str] | set[str]] = frozenset()
+    reads: frozenset[str] | set[str] = frozenset()
     """What the hooks read beyond the head: ``request.body``, ``response.body``, ``identity``, … Core keeps a body whole
     for a *sync* hook that reads it."""
     writes: ClassVar[frozenset[str] | set[str]] = frozenset()
@@ -259,6 +259,13 @@ class Credential(Plugin[OptionsT]):
     signs_message: ClassVar[bool] = False
     """It signs what the others have added, so it must come last (AC-15)."""
 
+    @property
+    def header(self) -> str | None:
+        """Name of the header it writes, if it writes one: two that write the same get a warning (X7). Its option
+        ``header`` unless a plugin says otherwise.
+        """
+        return getattr(self.options, "header", None)
+
 
 class HeaderProvider(Plugin[OptionsT]):
     """The value of a header action; see :class:`hookgate.hookspecs.HeaderSpec`."""
@@ -270,6 +277,8 @@ class Balancer(Plugin[OptionsT]):
     """Chooses targets; see :class:`hookgate.hookspecs.BalancerSpec`. One instance serves one connection."""
 
     family = "balancer"
+    ranks_health: ClassVar[bool] = False
+    """It looks at the health of targets itself, so it is offered the unhealthy ones, too (HC-5, HC-14)."""
 
 
 class MonitorOptions(Options):
@@ -289,6 +298,8 @@ class MonitorOptions(Options):
     """Failed checks in a row that make a target unhealthy."""
     healthy_after: int = Field(default=1, ge=1)
     """Good checks in a row that make it healthy again."""
+    floor: float = Field(default=0.0, ge=0, le=1)
+    """Share of the targets that stay in rotation whatever this monitor finds, from 0 to 1."""
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the bounds against each other (AC-9)."""
