@@ -1,9 +1,12 @@
 """hookgate: an API gateway whose every behaviour is a plugin. These names are the promise; everything else may move."""
 
+from hookgate.apiinfo import ApiInfo, Application, Callout
 from hookgate.bodies import Body, Sink
+from hookgate.calling import Asked, CallOptions, UrlTemplate, VariableOptions
 from hookgate.clientcertificate import ClientCertificate
 from hookgate.clock import Clock
 from hookgate.counters import CalendarWindow, Decision, Limit
+from hookgate.entries import ConnectionName
 from hookgate.errors import (
     BadGateway,
     BadRequest,
@@ -14,6 +17,7 @@ from hookgate.errors import (
     Forbidden,
     GatewayTimeout,
     HookgateError,
+    LoopDetected,
     MachineError,
     MethodNotAllowed,
     NotFound,
@@ -29,7 +33,9 @@ from hookgate.exchange import Attempt, Exchange, Health, Identity, Outbound, Out
 from hookgate.expressions import Expression, ExpressionError
 from hookgate.families import Family
 from hookgate.hookspecs import hookimpl, hookspec
+from hookgate.masking import Masking
 from hookgate.messages import Headers, Request, Response
+from hookgate.nonces import Nonces
 from hookgate.plugin import (
     MASK,
     App,
@@ -63,7 +69,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MASK",
+    "ApiInfo",
     "App",
+    "Application",
+    "Asked",
     "Attempt",
     "AuthMethod",
     "BadGateway",
@@ -72,11 +81,14 @@ __all__ = [
     "Body",
     "Branch",
     "CalendarWindow",
+    "CallOptions",
+    "Callout",
     "Certificate",
     "ClientCertificate",
     "Clock",
     "ConfigError",
     "ConnectFailed",
+    "ConnectionName",
     "ContentTooLarge",
     "Credential",
     "Decision",
@@ -99,10 +111,13 @@ __all__ = [
     "Identity",
     "Interceptor",
     "Limit",
+    "LoopDetected",
     "MachineError",
+    "Masking",
     "MethodNotAllowed",
     "Monitor",
     "MonitorOptions",
+    "Nonces",
     "NotFound",
     "Observer",
     "Options",
@@ -128,6 +143,8 @@ __all__ = [
     "Transport",
     "Unauthorized",
     "UnprocessableContent",
+    "UrlTemplate",
+    "VariableOptions",
     "hookimpl",
     "hookspec",
 ]

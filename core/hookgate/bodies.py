@@ -49,6 +49,8 @@ class Body:
     too_large: Callable[[str], Fault] = ContentTooLarge
     trailers: Sequence[bytes] = ()
     """Fields that came behind the body (RFC 9110, 6.5), as lines, once it is through."""
+    arrived = False
+    """It came whole together with its head, and nobody has asked for it so far: whether that happens is chance."""
     changed = False
     """A hook replaced or maps the body, so validators and digests of the old bytes no longer hold."""
 
@@ -103,7 +105,13 @@ class Body:
             Fault: what ``too_large`` makes, when there are more bytes than ``limit`` (default: ``keep_limit``).
         """
         bound = self.keep_limit if limit is None else limit
-        if self.held is None:
+        if self.held is not None:
+            self.arrived = False
+            if len(self.held) > bound and not self.changed:  # it came together with its head, and nobody asked so far
+                raise self.too_large(
+                    f"The body is {len(self.held)} bytes long; here at most {bound} bytes are accepted."
+                )
+        else:
             if self.length is not None and self.length > bound:
                 refusal = self.too_large(
                     f"The body is {self.length} bytes long; here at most {bound} bytes are accepted."
@@ -134,6 +142,7 @@ class Body:
     def set(self, data: bytes) -> None:
         """Put other bytes in the place of the body. What was not read of the old one is dropped."""
         self.held = data
+        self.arrived = False
         self._feeds = ()
         self.length = len(data)
         self.changed = True
@@ -141,7 +150,9 @@ class Body:
     def map(self, feed: Feed, flush: Flush | None = None) -> None:
         """Change the body as it streams: ``feed(chunk)`` for each chunk, ``flush()`` for what is left at the end."""
         if self.held is not None:
+            arrived = self.arrived
             self.set(feed(self.held) + (flush() if flush else b""))
+            self.arrived = arrived
             return
         self._feeds = (*self._feeds, (feed, flush))
         self.length = None
@@ -235,6 +246,12 @@ class Body:
                 if (more := callback(error)) is not None:
                     waiting.append(more)
         return waiting
+
+
+class Arrived(Body):
+    """A body of the network that is all here already."""
+
+    arrived = True
 
 
 async def _later(callback: OnClose, error: BaseException | None) -> None:

@@ -8,13 +8,13 @@ rest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import PydanticCustomError, PydanticOmit
 
 from hookgate.catalogue import Catalogue
@@ -22,6 +22,7 @@ from hookgate.errors import ConfigError, Path, Problem
 from hookgate.expressions import Expression
 from hookgate.hooks import hooks_of
 from hookgate.hookspecs import FlowSpec
+from hookgate.linting.names import Accepted
 from hookgate.plugin import Entry, FlowOptions, Interceptor, Options, Plugin
 from hookgate.validation import NESTED, flattened
 
@@ -29,6 +30,11 @@ HOST_KEY = "_"
 """The key inside an entry's options that belongs to the host and never to the plugin."""
 SIDES = ("flow", "request", "response")
 """The three lists of a flow."""
+
+PROFILE_SIDES = {"inbound": "auth", "outbound": "credential"}
+"""What a security profile may say, with the family of what stands there (AC-36)."""
+_Named = tuple[str, str]
+"""Family and name of an instance that has a name of its own."""
 
 PluginT = TypeVar("PluginT", bound=Plugin[Any])
 
@@ -52,6 +58,8 @@ class HostOptions(Options):
     """Checked, but left out of the flow."""
     when: Expression | None = None
     """The step is skipped for calls where this is false."""
+    accept: Accepted = Field(default_factory=dict)
+    """Warnings of `hookgate check` that are meant so: the name of the rule, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +102,25 @@ class Builder:
         previous: Mapping[str, Plugin[Any]] | None = None,
         shared: Mapping[str, object] | None = None,
         problems: list[Problem] | None = None,
+        profiles: Mapping[str, object] | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.instances: dict[str, Plugin[Any]] = {}
         """What was built, by id, in order of construction: nested ones before those that hold them."""
         self.problems = [] if problems is None else problems
+        self.warnings: list[Problem] = []
+        """What can be meant so, and seldom is."""
+        self.placed: dict[str, Path] = {}
+        """Where entries stand that are no options of another one, by id."""
+        self.accepts: dict[str, Mapping[str, str]] = {}
+        """Warnings that entries accept, by id: the mappings of the document themselves."""
+        self.connections: Collection[str] | None = None
+        """Names of the connections of the document, once they are known."""
         self._previous = previous or {}
-        self._shared = shared or {}
-        self._built: dict[str, Plugin[Any] | None] = {}
-        self._failed: set[str] = set()
-        self._building: list[str] = []
+        self._shared = _named(shared or {}, profiles or {})
+        self._built: dict[_Named, Plugin[Any] | None] = {}
+        self._failed: set[_Named] = set()
+        self._building: list[_Named] = []
         self._owner = ""
         self._origin = ""
         self._ordinals: Counter[str] = Counter()
@@ -114,7 +131,10 @@ class Builder:
         before = self._owner, self._origin
         self._owner, self._origin = owner, origin
         try:
-            return self.build(family, value)
+            built = self.build(family, value)
+            if built is not None:
+                self.placed.setdefault(built.entry.id, path)
+            return built
         except Rejected as rejected:
             self.problems.extend(problem.under(path) for problem in rejected.problems)
             return None
@@ -153,15 +173,15 @@ class Builder:
         return plugin
 
     def share(self) -> None:
-        """Build the named instances, each once."""
-        for name in self._shared:
-            if name in self.catalogue.names("interceptor"):
-                message = f"{name!r} is the name of an installed plugin; give the instance a name of its own"
-                self.problems.append(Problem(("plugins", name), message, at_key=True))
-                self._failed.add(name)
+        """Build the named instances and the profiles, each once."""
+        for named, (_, path) in self._shared.items():
+            if named[1] in self.catalogue.names(named[0]):
+                message = f"{named[1]!r} is the name of an installed plugin; give the instance a name of its own"
+                self.problems.append(Problem(path[:2], message, at_key=True))
+                self._failed.add(named)
                 continue
             with suppress(Rejected):
-                self._named(name)
+                self._instance_named(named)
 
     def build(self, family: str, value: object) -> Plugin[Any] | None:
         """Build an entry for the owner at hand; ``None`` for a disabled one, which is checked all the same.
@@ -170,8 +190,8 @@ class Builder:
             Rejected: every mistake in it.
         """
         entry = written(value)
-        if family == "interceptor" and entry.name in self._shared:
-            return self._shared_instance(entry)
+        if (family, entry.name) in self._shared:
+            return self._shared_instance((family, entry.name), entry)
         try:
             cls = self.catalogue.get(family, entry.name)
         except LookupError as error:
@@ -188,6 +208,8 @@ class Builder:
         options = self._options(cls, entry, entry_id, problems)
         if problems or options is None:
             raise Rejected(problems)
+        if host.accept:
+            self.accepts[entry_id] = entry.host["accept"]
         if host.disabled:
             self._forget(before)
             return None
@@ -198,34 +220,36 @@ class Builder:
     def _forget(self, before: set[str]) -> None:
         """Take out what was built inside a disabled entry, except named instances: they belong to everybody."""
         for entry_id in set(self.instances) - before:
-            if not entry_id.startswith("plugins."):
+            if not entry_id.startswith(("plugins.", "profiles.")):
                 del self.instances[entry_id]
 
-    def _named(self, name: str) -> Plugin[Any] | None:
+    def _instance_named(self, named: _Named) -> Plugin[Any] | None:
         """Build a named instance (once), or find it built; ``None`` if it is disabled.
 
         Raises:
             Rejected: without problems when it cannot be built: they are noted where it is defined.
         """
-        if name in self._building:
-            cycle = " -> ".join([*self._building[self._building.index(name) :], name])
-            raise Rejected([Problem((), f"circular reference: {cycle}")])
-        if name not in self._built:
-            self._building.append(name)
+        if named in self._building:
+            names = [name for _, name in (*self._building[self._building.index(named) :], named)]
+            raise Rejected([Problem((), f"circular reference: {' -> '.join(names)}")])
+        if named not in self._built:
+            self._building.append(named)
             noted = len(self.problems)
-            self._built[name] = self.place("interceptor", self._shared[name], ("plugins", name), f"plugins.{name}")
+            value, path = self._shared[named]
+            self._built[named] = self.place(named[0], value, path, ".".join(map(str, path)))
             self._building.pop()
             if len(self.problems) > noted:
-                self._failed.add(name)
-        if name in self._failed:
+                self._failed.add(named)
+        if named in self._failed:
             raise Rejected([])
-        return self._built[name]
+        return self._built[named]
 
-    def _shared_instance(self, entry: Written) -> Plugin[Any] | None:
+    def _shared_instance(self, named: _Named, entry: Written) -> Plugin[Any] | None:
         if entry.options or entry.host:
-            message = f"{entry.name} stands in `plugins:`; its options are written there and not where it is placed"
+            section = self._shared[named][1][0]
+            message = f"{entry.name} stands in `{section}:`; its options are written there and not where it is placed"
             raise Rejected([Problem(entry.prefix, message)])
-        return self._named(entry.name)
+        return self._instance_named(named)
 
     def _host_options(self, entry: Written) -> tuple[HostOptions, list[Problem]]:
         if entry.host is None:
@@ -261,6 +285,18 @@ class Builder:
 
 
 _NOTHING_SAID = HostOptions()
+
+
+def _named(shared: Mapping[str, object], profiles: Mapping[str, object]) -> dict[_Named, tuple[object, Path]]:
+    """What has a name of its own, by family and name, with its place."""
+    found: dict[_Named, tuple[object, Path]] = {
+        ("interceptor", name): (value, ("plugins", name)) for name, value in shared.items()
+    }
+    for name, profile in profiles.items():
+        for side, family in PROFILE_SIDES.items():
+            if isinstance(profile, Mapping) and profile.get(side) is not None:
+                found[family, name] = profile[side], ("profiles", name, side)
+    return found
 
 
 def misplaced(step: Plugin[Any], side: str) -> str:

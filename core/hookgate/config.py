@@ -2,33 +2,41 @@
 
 References are resolved first. Sections of other distributions (entry-point group ``hookgate.sections``) are turned into
 routes and connections. Then every record and every entry is checked by itself, so that a mistake in one hides none in
-another, and plugins are built on the way. Nothing is started here.
+another, and plugins are built on the way. Nothing is started here but the secret providers that references ask.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from hookgate.apiinfo import Application
+from hookgate.apis.routes import Apis
+from hookgate.apis.tree import Tree
 from hookgate.building import Builder
 from hookgate.catalogue import Catalogue
 from hookgate.connectionconfig import ConnectionConfig, HeaderActionConfig, TargetConfig, connection_of
 from hookgate.document import Document
 from hookgate.errors import ConfigError, Path, Problem
-from hookgate.plugin import App, FlowOptions, Observer, Plugin
+from hookgate.linting.plans import plans_never_entered
+from hookgate.linting.run import Linter
+from hookgate.plugin import App, FlowOptions, Host, Observer, Plugin
+from hookgate.references import ENVIRONMENTS, References
 from hookgate.references import SECTION as SECRETS
-from hookgate.references import References
 from hookgate.routeconfig import RouteConfig, Routes, routes_in
-from hookgate.sections import GatewaySection, ManagementSection
+from hookgate.sections import GatewaySection, ManagementSection, ProfileSection
 from hookgate.tlsconfig import check
 from hookgate.validation import checked, near
 
 __all__ = ["Configuration", "ConnectionConfig", "HeaderActionConfig", "RouteConfig", "TargetConfig", "load"]
 
-SECTIONS = ("gateway", "management", "plugins", SECRETS, "routes", "connections")
+SECTIONS = (
+    *("gateway", "management", "plugins", "profiles", SECRETS, "routes", "connections"),
+    *("apis", "applications", "plans", ENVIRONMENTS),
+)
 """Top-level keys that core understands. Beside them `$schema` is for editors, and `x-…` for whatever anchors need."""
 PATIENCE = 0.01
 """Seconds after which loading lets others run: calls are served meanwhile."""
@@ -51,7 +59,18 @@ class Configuration:
     connections: dict[str, ConnectionConfig]
     routes: tuple[RouteConfig, ...]
     instances: dict[str, Plugin[Any]]
-    """Every plugin by id, in order of construction; nested ones come before those that hold them."""
+    """Every plugin by id, in order of construction; nested ones come before those that hold them. The secret providers
+    that the document asks come first, and are started already."""
+    secrets: tuple[Plugin[Any], ...] = ()
+    """The same providers."""
+    hide: Callable[[str], str] = str
+    """Puts asterisks in the place of every value that a reference was resolved to."""
+    warnings: tuple[Problem, ...] = ()
+    """What can be meant so, and seldom is."""
+    trees: tuple[Tree, ...] = ()
+    """The APIs."""
+    applications: Mapping[str, Application] = field(default_factory=dict)
+    """By client id."""
 
     def __repr__(self) -> str:
         return f"<Configuration: {len(self.routes)} routes, {len(self.connections)} connections>"
@@ -61,25 +80,48 @@ async def load(
     document: Mapping[str, Any],
     catalogue: Catalogue,
     previous: Mapping[str, Plugin[Any]] | None = None,
+    host: Host | None = None,
 ) -> Configuration:
     """Validate a document and build what it names. Instances of ``previous`` live on where their entry, with id and
-    options, is the same.
+    options, is the same. ``host`` is what secret providers are started with; whoever gets the configuration shuts them
+    down. If it is refused, that has been done.
 
     Raises:
         ConfigError: every mistake in it, in the order of the document.
     """
     located = document if isinstance(document, Document) else Document.of(document)
-    references = References(catalogue)
+    references = References(catalogue, previous, host)
+    try:
+        config = await _loaded(located, references, catalogue, previous)
+    except BaseException:
+        await references.close()
+        raise
+    return replace(
+        config,
+        secrets=tuple(references.asked.values()),
+        instances={**references.asked, **config.instances},
+        hide=references.hide,
+    )
+
+
+async def _loaded(
+    located: Document,
+    references: References,
+    catalogue: Catalogue,
+    previous: Mapping[str, Plugin[Any]] | None,
+) -> Configuration:
     loader = _Loader(catalogue, previous, await references.resolve(located))
     config = await loader.load()
     loader.problems += await _certificates(config.gateway, references.unresolved)
     problems = [*references.problems, *(p for p in loader.problems if not _stands_in(p.path, references.unresolved))]
     if problems:
         found = {
-            located.locate(replace(problem, message=references.hide(problem.message))): None for problem in problems
+            located.locate(replace(problem, message=references.hide(problem.message, problem.path))): None
+            for problem in problems
         }
         raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
-    return config
+    await loader.lint(config)
+    return replace(config, warnings=tuple(located.locate(warning) for warning in loader.warnings))
 
 
 async def _certificates(gateway: GatewaySection, unresolved: set[Path]) -> list[Problem]:
@@ -114,12 +156,17 @@ class _Loader:
         self._document = document
         self._routes: list[_Part] = []
         self._connections: dict[str, _Part] = {}
-        self._builder = Builder(catalogue, previous, self._mapping("plugins"), self.problems)
+        self._builder = Builder(catalogue, previous, self._mapping("plugins"), self.problems, self._profiles())
         self._rested = time.monotonic()
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return self._builder.warnings
 
     async def load(self) -> Configuration:
         self._take(self._document, (), "")
         self._extend()
+        self._builder.connections = self._connections.keys()
         self._builder.share()
         gateway, flow, observers, exposed = self._gateway(("gateway",))
         management, apps = self._management(("management",))
@@ -134,6 +181,11 @@ class _Loader:
         for part in self._routes:
             await self._rest()
             routes.add(part.raw, part.path, part.origin)
+        apis = Apis(self._builder, self._document, gateway)
+        for _ in apis.load(self._connections.keys()):
+            await self._rest()
+        for config, path in apis.routes:
+            routes.take(config, path)
         routes.check_conflicts()
         return Configuration(
             gateway,
@@ -145,7 +197,18 @@ class _Loader:
             connections,
             tuple(routes.built),
             self._builder.instances,
+            trees=tuple(apis.trees),
+            applications=apis.applications,
         )
+
+    async def lint(self, config: Configuration) -> None:
+        """Note what is written correctly and hardly meant so."""
+        linter = Linter(self._document, self._builder.placed, self._builder.accepts)
+        for route in config.routes:
+            await self._rest()
+            linter.look(route.name, config.flow, route.steps)
+        self.warnings.extend(linter.warnings())
+        self.warnings.extend(plans_never_entered(config, self._mapping("plans")))
 
     async def _rest(self) -> None:
         if time.monotonic() - self._rested > PATIENCE:
@@ -160,6 +223,13 @@ class _Loader:
             self.problems.append(Problem((name,), "should be a mapping of names"))
             return {}
         return value or {}
+
+    def _profiles(self) -> Mapping[str, Any]:
+        """Security profiles: named credentials and ways to authenticate, placed by name and swapped in one place."""
+        profiles = self._mapping("profiles")
+        for name, profile in profiles.items():
+            checked(ProfileSection, profile, ("profiles", name), self.problems)
+        return profiles
 
     def _take(self, fragment: Mapping[str, Any], path: Path, origin: str) -> None:
         """Take over the routes and connections of the document, or of what a section was turned into."""

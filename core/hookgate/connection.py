@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import sys
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, get_args
 
+from hookgate.attempts import Ending, Until
+from hookgate.bodies import Body
 from hookgate.clock import Clock
+from hookgate.destination import Destination
 from hookgate.errors import (
     BadGateway,
-    ConnectFailed,
     ContentTooLarge,
     Fault,
     GatewayTimeout,
@@ -27,14 +28,22 @@ from hookgate.errors import (
 )
 from hookgate.exchange import Attempt, Due, Exchange, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
 from hookgate.forwarding import end_to_end, onward
-from hookgate.messages import Headers, Response
+from hookgate.messages import Headers, Request, Response
 from hookgate.plugin import Balancer, Credential, HeaderProvider, Monitor, Transport
+from hookgate.retryconfig import RetrySection
+from hookgate.retrying import AGAIN, Retries
+from hookgate.targetchoice import TargetChoice
 from hookgate.viaforwarded import Disclosure, add_forwarded, add_via
+from hookgate.waiting import Signal
 
 log = logging.getLogger("hookgate.connection")
 
 _NONE: set[Target] = set()
-Judge = Callable[[Target, Health], None]
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""Bytes of an answer to a call of the house itself."""
+ONLY_CONNECTING = RetrySection()
+"""What is tried again where nothing else is said."""
+Judge = Callable[[Monitor[Any], Target, Health], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +53,6 @@ class HeaderAction:
     action: Literal["add", "set", "remove"]
     name: str
     provider: HeaderProvider[Any] | None = None
-
-
-class Bounds(NamedTuple):
-    """Sizes of the bodies on a route, in bytes."""
-
-    request: int = sys.maxsize
-    response: int = sys.maxsize
-    kept: int = 8 * 1024 * 1024
-    """What a hook may read whole."""
-
-
-UNBOUNDED = Bounds()
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a route sends its calls: a path on a connection, with the route's own time limit."""
-
-    path: Callable[[dict[str, str]], str] | None = None
-    """Makes the path from the path parameters; ``None`` keeps the path of the request."""
-    timeout: float | None = None
-    """Seconds from sending until the response is complete, over all tries (FL-15)."""
-    timeout_status: int = 502
-    """What the client gets then: 502 by FL-15, or 504 (X1)."""
-    preserve_host: bool = False
-    stream: bool = False
-    """The time limit ends at the response head."""
-    bounds: Bounds = UNBOUNDED
-    """Sizes of bodies."""
-
-
-class DestinationTimeout(GatewayTimeout):
-    """The destination's time limit ran out, answered 502 where FL-15 speaks."""
-
-    status = 502
-    default_reason = "destination-timeout"
 
 
 class Connection:
@@ -92,28 +65,31 @@ class Connection:
         transport: Transport[Any],
         *,
         balancer: Balancer[Any] | None = None,
-        monitor: Monitor[Any] | None = None,
+        monitors: Sequence[Monitor[Any]] = (),
         actions: Iterable[HeaderAction] = (),
         credentials: Iterable[Credential[Any]] = (),
         base_path: str = "/",
         max_tries: int = 1,
+        retry: RetrySection = ONLY_CONNECTING,
         timeouts: Timeouts | None = None,
         on_all_unhealthy: Literal["fail", "use_all"] = "fail",
+        slow_start: float = 0.0,
         disclosure: Disclosure = Disclosure(),  # noqa: B008 - it cannot be changed
         tags: tuple[str, ...] = (),
         clock: Clock,
     ) -> None:
         self.name = name
-        self.targets = list(targets)
         self.transport = transport
         self.balancer = balancer
-        self.monitor = monitor
+        self.monitors = tuple(monitors)
+        self.choice = TargetChoice(
+            targets, balancer, monitors, on_all_unhealthy=on_all_unhealthy, slow_start=slow_start, clock=clock
+        )
         self.actions = tuple(actions)
         self.credentials = tuple(credentials)
         self.base_path = base_path.rstrip("/")
-        self.max_tries = max_tries
+        self.retries = Retries(retry, max_tries)
         self.timeouts = timeouts or Timeouts()
-        self.on_all_unhealthy = on_all_unhealthy
         self.disclosure = disclosure
         self.tags = tags
         self.clock = clock
@@ -129,9 +105,21 @@ class Connection:
         """Whether a call waits for nothing that needs a task."""
         self._chosen = getattr(balancer, "chosen", None)
         self._release = getattr(balancer, "release", None)
-        self._observe = getattr(monitor, "observe", None)
+        self._observers = [(monitor, monitor.observe) for monitor in monitors if hasattr(monitor, "observe")]
         self.judge: Judge | None = None
         """Told what passive observation found; the health watch sets it."""
+        self.counts = dict.fromkeys(("calls", "tries", *get_args(OutcomeKind), "southbound_errors"), 0)
+        """Calls, attempts, attempts by how they ended, and answers of 500 and above (HC-20), since this connection was
+        made."""
+
+    @property
+    def targets(self) -> list[Target]:
+        """The addresses there are now; discovery puts others here."""
+        return self.choice.targets
+
+    @targets.setter
+    def targets(self, targets: list[Target]) -> None:
+        self.choice.targets = targets
 
     def send(self, exchange: Exchange, destination: Destination) -> Coroutine[Any, Any, Response]:
         """Call the backend for an exchange, trying other targets while nothing was sent (AC-7).
@@ -144,8 +132,38 @@ class Connection:
         """
         if destination.timeout is None:
             return self._try(exchange, destination, None)
-        due = Due(asyncio.get_running_loop().time() + destination.timeout, lambda: _out_of_time(destination))
+        due = Due(asyncio.get_running_loop().time() + destination.timeout, destination.out_of_time)
         return self._try(exchange, destination, due) if self.inline else self._within(exchange, destination, due)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Response:
+        """Call the backend for the house itself, over the same pool and with the same credentials as calls of clients
+        (HC-1, HC-2); return the answer with its body read, of at most ``ANSWER_LIMIT`` bytes.
+
+        ``url`` is a path with a query if need be, put behind ``base_path``. ``timeout`` bounds the whole call, over all
+        tries, in seconds.
+
+        Raises:
+            ValueError: the URL names a host (HC-3), so that no credentials of this connection go to another one.
+            Fault: as :meth:`send`.
+        """
+        if not url.startswith("/") or url.startswith("//") or "#" in url:
+            raise ValueError(f"{url!r} is no path on the connection {self.name}: write /path or /path?query")
+        path, _, query = url.partition("?")
+        exchange = Exchange(Request(method, path, query, headers=Headers(headers or {}), body=Body(body)))
+        response = await self.send(exchange, Destination(timeout=timeout, timeout_status=504))
+        try:
+            await response.body.read(ANSWER_LIMIT)
+        finally:
+            await response.body.close()
+        return response
 
     async def _within(self, exchange: Exchange, destination: Destination, due: Due) -> Response:
         """Keep the time of a destination where signing or sending does not do so itself."""
@@ -159,89 +177,86 @@ class Connection:
 
     async def _try(self, exchange: Exchange, destination: Destination, due: Due | None) -> Response:
         exchange.connection = self
-        bounds = destination.bounds
-        length = exchange.request.body.length
-        if length is not None and length > bounds.request:
-            raise ContentTooLarge(f"The body is {length} bytes long; this route takes at most {bounds.request} bytes.")
+        self.counts["calls"] += 1
+        request, bounds, retries = exchange.request, destination.bounds, self.retries
+        body = request.body
+        if body.length is not None and body.length > bounds.request:
+            detail = f"The body is {body.length} bytes long; this route takes at most {bounds.request} bytes."
+            raise ContentTooLarge(detail)
+        if retries.after_sending:
+            retries.begun()
+        if (retries.after_sending or self._renewing) and retries.keeps(body):
+            await body.read()
         tried: set[Target] = _NONE
-        again = False
+        again: Target | None = None
+        renewed = False
+        failure: Fault | Response | None = None
         attempt = 0
         while True:
             attempt += 1
-            target = exchange.target = self._pick(exchange, tried)
+            try:
+                left_out = tried if again is None else {*self.targets} - {again}
+                target = exchange.target = self.choice.pick(exchange, left_out)
+            except ServiceUnavailable:
+                if isinstance(failure, Fault):
+                    raise failure from None
+                raise
             try:
                 outbound = self._outbound(exchange, target, destination, attempt)
-                response = await self._attempt(exchange, outbound, destination, due)
-            except ConnectFailed:
-                if attempt >= self.max_tries:
-                    raise
-                tried = tried | {target}
-                log.info("%s: %s cannot be reached, trying another target", self.name, target.url)
-                continue
-            if (
-                response.status == 401
-                and self._renewing
-                and not again
-                and await self._renewed(exchange, outbound, response)
-            ):
-                again = True
-                await response.body.close()
-                continue
-            break
+                response = failure = await self._attempt(exchange, outbound, destination, due)
+            except Fault as fault:
+                failure = fault
+            else:
+                if response.status == 401 and self._renewing and not renewed:
+                    renewed = await self.renewed(exchange, outbound, response)
+                    if renewed:
+                        exchange.attempts[-1].verdict = "sent again: credentials were renewed"
+                        await response.body.close()
+                        again = target  # what its answer told need not hold for another one
+                        continue
+                if not (retries.after_sending and retries.wants(response.status)):
+                    break
+            record = exchange.attempts[-1]
+            ended = record.outcome.kind if record.outcome is not None else "ok"
+            kind = failure.status if isinstance(failure, Response) else ended
+            verdict = record.verdict = retries.verdict(request, body, kind, attempt, due)
+            if verdict is not AGAIN:
+                if isinstance(failure, Response):
+                    break
+                raise failure
+            log.info("%s: %s failed (%s), trying again", self.name, target.url, _told(failure))
+            if isinstance(failure, Response):
+                await failure.body.close()
+            tried, again = tried | {target}, None
+            await retries.pause(attempt, due)
         if self.disclosure.via is not None:
             response.headers.raw = raw = list(response.headers.raw)
             add_via(raw, self.disclosure.via)
-        body = response.body
-        length = body.length
+        answer = response.body
+        length = answer.length
         if length is not None and length > bounds.response:
             refusal = BadGateway(f"The answer is {length} bytes long, more than this route takes.", reason="too-large")
-            await body.close(refusal)
+            await answer.close(refusal)
             raise refusal
-        if body.held is None:
-            body.limit, body.keep_limit = bounds.response, bounds.kept
+        if answer.held is None:
+            answer.limit, answer.keep_limit = bounds.response, bounds.kept
         return response
-
-    def _pick(self, exchange: Exchange, tried: set[Target]) -> Target:
-        targets = self.targets
-        if len(targets) == 1:  # one target: health informs and blocks nothing (HC-5)
-            if not targets[0].active or not targets[0].weight:
-                raise self._unavailable("no-active-target", "No target of this connection is active.")
-            fresh = targets
-        else:
-            fresh = self._usable(tried)
-        if self.balancer is None:
-            return fresh[0]
-        target: Target | None = self.balancer.pick(exchange, fresh)  # type: ignore[attr-defined]
-        if target is None:
-            raise self._unavailable("balancer-refused", "No target takes this call now.")
-        if target not in fresh:
-            raise PluginError("picked a target it was not offered", plugin=self.balancer.entry.id, hook="pick")
-        return target
-
-    def _usable(self, tried: set[Target]) -> list[Target]:
-        usable = [target for target in self.targets if target.active and target.weight > 0]
-        if not usable:
-            raise self._unavailable("no-active-target", "No target of this connection is active.")
-        healthy = [target for target in usable if target.health.healthy]
-        if not healthy and self.on_all_unhealthy == "fail":
-            raise self._unavailable("all-targets-unhealthy", "No target of this connection is healthy.")
-        usable = healthy or usable
-        return [target for target in usable if target not in tried] or usable
-
-    @staticmethod
-    def _unavailable(reason: str, detail: str) -> ServiceUnavailable:
-        return ServiceUnavailable(detail, reason=reason, headers={"x-hookgate-reason": reason})
 
     def _outbound(self, exchange: Exchange, target: Target, destination: Destination, attempt: int) -> Outbound:
         request = exchange.request
         host = request.host if destination.preserve_host else target.host_name
         told = self.disclosure
-        raw = onward(request, host.encode(), add_forwarded=told.x_forwarded)
-        if told.forwarded:
+        raw = onward(request, host.encode(), add_forwarded=told.x_forwarded and exchange.route is not None)
+        if told.forwarded and exchange.route is not None:
             add_forwarded(raw, request)
         if told.via is not None:
             add_via(raw, told.via, request.http_version)
-        path = destination.path(exchange.params) if destination.path is not None else request.path
+        if destination.path is not None:
+            path = destination.prefix + destination.path(exchange.params)
+        elif destination.cut or destination.prefix:
+            path = destination.prefix + (request.path[destination.cut :] or "/")
+        else:
+            path = request.path
         outbound = Outbound(
             request.method,
             target,
@@ -264,10 +279,11 @@ class Connection:
         record = Attempt(target, None, self.name, self.clock.now())
         exchange.attempts.append(record)
         target.in_flight += 1
-        ending = _Ending(self, record)
+        ending = Ending(record, self.clock, self.ended)
         try:
             if self.actions or self.credentials:
-                await self.prepare(exchange, outbound)
+                await self.prepare(exchange, outbound, due)
+            ending.is_sent = True
             limit = self.timeouts.request
             if limit is not None:
                 at = asyncio.get_running_loop().time() + limit
@@ -293,9 +309,13 @@ class Connection:
             if _is_stream(response, destination):
                 outbound.due = None
             elif not self.transport.inline:
-                body.wrap(lambda source: _Until(source, due))
+                body.wrap(lambda source: Until(source, due))
         if self._chosen is not None:
-            self._chosen(exchange, target, response)
+            try:
+                self._chosen(exchange, target, response)
+            except Exception as error:
+                await body.close(asyncio.CancelledError())  # the target is not to blame
+                raise _failed(self.balancer, "chosen", error) from error
         return response
 
     async def _bounded(self, outbound: Outbound) -> Response:
@@ -310,91 +330,88 @@ class Connection:
             raise
         return response
 
-    async def prepare(self, exchange: Exchange, outbound: Outbound) -> None:
-        """Run the header actions, then the credentials, each in the order written.
+    async def prepare(self, exchange: Exchange, outbound: Outbound, due: Due | None = None) -> None:
+        """Run the header actions, then the credentials, each in the order written; none waits longer than ``due``.
 
         Raises:
             PluginError: one of them failed; the attempt is not sent without it.
         """
-        if self._keeps_body and outbound.body.held is None:
+        if self._keeps_body:
             await outbound.body.read()
         for action in self.actions:
             if action.provider is None:
                 outbound.headers.remove(action.name)
                 continue
-            value = await _asked(action.provider, "value", exchange, outbound)
+            value = await _asked(action.provider, "value", exchange, outbound, due=due)
             if value is None:
+                if action.action == "set":  # what the client wrote there must not pass for what we would have
+                    outbound.headers.remove(action.name)
                 continue
             try:
                 getattr(outbound.headers, action.action)(action.name, value)
             except (ValueError, AttributeError, TypeError) as error:
                 raise PluginError(str(error), plugin=action.provider.entry.id, hook="value") from error
         for credential in self._signing:
-            await _asked(credential, "sign", exchange, outbound)
+            await _asked(credential, "sign", exchange, outbound, due=due)
 
-    async def _renewed(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:
-        if not (outbound.body.replayable or outbound.body.empty):
-            return False
-        answers = [await _asked(each, "rejected", exchange, outbound, response) for each in self._renewing]
-        return any(answers)
+    async def renewed(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:
+        """Tell the credentials of a 401; return whether the attempt is to be signed and sent once more."""
+        try:
+            answers = [await _asked(each, "rejected", exchange, outbound, response) for each in self._renewing]
+        except BaseException:
+            await response.body.close(asyncio.CancelledError())  # the target is not to blame
+            raise
+        return any(answers) and (outbound.body.replayable or outbound.body.empty)
 
     def ended(self, target: Target, outcome: Outcome) -> None:
-        """An attempt is over: tell the balancer and, where it watches, the monitor."""
+        """An attempt is over: count it, and tell the balancer and the monitors that watch."""
         target.in_flight -= 1
-        if self._release is None and self._observe is None:
+        counts = self.counts
+        counts["tries"] += 1
+        counts[outcome.kind] += 1
+        if outcome.status is not None and outcome.status >= 500:
+            counts["southbound_errors"] += 1
+        if self._release is None and not self._observers:
             return
         try:
             if self._release is not None:
                 self._release(target, outcome)
-            if self._observe is not None and self.judge is not None:
-                health = self._observe(target, outcome)
-                if health is not None:
-                    self.judge(target, health)
+            for monitor, observe in self._observers:
+                health = observe(target, outcome)
+                if health is not None and self.judge is not None:
+                    self.judge(monitor, target, health)
         except Exception:
             log.exception("%s: a balancer or monitor failed when a call ended", self.name)
 
 
-class _Ending:
-    """Told once how an attempt ended: when it failed, or when the body of its response is through."""
-
-    __slots__ = ("_connection", "_record", "status")
-
-    def __init__(self, connection: Connection, record: Attempt) -> None:
-        self._connection = connection
-        self._record = record
-        self.status: int | None = None
-
-    def __call__(self, error: BaseException | None) -> None:
-        connection, record = self._connection, self._record
-        if record.outcome is None:
-            seconds = connection.clock.now() - record.started
-            kind: OutcomeKind = "ok" if error is None else outcome_of(error)
-            head = None if record.head_at is None else record.head_at - record.started
-            record.outcome = Outcome(kind, self.status, seconds, "" if error is None else str(error), head)
-            connection.ended(record.target, record.outcome)
-
-
-async def _asked(plugin: Any, hook: str, *arguments: Any) -> Any:
+async def _asked(plugin: Any, hook: str, *arguments: Any, due: Due | None = None) -> Any:
     try:
         result = getattr(plugin, hook)(*arguments)
+        if due is not None and isinstance(result, Signal):
+            return await _in_time(result, due)
         return await result if inspect.isawaitable(result) else result
     except Fault:
         raise
     except Exception as error:
-        raise PluginError(f"{type(error).__name__}: {error}", plugin=plugin.entry.id, hook=hook) from error
+        raise _failed(plugin, hook, error) from error
 
 
-def outcome_of(error: BaseException | None) -> OutcomeKind:
-    """Name the way an attempt ended by what it ended with."""
-    if error is None:
-        return "ok"
-    if isinstance(error, ConnectFailed):
-        return "connect-failed"
-    if isinstance(error, GatewayTimeout | TimeoutError):
-        return "timeout"
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return "aborted"
-    return "broken"
+async def _in_time(signal: Signal, due: Due) -> Any:
+    """Wait for a plugin no longer than the call may take; coroutines are bounded elsewhere, by their task."""
+    timer = asyncio.get_running_loop().call_at(due.at, lambda: signal.set(error=due.fault()))
+    try:
+        return await signal
+    finally:
+        timer.cancel()
+
+
+def _failed(plugin: Any, hook: str, error: Exception) -> PluginError:
+    return PluginError(f"{type(error).__name__}: {error}", plugin=plugin.entry.id, hook=hook)
+
+
+def _told(failure: Fault | Response) -> str:
+    """Say for the log how an attempt failed."""
+    return f"answered {failure.status}" if isinstance(failure, Response) else failure.reason
 
 
 def _is_stream(response: Response, destination: Destination) -> bool:
@@ -402,36 +419,5 @@ def _is_stream(response: Response, destination: Destination) -> bool:
     return destination.stream or (response.headers.get("content-type") or "").startswith("text/event-stream")
 
 
-def _out_of_time(destination: Destination) -> Fault:
-    kind = GatewayTimeout if destination.timeout_status == 504 else DestinationTimeout
-    return kind("The destination did not answer in time.", reason="destination-timeout")
-
-
 def _too_slow() -> Fault:
     return GatewayTimeout("The backend did not answer in time.", reason="request-timeout")
-
-
-class _Until:
-    """Passes chunks on until they are due. A class, since closing a generator that was never started would leave the
-    source open."""
-
-    __slots__ = ("_chunks", "_due")
-
-    def __init__(self, source: AsyncIterable[bytes], due: Due) -> None:
-        self._chunks = aiter(source)
-        self._due = due
-
-    def __aiter__(self) -> _Until:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            async with asyncio.timeout_at(self._due.at) as bound:
-                return await anext(self._chunks)
-        except TimeoutError:
-            raise (self._due.fault() if bound.expired() else BadGateway("The backend stopped answering.")) from None
-
-    async def aclose(self) -> None:
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            await close()

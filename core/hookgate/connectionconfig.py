@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from hookgate.building import Builder
+from hookgate.connectionsection import ConnectionSection, location
 from hookgate.errors import Path, Problem
 from hookgate.plugin import Balancer, Credential, Discovery, HeaderProvider, Monitor, Transport
-from hookgate.sections import ConnectionSection, location
+from hookgate.upstreamtls import UpstreamTlsSection, check
 from hookgate.validation import checked
 
+FAILOVER = "failover"
+"""The balancer of a connection with backups, unless another is named."""
 ACTIONS = ("set", "add", "remove")
 
 
@@ -44,7 +48,7 @@ class ConnectionConfig:
     """What the document says, except for its plugins: these are below, and only there."""
     transport: Transport[Any]
     balancer: Balancer[Any] | None
-    monitor: Monitor[Any] | None
+    monitors: tuple[Monitor[Any], ...]
     credentials: tuple[Credential[Any], ...]
     headers: tuple[HeaderActionConfig, ...]
     targets: tuple[TargetConfig, ...]
@@ -64,32 +68,37 @@ def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> Connecti
     transport = _chosen(builder, "transport", given, path, owner)
     listed = given.get("targets")
     several = isinstance(listed, list | tuple) and len(listed) > 1
+    backups = bool(given.get("backups"))
     discovery = None
     if given.get("discovery") is not None:
         discovery = builder.place("discovery", given["discovery"], (*path, "discovery"), owner)
         several = True
-    balancer = _chosen(builder, "balancer", given, path, owner) if several or given.get("balancer") else None
-    monitor = None
-    if given.get("monitor") is not None:
-        monitor = builder.place("monitor", given["monitor"], (*path, "monitor"), owner)
-        if isinstance(listed, str):
-            message = "a monitor needs load balancing: write targets as a list"
-            builder.problems.append(Problem((*path, "monitor"), message, at_key=True))
+    balancer = None
+    if several or backups or given.get("balancer"):
+        chosen = {**given, "balancer": given.get("balancer") or FAILOVER} if backups else given
+        balancer = _chosen(builder, "balancer", chosen, path, owner)
+    monitors = _monitors(builder, given.get("monitor"), (*path, "monitor"), owner)
+    if given.get("monitor") and isinstance(listed, str) and not backups:
+        message = "a monitor needs load balancing: write targets as a list"
+        builder.problems.append(Problem((*path, "monitor"), message, at_key=True))
     headers = _headers(builder, given.get("headers"), (*path, "headers"), owner)
     credentials = builder.places("credential", given.get("auth"), (*path, "auth"), owner)
     _check_signing(builder, credentials, given.get("auth"), (*path, "auth"))
+    _warn_of_one_header(builder, credentials, (*path, "auth"))
     if section is None or transport is None:
         return None
     targets = _targets(builder, section, transport, (*path, "targets"))
+    _check_client_certificates(builder, credentials, targets, (*path, "targets"))
+    _check_tls(builder, section, targets, (*path, "tls"))
     if len(builder.problems) > noted:
         return None
-    plain = {"transport": None, "balancer": None, "monitor": None, "discovery": None, "auth": (), "headers": ()}
+    plain = {"transport": None, "balancer": None, "monitor": (), "discovery": None, "auth": (), "headers": ()}
     return ConnectionConfig(
         name,
         section.model_copy(update=plain),
         transport,
         balancer,
-        monitor,
+        monitors,
         tuple(credentials),
         headers,
         targets,
@@ -117,6 +126,14 @@ def _chosen(builder: Builder, family: str, given: Mapping[str, Any], path: Path,
     return builder.place(family, default, (*path, family), owner)
 
 
+def _monitors(builder: Builder, given: object, path: Path, owner: str) -> tuple[Monitor[Any], ...]:
+    """Build one monitor, or those of a list."""
+    if isinstance(given, list | tuple):
+        return tuple(builder.places("monitor", given, path, owner))
+    monitor = builder.place("monitor", given, path, owner) if given is not None else None
+    return () if monitor is None else (monitor,)
+
+
 def _headers(builder: Builder, listed: object, path: Path, owner: str) -> tuple[HeaderActionConfig, ...]:
     found: list[HeaderActionConfig] = []
     for index, given in enumerate(listed if isinstance(listed, list | tuple) else ()):
@@ -141,13 +158,56 @@ def _check_signing(builder: Builder, credentials: list[Any], listed: object, pat
             builder.problems.append(Problem(at, message))
 
 
+def _check_tls(builder: Builder, section: ConnectionSection, targets: tuple[TargetConfig, ...], path: Path) -> None:
+    builder.problems += [problem.under(path) for problem in check(section.tls)]
+    if section.tls != UpstreamTlsSection() and targets and all(target.scheme == "http" for target in targets):
+        message = "tls has no effect, as no target is https: write https://… in targets, or leave tls out"
+        builder.problems.append(Problem(path, message, at_key=True))
+
+
+def _check_client_certificates(
+    builder: Builder, credentials: list[Any], targets: tuple[TargetConfig, ...], path: Path
+) -> None:
+    """Refuse a client certificate where a target is called without TLS, and would never see it (HC-13).
+
+    A credential that knows its certificate only once it is started is asked again when the document goes live.
+    """
+    plain = [index for index, target in enumerate(targets) if target.scheme == "http"]
+    if plain and any(map(_has_certificate, credentials)):
+        text = "the client certificate would never be shown, as the target is called without TLS: write https://"
+        builder.problems += [Problem((*path, index), text) for index in plain]
+
+
+def _has_certificate(credential: Any) -> bool:
+    with suppress(Exception):
+        return hasattr(credential, "client_certificate") and credential.client_certificate() is not None
+    return False
+
+
+def _warn_of_one_header(builder: Builder, credentials: list[Any], path: Path) -> None:
+    """Warn where several credentials write one header: each adds a line, and most backends read only one (X7)."""
+    writers: dict[str, list[str]] = {}
+    for credential in credentials:
+        if credential.header is not None:
+            writers.setdefault(credential.header.lower(), []).append(credential.entry.name)
+    for name, several in writers.items():
+        if len(several) > 1:
+            message = (
+                f"{' and '.join(several)} all write the header {name}: the backend gets a line of each, and most "
+                "backends read only one; move the others with their option header"
+            )
+            builder.warnings.append(Problem(path, message))
+
+
 def _targets(builder: Builder, section: ConnectionSection, transport: Any, path: Path) -> tuple[TargetConfig, ...]:
     found: list[TargetConfig] = []
-    for index, target in enumerate(section.targets):
+    listed = [(target, (*path, index)) for index, target in enumerate(section.targets)]
+    listed += [(target, (*path[:-1], "backups", index)) for index, target in enumerate(section.backups)]
+    for target, place in listed:
         where = location(target.url)
         if where.scheme not in type(transport).schemes:
             known = ", ".join(sorted(type(transport).schemes))
             message = f"the transport {transport.entry.name} calls {known}, not {where.scheme!r}"
-            builder.problems.append(Problem((*path, index), message))
+            builder.problems.append(Problem(place, message))
         found.append(TargetConfig(*where, target.weight, target.active))
     return tuple(found)

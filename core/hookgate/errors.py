@@ -151,6 +151,13 @@ class GatewayTimeout(Fault):
     default_reason = "upstream-timeout"
 
 
+class LoopDetected(Fault):
+    """508: the gateway called itself too often for one call."""
+
+    status = 508
+    default_reason = "loop-detected"
+
+
 class MachineError(HookgateError):
     """This machine refuses something hookgate needs; exit code 3."""
 
@@ -188,7 +195,7 @@ class ConfigError(HookgateError):
 
 
 def dotted(path: Path) -> str:
-    """Write a path as people do: ``routes[0].flow[1].ip-allow``."""
+    """Write a path as people do: ``routes[0].flow[1].ip-filter``."""
     text = ""
     for step in path:
         if isinstance(step, int):

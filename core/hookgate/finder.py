@@ -62,6 +62,9 @@ class Finder:
             names = ", ".join(target.url for target in targets)
             log.info("connection %s: the targets are %s", self._connection.name, names)
             self._connection.targets = targets
+            for target in targets:
+                if known and target.url not in known:
+                    self._connection.choice.arrived(target)
             self._told()
 
     def start(self) -> None:

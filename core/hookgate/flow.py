@@ -37,7 +37,7 @@ from typing import Any, TypeVar
 from hookgate.errors import Fault, PluginError
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.messages import Response
-from hookgate.plugin import Branch, FlowOptions, Interceptor
+from hookgate.plugin import Branch, FlowOptions, Interceptor, Ways
 from hookgate.step import Step
 
 log = logging.getLogger("hookgate.flow")
@@ -69,17 +69,21 @@ class Flow:
     A branch that stands on the way out only has no way in for what it contains either (``way_in``).
     """
 
-    __slots__ = ("hook_timeout", "is_async", "size", "steps", "way_in", "way_out")
+    __slots__ = ("hook_timeout", "is_async", "parts", "size", "steps", "way_in", "way_out")
 
     def __init__(
-        self, *parts: FlowOptions, hook_timeout: float = HOOK_TIMEOUT, first_index: int = 0, way_in: bool = True
+        self, *parts: FlowOptions | Ways, hook_timeout: float = HOOK_TIMEOUT, first_index: int = 0, way_in: bool = True
     ) -> None:
+        self.parts = parts
         self.hook_timeout = hook_timeout
         self.size = first_index
         inwards: list[Step] = []
         outwards: list[Step] = []
         self.steps: list[Step] = []
         for part in parts:
+            if isinstance(part, Ways):
+                self._place_ways(part, inwards, outwards)
+                continue
             for plugin in part.flow:
                 step = self._place(plugin, way_in=way_in, way_out=True)
                 inwards.append(step)
@@ -100,6 +104,15 @@ class Flow:
             for step in self.steps
         )
         """Whether any hook needs an event loop; a flow of sync hooks can be driven inline."""
+
+    def _place_ways(self, ways: Ways, inwards: list[Step], outwards: list[Step]) -> None:
+        back = {key for key, _ in ways.way_out}
+        placed: dict[str, Step] = {}
+        for key, plugin in ways.way_in:
+            placed[key] = step = self._place(plugin, way_in=True, way_out=key in back)
+            inwards.append(step)
+        for key, plugin in ways.way_out:
+            outwards.append(placed.get(key) or self._place(plugin, way_in=False, way_out=True))
 
     def _place(self, plugin: Interceptor[Any], *, way_in: bool, way_out: bool) -> Step:
         step = Step(plugin, self.size, way_in=way_in, way_out=way_out)
@@ -153,9 +166,14 @@ class Flow:
 
     async def _inwards(self, exchange: Exchange, walk: Walk) -> Response | None:
         for step in self.way_in:
-            if step.condition is not None and not self._ask(step, "when", step.condition, exchange):
-                continue
+            if step.condition is not None:
+                if step.condition_reads:
+                    await exchange.request.body.read()
+                if not self._ask(step, "when", step.condition, exchange):
+                    continue
             if step.branches is not None:
+                if step.keeps_request:
+                    await exchange.request.body.read()
                 nested = self._chosen(step, exchange)
                 if nested is not None:
                     walk.passed[step.index] = 1
@@ -303,6 +321,8 @@ class Flow:
 
 def finish(exchange: Exchange, outcome: OutcomeKind) -> None:
     """End a call: run ``on_done`` of every step that let it pass, right to left. A second call does nothing."""
+    if exchange._started is not None:
+        exchange.let_go()
     walk: Walk | None = exchange.walk
     if walk is None or walk.done:
         return

@@ -10,26 +10,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from inspect import isawaitable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from hookgate.apiinfo import Application
+from hookgate.bodies import Body
 from hookgate.catalogue import Catalogue
 from hookgate.client import Client
 from hookgate.clock import Clock, SystemClock
 from hookgate.config import Configuration, load
 from hookgate.connection import Connection
 from hookgate.counters import LocalCounters
-from hookgate.errors import ConfigError, Problem
+from hookgate.errors import ConfigError, LoopDetected, Problem
 from hookgate.exchange import Exchange, Health, OutcomeKind, Target
 from hookgate.flow import finish
 from hookgate.generation import Backend, Generation, Passage
-from hookgate.messages import Request, Response
-from hookgate.plugin import Plugin, Source
+from hookgate.messages import Headers, Request, Response
+from hookgate.overview import note_answer, overview, target_facts
+from hookgate.paths import normalise
+from hookgate.plugin import Host, Plugin, Source
+from hookgate.rotation import Rotation
+from hookgate.tracing.decide import Tracing
 from hookgate.viaforwarded import Disclosure
 
 log = logging.getLogger("hookgate")
+
+DEPTH = 8
+"""Calls of the gateway to itself that one call may lead to, one inside the other."""
 
 State = Literal["starting", "running", "stopping", "stopped"]
 
@@ -55,6 +65,7 @@ class Gateway:
         self._generations: list[Generation] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading = asyncio.Lock()
+        self._rotation = Rotation(self.start, self.reload)
         self._number = 0
 
     # --- the life of a configuration --------------------------------------------------------------------------------
@@ -66,7 +77,11 @@ class Gateway:
             ConfigError: there is nothing to serve.
         """
         if self.live is None:
-            await self.reload()
+            try:
+                await self.reload()
+            except BaseException:
+                await self.close()  # what was started to read the document
+                raise
             if watch and hasattr(self.source, "changed"):
                 self.start("source", self._follow())
 
@@ -80,7 +95,7 @@ class Gateway:
             try:
                 document = await read(self.source)
                 previous = self.live.config.instances if self.live is not None else {}
-                config = await load(document, self.catalogue, previous)
+                config = await load(document, self.catalogue, previous, cast("Host", self))
                 generation = await self._bring_up(config)
             except ConfigError as error:
                 self.problems = error.problems
@@ -95,29 +110,48 @@ class Gateway:
                 await follow(generation)
             return generation.number
 
+    async def check(self) -> Configuration:
+        """Load the document as :meth:`reload` does, put nothing live, and let go of what had to be started for it.
+
+        Raises:
+            ConfigError: everything that is wrong with it.
+        """
+        try:
+            config = await load(await read(self.source), self.catalogue, host=cast("Host", self))
+            await self._shut_down(list(config.secrets))
+            return config
+        finally:
+            await self.close()
+
     async def _bring_up(self, config: Configuration) -> Generation:
         held = self.live.config.instances.values() if self.live is not None else ()
         running = {id(plugin) for plugin in held}
-        backends = {name: self._backend(name, config) for name in config.connections}
-        for backend in backends.values():
-            if backend.probes is not None:
-                config.instances[backend.probes.entry.id] = backend.probes
-        fresh = [plugin for plugin in config.instances.values() if id(plugin) not in running]
+        providers = [plugin for plugin in config.secrets if id(plugin) not in running]  # started by whoever asked them
         started: list[Plugin[Any]] = []
         try:
-            for plugin in fresh:
+            backends = {name: self._backend(name, config) for name in config.connections}
+            for backend in backends.values():
+                if backend.probes is not None:
+                    config.instances[backend.probes.entry.id] = backend.probes
+            ready = running | {id(provider) for provider in providers}
+            for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
                 started.append(plugin)
                 await _lifecycle(plugin, "startup", self)
             running_backends = set(self.live.backends.values()) if self.live is not None else set()
             await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
             generation = Generation(self._number + 1, config, backends)
+            generation.house = self
+            if config.gateway.trace is not None:
+                generation.tracing = Tracing(config.gateway.trace, self.clock)
         except BaseException as error:
-            await self._shut_down(started)
+            await self._shut_down([*providers, *started])
             if isinstance(error, asyncio.CancelledError | ConfigError):
                 raise
             name = started[-1].entry.id if started else "document"
-            log.exception("%s could not be started", name)
-            raise ConfigError([Problem((name,), f"could not be started: {type(error).__name__}: {error}")]) from error
+            trace = config.hide("".join(traceback.format_exception(error)))
+            log.error("%s could not be started\n%s", name, trace)  # noqa: TRY400 - its secrets are hidden in the trace
+            why = config.hide(f"could not be started: {type(error).__name__}: {error}")
+            raise ConfigError([Problem((name,), why)]) from error
         self._number += 1
         return generation
 
@@ -138,7 +172,7 @@ class Gateway:
             config.instances[transport.entry.id] = transport
         backend = Backend(mine, self.clock, self._target_changed, disclosure=told)
         if before is not None:
-            backend.inherit(before.connection)
+            backend.inherit(before)
         return backend
 
     def _swap(self, generation: Generation) -> None:
@@ -150,8 +184,11 @@ class Gateway:
                 backend.start()
         if self.state == "starting":
             self.state = "running"
+        for warning in generation.config.warnings:
+            log.warning("%s", warning)
         log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
         self._tell("generation_loaded", self)
+        self._rotation.follow(generation.config.secrets)
         if old is not None:
             if _addresses(old) != _addresses(generation):
                 log.warning("the document listens on other addresses now, or otherwise; that takes a restart")
@@ -195,11 +232,11 @@ class Gateway:
         if self.state == "stopped":
             return
         self.state = "stopping"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.live is not None:
             bound = self.live.config.gateway.shutdown_timeout if patience is None else patience
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
             for generation in list(self._generations):
                 await self._retire(generation, bound)
             self.live = None
@@ -238,9 +275,47 @@ class Gateway:
         exchange.outcome = outcome
         exchange.finished = self.clock.now()
         exchange.bytes_received = exchange.request.body.received
+        if exchange.connection is not None and exchange.response is not None:
+            note_answer(exchange.connection, exchange.response.status)
+        if exchange.trace is not None:
+            exchange.trace.finish(exchange)
         for observer, finished in generation.finished:
             _observed(observer, "exchange_finished", finished, exchange)
         generation.leave()
+
+    async def visit(self, by: Exchange, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Take a call of a step of ours through the flow of its route; see :meth:`Exchange.visit`.
+
+        Raises:
+            LoopDetected: this is the ``DEPTH``-th call of the gateway to itself.
+        """
+        if by.depth >= DEPTH:
+            raise LoopDetected(f"The gateway called itself {DEPTH} times for one call.")
+        fields = Headers(headers)
+        host = fields.setdefault("host", by.request.host or "localhost")
+        path, _, query = target.partition("?")
+        request = Request(
+            method,
+            normalise(path),
+            query,
+            scheme=by.request.scheme,
+            host=host,
+            headers=fields,
+            body=Body(body),
+            client=by.request.client,
+        )
+        inner = self.begin(request)
+        inner.depth = by.depth + 1
+        outcome: OutcomeKind = "aborted"
+        try:
+            response = await self.answer(inner, self.find(inner))
+            await response.body.read()
+            outcome = "ok"
+        finally:
+            self.end(inner, outcome)
+            for each in (request.body, *(() if inner.response is None else (inner.response.body,))):
+                await each.close()
+        return response
 
     # --- what plugins may ask for -----------------------------------------------------------------------------------
 
@@ -253,6 +328,10 @@ class Gateway:
         if self.live is None or name not in self.live.backends:
             raise LookupError(f"there is no connection named {name!r}")
         return self.live.backends[name].connection
+
+    def application(self, client_id: str) -> Application | None:
+        """Return the application of the live document that has a client id (FL-34)."""
+        return self.live.config.applications.get(client_id) if self.live is not None else None
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the gateway; a failure is logged."""
@@ -279,11 +358,17 @@ class Gateway:
             "in_flight": sum(g.in_flight for g in self._generations),
             "listener": self.listener() if self.listener is not None else None,
             "problems": [str(problem) for problem in self.problems],
+            "warnings": [str(warning) for warning in (live.config.warnings if live is not None else ())],
             "connections": {
-                name: [_target(target) for target in backend.connection.targets]
+                name: [target_facts(target) for target in backend.connection.targets]
                 for name, backend in (live.backends.items() if live is not None else ())
             },
         }
+
+    def overview(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what ``/-/connections`` shows, by name of the connection."""
+        live = self.live.backends if self.live is not None else {}
+        return overview({name: backend.connection for name, backend in live.items()})
 
     def _target_changed(self, target: Target, health: Health) -> None:
         self._tell("target_changed", target, health)
@@ -325,16 +410,3 @@ def _observed(observer: Plugin[Any], hook: str, method: Any, *arguments: Any) ->
         method(*arguments)
     except Exception:
         log.exception("observer %s failed in %s", observer.entry.id, hook)
-
-
-def _target(target: Target) -> dict[str, Any]:
-    return {
-        "url": target.url,
-        "weight": target.weight,
-        "active": target.active,
-        "health": "healthy" if target.health.healthy else "unhealthy",
-        "reason": target.health.reason,
-        "last_seen": target.last_seen,
-        "in_flight": target.in_flight,
-        "failures": target.failures,
-    }

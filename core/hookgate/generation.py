@@ -11,16 +11,19 @@ from typing import Any, NamedTuple
 
 from hookgate.clock import Clock
 from hookgate.config import Configuration, ConnectionConfig, RouteConfig
-from hookgate.connection import Bounds, Connection, Destination, HeaderAction
-from hookgate.errors import Fault, MethodNotAllowed, ServiceUnavailable
+from hookgate.connection import Connection, HeaderAction
+from hookgate.destination import Bounds, Destination
+from hookgate.errors import BadGateway, ConfigError, Fault, MethodNotAllowed, Problem, ServiceUnavailable
 from hookgate.exchange import Exchange, Health, Target, Timeouts
 from hookgate.finder import Finder
 from hookgate.flow import Flow
 from hookgate.health import Watch
 from hookgate.messages import Response
 from hookgate.paths import compile_destination
-from hookgate.plugin import Pool, Transport
+from hookgate.plugin import Certificate, Pool, Transport
 from hookgate.router import Route, Router
+from hookgate.tracing.decide import Tracing
+from hookgate.upstreamtls import UpstreamTls
 from hookgate.viaforwarded import Disclosure
 
 log = logging.getLogger("hookgate.generation")
@@ -39,7 +42,7 @@ class Passage(NamedTuple):
 class Backend:
     """A live connection together with the configuration it was made from and the checks of its targets."""
 
-    __slots__ = ("config", "connection", "disclosure", "finder", "probes", "watch")
+    __slots__ = ("config", "connection", "disclosure", "finder", "probes", "tls", "watch")
 
     def __init__(
         self,
@@ -53,17 +56,16 @@ class Backend:
         self.config = config
         self.disclosure = disclosure
         bounds = section.timeouts
+        self.tls = UpstreamTls(config.name, section.tls, self._certificates, clock.wall)
         config.transport.configure(
             Pool(
                 name=config.name,
                 max_connections=section.pool.max_connections,
                 keep_alive=section.pool.keep_alive,
-                certificates=tuple(
-                    certificate
-                    for credential in config.credentials
-                    if hasattr(credential, "client_certificate")
-                    and (certificate := credential.client_certificate()) is not None
-                ),
+                max_age=section.pool.max_age,
+                queue_timeout=section.pool.queue_timeout,
+                certificates=self._certificates,
+                tls=self.tls,
             ),
         )
         self.connection = Connection(
@@ -71,18 +73,20 @@ class Backend:
             [Target(t.scheme, t.host, t.port, weight=t.weight, active=t.active) for t in config.targets],
             config.transport,
             balancer=config.balancer,
-            monitor=config.monitor,
+            monitors=config.monitors,
             actions=[HeaderAction(a.action, a.name, a.provider) for a in config.headers],
             credentials=config.credentials,
             base_path=section.base_path,
             max_tries=section.max_tries,
+            retry=section.retry,
+            slow_start=section.slow_start,
             timeouts=Timeouts(connect=bounds.connect, read=bounds.read, request=bounds.request),
             on_all_unhealthy=section.on_all_unhealthy,
             disclosure=disclosure,
             tags=section.tags,
             clock=clock,
         )
-        self.watch = Watch(self.connection, config.monitor, changed) if config.monitor is not None else None
+        self.watch = Watch(self.connection, changed) if config.monitors else None
         self.finder = None if config.discovery is None else Finder(self.connection, config.discovery, self._found)
         self.probes: Transport[Any] | None = None
         """What carries the checks: a pool of their own, so that a full one does not make well targets look ill."""
@@ -96,8 +100,27 @@ class Backend:
         if self.watch is not None:
             self.watch.follow()
 
+    def _certificates(self) -> tuple[Certificate, ...]:
+        found = (c.client_certificate() for c in self.config.credentials if hasattr(c, "client_certificate"))
+        return tuple(certificate for certificate in found if certificate is not None)
+
     async def prepare(self) -> None:
-        """Find the first targets, so that the first calls have some."""
+        """Try the client certificates, and find the first targets, so that the first calls have some.
+
+        Raises:
+            ConfigError: a certificate cannot be used, or there is no TLS to show it in (HC-13).
+        """
+        problems = self.tls.check()
+        if self.tls.shows_certificate:
+            text = "the client certificate would never be shown, as the target is called without TLS: write https://"
+            listed = len(self.config.section.targets)
+            problems += [
+                Problem(("targets", index) if index < listed else ("backups", index - listed), text)
+                for index, target in enumerate(self.config.targets)
+                if target.scheme == "http"
+            ]
+        if problems:
+            raise ConfigError([problem.under(("connections", self.config.name)) for problem in problems])
         if self.finder is not None:
             await self.finder.look()
 
@@ -115,12 +138,24 @@ class Backend:
         if self.watch is not None:
             await self.watch.stop()
 
-    def inherit(self, predecessor: Connection) -> None:
-        """Keep what is known of targets that stay (the same address), so that a reload forgets no health."""
-        known = {target.url: target for target in predecessor.targets}
+    def inherit(self, predecessor: Backend) -> None:
+        """Keep what is known of targets that stay (the same address), so that a reload forgets no health.
+
+        Targets that the same discovery has found stay until it finds others: the next look may fail.
+        """
+        if self.config.discovery is not None and self.config.discovery is predecessor.config.discovery:
+            self.connection.targets = [
+                Target(*t.origin, weight=t.weight, active=t.active, host_name=t.host_name)
+                for t in predecessor.connection.targets
+            ]
+        if self.watch is None:
+            return  # nobody would ever find an unhealthy one healthy again
+        known = {target.url: target for target in predecessor.connection.targets}
         for target in self.connection.targets:
             if (before := known.get(target.url)) is not None:
                 target.health, target.last_seen, target.failures = before.health, before.last_seen, before.failures
+        if self.watch is not None and predecessor.watch is not None:
+            self.watch.inherit(predecessor.watch)
 
 
 class Generation:
@@ -135,6 +170,9 @@ class Generation:
         self.number = number
         self.config = config
         self.backends = dict(backends)
+        self.house: Any = None
+        """The gateway, for what is done amid a call."""
+        self.environment = config.gateway.environment
         self.in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -148,13 +186,15 @@ class Generation:
             self._compile(route)
         self.router = Router([route.route for route in config.routes])
         self.unrouted = Flow(config.flow, hook_timeout=gateway.hook_timeout)
+        self.tracing: Tracing | None = None
+        """Which calls are traced, if any may be."""
 
     def _compile(self, config: RouteConfig) -> None:
         gateway, route, to = self.config.gateway, config.route, config.section.to
         route.flow = Flow(self.config.flow, config.steps, hook_timeout=gateway.hook_timeout)
         route.settings = self._bounds(config)
         if to is None:
-            route.passage = Passage(route.flow, _nowhere, not route.flow.is_async)
+            self._pass(route, _nowhere, Destination(bounds=route.settings), inline=True)
             return
         connection = self.backends[to.connection].connection
         destination = Destination(
@@ -164,9 +204,42 @@ class Generation:
             preserve_host=to.preserve_host,
             stream=to.stream,
             bounds=route.settings,
+            cut=len(config.cut),
+            prefix=config.prefix,
         )
-        backend = partial(connection.send, destination=destination)
-        route.passage = Passage(route.flow, backend, connection.inline and not route.flow.is_async)
+        usual = partial(connection.send, destination=destination)
+        self._pass(route, usual, destination, to.connection, inline=connection.inline)
+
+    def _pass(
+        self, route: Route, usual: Callable[[Exchange], Any], said: Destination, connection: str = "", *, inline: bool
+    ) -> None:
+        """Settle where the calls of a route go. Only where a step may change that, each call is asked for it."""
+        if _moves(route.flow):
+            usual = partial(self._wherever, usual=usual, said=said, connection=connection)
+            inline = inline and all(backend.connection.inline for backend in self.backends.values())
+        route.passage = Passage(route.flow, usual, inline and not route.flow.is_async)
+
+    def _wherever(
+        self, exchange: Exchange, *, usual: Callable[[Exchange], Any], said: Destination, connection: str
+    ) -> Any:
+        """Send a call where a step wants it (FL-52), in the time that its route gives it (FL-15)."""
+        to = exchange.to
+        if to is None:
+            return usual(exchange)
+        backend = self.backends.get(to.connection or connection)
+        if backend is None:
+            name = to.connection
+            detail = (
+                f"there is no connection {name!r}" if name else "this route has no connection, and no step named one"
+            )
+            log.error("%s: a step changes where calls go, but %s", getattr(exchange.route, "name", "?"), detail)
+            return _raising(BadGateway("This call cannot be sent where it should go.", reason="config-error"))(exchange)
+        path = to.path
+        if path is not None:
+            said = replace(said, path=lambda _: path, prefix=to.prefix)
+        elif to.prefix:
+            said = replace(said, prefix=to.prefix + said.prefix)
+        return backend.connection.send(exchange, said)
 
     def _bounds(self, config: RouteConfig) -> Bounds:
         common, own = self.limits, config.section.limits
@@ -180,6 +253,12 @@ class Generation:
         """Return the way a call takes: to a destination, or to the fault of 404 and 405, or 503 above the limit."""
         if self.at_most is not None and self.in_flight > self.at_most:
             return self._overloaded()
+        passage = self._passage(exchange)
+        if self.tracing is not None and (reason := self.tracing.reason(exchange)):
+            return passage._replace(flow=self.tracing.traced(exchange, passage.flow, reason))
+        return passage
+
+    def _passage(self, exchange: Exchange) -> Passage:
         try:
             route: Route = self.router.find(exchange)
             passage: Passage = route.passage
@@ -240,6 +319,13 @@ class Generation:
         except TimeoutError:
             return False
         return True
+
+
+def _moves(flow: Flow) -> bool:
+    """Whether a step may change where calls go."""
+    return any(
+        "target" in type(step.plugin).writes or any(map(_moves, (step.branches or {}).values())) for step in flow.steps
+    )
 
 
 def _raising(fault: Fault) -> Callable[[Exchange], Any]:

@@ -102,7 +102,11 @@ class CredentialsSpec:
 
     @hookspec(firstresult=True)
     async def rejected(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool | None:
-        """Asked after a 401. Return ``True`` to have the attempt signed and sent once more (a token was renewed)."""
+        """Asked after a 401. Return ``True`` to have the attempt signed and sent once more (a token was renewed).
+
+        It goes to the same target if that may still be called, and only where the body is at hand: of an upload that
+        was streamed a credential learns, so that the next call has a better one.
+        """
 
     @hookspec(firstresult=True)
     def client_certificate(self) -> Certificate | None:
@@ -116,8 +120,9 @@ class HeaderSpec:
 
     @hookspec(firstresult=True)
     async def value(self, exchange: Exchange, outbound: Outbound) -> str | None:
-        """Return the value, or ``None`` to leave the header out. What is said of ``reads`` and of waiting at
-        ``CredentialsSpec.sign`` holds here, too.
+        """Return the value, or ``None`` to leave the header out; ``set`` then takes out what the client sent.
+
+        What is said of ``reads`` and of waiting at ``CredentialsSpec.sign`` holds here, too.
         """
 
 
@@ -157,7 +162,8 @@ class MonitorSpec:
     @hookspec(firstresult=True)
     def admit(self, target: Target) -> str | None:
         """Return why this target may not be called now, or ``None`` if it may (a circuit breaker). Asked before each
-        attempt, of every target; unlike health it also holds for a connection with one target.
+        attempt, of every target; unlike health it also holds for a connection with one target. The word, such as
+        ``circuit-open``, becomes the reason of the 503 where no target may be called.
         """
 
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
@@ -27,10 +27,13 @@ from hookgate.clock import Clock
 from hookgate.secret import MASK, Secret
 
 if TYPE_CHECKING:
+    import ssl
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
+    from hookgate.apiinfo import Application
     from hookgate.counters import Counters
-    from hookgate.exchange import Outbound
+    from hookgate.exchange import Outbound, Target
     from hookgate.expressions import Expression
     from hookgate.messages import Response
 
@@ -100,7 +103,7 @@ class Entry:
     when: Expression | None = None
     """The step is skipped for calls where this is false."""
     origin: str = ""
-    """What the entry was inherited from, if anything."""
+    """What the entry came from, if not from where it stands: the scope it was inherited from, or ``plans.NAME``."""
 
 
 class HttpClient(Protocol):
@@ -127,17 +130,25 @@ class Host(Protocol):
     log: logging.Logger
 
     def connection(self, name: str) -> Any:
-        """Return the live connection of that name.
+        """Return the live connection of that name: ``await connection.request("GET", "/users/1")`` calls its backend.
 
         Raises:
             LookupError: there is none.
         """
+
+    def application(self, client_id: str) -> Application | None:
+        """Return the application of the live document that has a client id (FL-34)."""
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Any:
         """Run a task that the house ends with itself; a failure is logged under the name."""
 
     def status(self) -> Mapping[str, Any]:
         """Return what ``/-/health`` shows: state, generation, problems, connections and their targets."""
+
+    def overview(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what ``/-/connections`` shows, by name of the connection: tags, health, plugins, targets, pool and
+        counts. None of it is secret.
+        """
 
     async def reload(self) -> int:
         """Read the document again and put it live; return the generation's number.
@@ -167,8 +178,10 @@ class Plugin(Generic[OptionsT]):
     reads: frozenset[str] | set[str] = frozenset()
     """What the hooks read beyond the head: ``request.body``, ``response.body``, ``identity``, … Core keeps a body whole
     for a *sync* hook that reads it."""
-    writes: ClassVar[frozenset[str] | set[str]] = frozenset()
-    """What the hooks change."""
+    writes: frozenset[str] | set[str] = frozenset()
+    """What the hooks change, and what else others should know: ``limit`` (counts and refuses calls), ``cache`` (answers
+    with what it has kept), ``answer`` (always answers, so that nothing right of it is reached), ``signature`` and
+    ``digest`` (over what it reads). `hookgate check` warns of orders in which steps miss each other."""
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options
@@ -231,6 +244,13 @@ class FlowOptions(Options):
     """Steps on the way in only, after those of `flow`."""
     response: tuple[Interceptor[Any], ...] = ()
     """Steps on the way out only, right of those of `flow`."""
+
+
+class Ways(NamedTuple):
+    """A flow whose ways differ in more than what one of them leaves out: both as drawn, steps known by a key."""
+
+    way_in: tuple[tuple[str, Interceptor[Any]], ...] = ()
+    way_out: tuple[tuple[str, Interceptor[Any]], ...] = ()
 
 
 class Branch(Interceptor[OptionsT]):
@@ -346,6 +366,12 @@ class Transport(Plugin[OptionsT]):
         """Take over the settings of the connection this instance serves."""
         self.pool = pool
 
+    def facts(self) -> Mapping[str, Any]:
+        """Return what there is to know of its connections now, for pages: counts such as ``open``, ``idle``,
+        ``in_use``, ``waiting`` and ``limit``, and until when ``certificates`` hold. Empty where it keeps none.
+        """
+        return {}
+
 
 class SecretProvider(Plugin[OptionsT]):
     """Resolves references; see :class:`hookgate.hookspecs.SecretsSpec`."""
@@ -374,6 +400,29 @@ class Certificate:
     password: Secret | None = None
 
 
+class Tls(Protocol):
+    """TLS towards the targets of a connection, as its section ``tls`` says."""
+
+    async def latest(self, *protocols: str) -> ssl.SSLContext:
+        """Return what to open a connection with, offering these protocols (ALPN); ask anew for each, since files and
+        client certificates are replaced while the gateway runs. Raises ``ConnectFailed`` when it cannot be had.
+        """
+
+    def name_of(self, target: Target) -> str:
+        """Return the name to ask for (SNI) and to check the certificate of a target by."""
+
+    def opened(self, target: Target, connection: ssl.SSLObject | ssl.SSLSocket | None) -> None:
+        """Tell what a target has shown, so that certificates that end soon are warned of."""
+
+    def failed(self, target: Target, error: BaseException) -> None:
+        """Tell that TLS with a target failed, so that the log says why."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return ``certificates`` (until when they hold, in Unix time, by origin), ``client_certificate`` and
+        ``warnings``.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """What a transport is told about the connection it serves."""
@@ -383,4 +432,11 @@ class Pool:
     """Open connections at most, over all targets; ``None`` for no bound (AC-27)."""
     keep_alive: float = 60.0
     """Seconds an idle connection is kept."""
-    certificates: Sequence[Certificate] = field(default_factory=tuple)
+    max_age: float | None = None
+    """Seconds a connection may live: one that is older is closed when its call is over; ``None`` for no bound."""
+    queue_timeout: float | None = None
+    """Seconds a call waits for a free connection; ``None`` for as long as it may take to connect (AC-27)."""
+    certificates: Callable[[], Sequence[Certificate]] = tuple
+    """Returns the client certificates to show. They may be others each time; ``tls`` asks for them."""
+    tls: Tls | None = None
+    """How to call ``https`` targets; ``None`` for what this machine trusts."""

@@ -9,7 +9,7 @@ from typing import Any
 from hookgate.building import Builder
 from hookgate.errors import Path, Problem
 from hookgate.paths import compile_destination
-from hookgate.plugin import FlowOptions
+from hookgate.plugin import FlowOptions, Ways
 from hookgate.router import Route, conflicts
 from hookgate.sections import RouteSection
 from hookgate.validation import checked, near
@@ -22,8 +22,12 @@ class RouteConfig:
     name: str
     section: RouteSection
     """What the document says, except for its steps: these are below, and only there."""
-    steps: FlowOptions
+    steps: FlowOptions | Ways
     route: Route = field(compare=False)
+    cut: str = ""
+    """What is taken off the front of the path for the backend."""
+    prefix: str = ""
+    """What is put there instead."""
 
 
 class Routes:
@@ -61,11 +65,22 @@ class Routes:
         said = section.model_copy(update={"flow": (), "request": (), "response": ()})
         self.built.append(RouteConfig(section.name, said, steps, route))
 
+    def take(self, config: RouteConfig, path: Path) -> None:
+        """Take in a route that was made elsewhere; mistakes in it are told at a place."""
+        if config.name in self._places:
+            message = f"this makes a route {config.name!r}, and there is one of that name"
+            self._builder.problems.append(Problem(path, message))
+            return
+        self._places[config.name] = path
+        self.built.append(config)
+
     def check_conflicts(self) -> None:
         """Note the routes that could never be taken."""
         for earlier, later in conflicts([config.route for config in self.built]):
             message = f"takes the same calls as the route {earlier.name!r}, so it would never run; change one of them"
-            self._builder.problems.append(Problem((*self._places[later.name], "match"), message))
+            self._builder.problems.append(
+                Problem((*self._places[later.name], *(() if later.api else ("match",))), message)
+            )
 
     def _route(self, section: RouteSection, path: Path) -> Route | None:
         match = section.match

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from hookgate.apiinfo import ApiInfo
 from hookgate.errors import MethodNotAllowed, NotFound
 from hookgate.exchange import Exchange
 from hookgate.expressions import Expression
@@ -57,6 +58,7 @@ class Route:
     """
 
     __slots__ = (
+        "api",
         "flow",
         "host",
         "host_pattern",
@@ -84,6 +86,8 @@ class Route:
         origin: Any = None,
     ) -> None:
         self.name = name
+        self.api: ApiInfo | None = None
+        """What it stands for, where it comes from an API."""
         self.passage: Any = None
         """The way its calls take, compiled by the generation."""
         self.host = host

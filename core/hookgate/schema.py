@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from hookgate.apis.sections import ApiSection, ApplicationSection, PlanSection
 from hookgate.building import HOST_KEY, HostOptions
 from hookgate.catalogue import Catalogue, PluginLookupError
+from hookgate.connectionsection import ConnectionSection
 from hookgate.families import Family
 from hookgate.plugin import Plugin
-from hookgate.sections import ConnectionSection, GatewaySection, ManagementSection, RouteSection
+from hookgate.sections import GatewaySection, ManagementSection, ProfileSection, RouteSection
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FAMILY = "x-hookgate-family"
@@ -49,6 +51,11 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
         "routes": {"type": "array", "items": _record(RouteSection, "section", definitions)},
         "connections": _names_of(_record(ConnectionSection, "section", definitions)),
         "plugins": _names_of({"$ref": "#/$defs/interceptor"}),
+        "apis": {"type": "array", "items": _record(ApiSection, "section", definitions)},
+        "applications": _names_of(_record(ApplicationSection, "section", definitions)),
+        "plans": _names_of(_record(PlanSection, "section", definitions)),
+        "environments": _names_of(_names_of({"type": ["string", "number", "boolean"]})),
+        "profiles": _names_of(_record(ProfileSection, "section", definitions)),
     }
     _record(HostOptions, "section", definitions)
     for family in catalogue.families.values():
@@ -82,6 +89,11 @@ _SECTIONS = {
     "routes": "Which calls pass which steps and go where.",
     "connections": "Backends and the ways to them, by name.",
     "plugins": "Instances with a name of their own; placing that name in several flows shares one instance.",
+    "apis": "APIs: trees of resources and operations whose flows come down from the API.",
+    "applications": "Applications that call APIs, by name.",
+    "plans": "What applications pass beside the flow of an API, by name.",
+    "environments": "Values by environment, for `${environment:NAME}`.",
+    "profiles": "Security profiles with a name of their own, placed by it on routes and connections.",
     "secrets": "Options of what resolves references such as `${env:NAME}`.",
 }
 
@@ -143,12 +155,13 @@ def _entries(catalogue: Catalogue, family: Family, definitions: dict[str, Any]) 
             "maxProperties": 1,
         },
     ]
-    if family.name == "interceptor":
+    section = {"interceptor": "plugins", "auth": "profiles", "credential": "profiles"}.get(family.name)
+    if section is not None:
         forms.append(
             {
                 "type": "string",
                 "not": {"enum": list(options)},
-                "description": "The name of an instance from `plugins`.",
+                "description": f"The name of an instance from `{section}`.",
             },
         )
     return {"title": family.name, "description": family.summary, "oneOf": forms}

@@ -20,4 +20,4 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much the process says on stderr."""
     management_url: str = "http://127.0.0.1:8001"
-    """Where ``hookgate reload`` finds the running gateway."""
+    """Where ``hookgate reload`` and ``hookgate connections`` find the running gateway."""

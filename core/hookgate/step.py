@@ -17,6 +17,7 @@ class Step:
         "branches",
         "choose",
         "condition",
+        "condition_reads",
         "enters",
         "id",
         "index",
@@ -44,6 +45,8 @@ class Step:
         self.is_async = hooks
         """Hook name -> whether it is a coroutine function."""
         self.condition = plugin.entry.when
+        self.condition_reads = self.condition is not None and self.condition.reads_body
+        """The condition may look at the body, which has to be there then."""
         self.on_request = bound("on_request", way_in)
         self.on_response = bound("on_response", way_out)
         self.on_fault = bound("on_fault", way_out)
@@ -53,8 +56,8 @@ class Step:
         """The contained flows of a branch by name; the flow that places it fills them in."""
         self.enters = way_in and bool(self.on_request or self.choose or self.condition)
         """Whether the way in decides if this step takes part in the call."""
-        reads = type(plugin).reads
-        self.keeps_request = "request.body" in reads and hooks.get("on_request") is False
+        reads = plugin.reads
+        self.keeps_request = "request.body" in reads and (hooks.get("on_request") is False or "choose" in hooks)
         self.keeps_response = "response.body" in reads and hooks.get("on_response") is False
         self.late_request = self.keeps_request or hooks.get("on_request", False)
         """Its ``on_request`` may have to wait for something."""

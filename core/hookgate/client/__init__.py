@@ -2,7 +2,7 @@
 
 Nothing else in the house imports httpx; the modules of this package take it from here, so that its successor is a
 change of one line. The pool works below ``httpx.AsyncClient``: no redirects, no cookies, no decoding, no headers but
-those of the attempt. HTTP/1.1 only.
+those of the attempt. HTTP/1.1, and HTTP/2 and proxies where a connection asks for them.
 """
 
 import httpx

@@ -37,7 +37,8 @@ class Call:
         self._repeatable = repeatable
         self._ended: Callable[[Call], None] | None = ended
         """Told once that the connection is free, before whoever reads the response can know that it is over."""
-        self._reused = True
+        self.reused = True
+        """It goes over a connection that had served another call, as far as is known by now."""
         self._opening: Any = None
         """The socket, while it is ours and no connection of httpcore has it yet."""
         self._abandoned = False
@@ -137,7 +138,7 @@ class Call:
             try:
                 return await self.transport.handle_async_request(request)
             except (httpx.ReadError, httpx.RemoteProtocolError):
-                if not (self._reused and self._repeatable):
+                if not (self.reused and self._repeatable):
                     raise
             return await self.transport.handle_async_request(request)
         except BaseException:
@@ -148,10 +149,10 @@ class Call:
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Learn from httpcore whether a connection is opened, and when it has the socket in its care."""
-        if event == "connection.connect_tcp.complete":
-            self._reused = False
+        if event in ("connection.connect_tcp.complete", "connection.connect_unix_socket.complete"):
+            self.reused = False
             self._opening = info["return_value"]
-        elif event == "http11.send_request_headers.started":
+        elif event in ("http11.send_request_headers.started", "http2.send_connection_init.started"):
             self._opening = None
 
     async def _hand_over(self, chunk: bytes) -> None:

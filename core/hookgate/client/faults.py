@@ -22,10 +22,14 @@ def fault_of(error: Exception) -> Exception:
             fault = ServiceUnavailable("All connections to the backend are in use.", reason="pool-exhausted")
         case httpx.TimeoutException():
             fault = GatewayTimeout("The backend did not answer in time.")
+        case httpx.ProxyError():
+            fault = ConnectFailed("The proxy did not let the call through.", reason="proxy-failed")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-            fault = BadGateway("The request cannot be put into HTTP/1.1 as it is.")
+            fault = BadGateway("The request cannot be put into HTTP as it is.")
         case httpx.RemoteProtocolError():
             fault = BadGateway("The backend gave no proper answer.")
+        case httpx.TransportError() if "ALERT" in (getattr(tls_error(error), "reason", None) or ""):
+            fault = BadGateway("The backend ended the secure connection.", reason="tls-failed")
         case httpx.TransportError():
             fault = BadGateway("The connection to the backend broke.")
         case _:
@@ -43,6 +47,11 @@ def _connect_failed(error: Exception) -> ConnectFailed:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return ConnectFailed("The backend refused the connection.", reason="connect-refused")
     return ConnectFailed("No connection to the backend came about.")
+
+
+def tls_error(error: BaseException) -> ssl.SSLError | None:
+    """Return what went wrong in TLS, if anything did."""
+    return next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

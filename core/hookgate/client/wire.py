@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator
 from functools import lru_cache
 
@@ -14,22 +15,26 @@ from hookgate.messages import Headers, RawHeader, Response
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 """Methods that announce a body even where it is empty (RFC 9110, 8.6)."""
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_FORBIDDEN = re.compile(rb"[\x00\r\n]")
 
 
-def request_of(outbound: Outbound) -> httpx.Request:
-    """Make the request of an attempt; its URL is the bare origin of the target."""
+def request_of(outbound: Outbound, server_name: str = "") -> httpx.Request:
+    """Make the request of an attempt. A ``server_name`` is asked for in TLS in place of the host of the target."""
     target, limits = outbound.target, outbound.timeouts
+    path = (f"{outbound.path}?{outbound.query}" if outbound.query else outbound.path).encode()
     request = httpx.Request(
         outbound.method,
         _origin(target.scheme, target.host, target.port),
         headers=framed(outbound),
         stream=_Upload(outbound.body),
         extensions={
-            # As it is: httpx would quote and normalise a path in the URL.
-            "target": (f"{outbound.path}?{outbound.query}" if outbound.query else outbound.path).encode(),
             "timeout": {"connect": limits.connect, "pool": limits.connect, "read": limits.read, "write": limits.read},
         },
     )
+    if server_name:
+        request.extensions["sni_hostname"] = server_name
+    request.url = _Exact(request.url, path)
     request.method = outbound.method  # httpx writes it in capitals; methods are case-sensitive (RFC 9110, 9.1)
     return request
 
@@ -56,6 +61,14 @@ def response_of(head: httpx.Response, source: AsyncIterable[bytes], method: str)
     return Response(head.status_code, headers, Body(source, length=length, too_large=BadGateway))
 
 
+def is_proper(head: httpx.Response) -> bool:
+    """Whether the headers of an HTTP/2 response can be passed on: nobody below has looked at them (RFC 9113, 8.2.1)."""
+    return all(
+        _NAME.fullmatch(name) and not _FORBIDDEN.search(value) and value == value.strip(b" \t")
+        for name, value in head.headers.raw
+    )
+
+
 def length_of(headers: Headers) -> int | None:
     """Return how long the body says it is, if it says so (RFC 9112, 6.3)."""
     if "transfer-encoding" in headers:
@@ -63,6 +76,22 @@ def length_of(headers: Headers) -> int | None:
     values = set(headers.tokens("content-length"))
     value = values.pop() if len(values) == 1 else ""
     return int(value) if value.isascii() and value.isdigit() else None
+
+
+class _Exact(httpx.URL):
+    """A URL whose path and query are sent as they are: httpx would quote and normalise them.
+
+    The extension ``target`` is for that, too, but a proxy would be asked for the path of the call in CONNECT.
+    """
+
+    def __init__(self, origin: httpx.URL, target: bytes) -> None:
+        super().__init__(origin)
+        self._target = target
+
+    @property
+    def raw_path(self) -> bytes:
+        """Return what stands in the request line."""
+        return self._target
 
 
 class _Upload(httpx.AsyncByteStream):

@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from hookgate import __version__
-from hookgate.commands import check, demo, new_plugin, plugin_check, plugins, reload, routes, schema, serve, simulate
+from hookgate.commands import (
+    check,
+    connections,
+    demo,
+    flow,
+    import_openapi,
+    new_plugin,
+    plugin_check,
+    plugins,
+    reload,
+    routes,
+    schema,
+    serve,
+    simulate,
+    trace,
+)
 from hookgate.commands.output import errors
 from hookgate.errors import ConfigError, MachineError
 
@@ -23,12 +38,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, check, routes, simulate, plugins, schema, reload, demo, new_plugin):
+for module in (serve, check, routes, simulate, plugins, schema, connections, trace, reload, demo, new_plugin):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
 plugin = typer.Typer(name="plugin", help="For authors of plugins.", no_args_is_help=True)
 plugin.command("check")(plugin_check.command)
 plugin.callback()(lambda: None)  # without it a single command would lose its name
 app.add_typer(plugin)
+app.add_typer(flow.app)
+importing = typer.Typer(name="import", help="Make a document of what describes an API.", no_args_is_help=True)
+importing.command("openapi")(import_openapi.command)
+importing.callback()(lambda: None)
+app.add_typer(importing)
 
 
 def _version(wanted: bool) -> None:

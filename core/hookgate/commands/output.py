@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from hookgate.settings import Settings
+from hookgate.tracing.shown import Line, printable
 
 out = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -26,6 +28,11 @@ def document_path(given: Path | None) -> Path:
     if path is None:
         raise typer.BadParameter("name a document, or set HOOKGATE_CONFIG to one")
     return path
+
+
+def print_line(line: Line) -> None:
+    """Print the parts of a line in their styles, without what a terminal would take for commands."""
+    out.print(Text.assemble(*((printable(text), style) for text, style in line)))
 
 
 def start_logging(level: str | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from hookgate.commands.output import DocumentArgument, document_path, out
 from hookgate.commands.simulated import show
 from hookgate.errors import ConfigError, Problem
 from hookgate.messages import Headers
-from hookgate.simulation import Call, Mock, mocks_in, simulate
+from hookgate.simulation import Call, Mock, mocks_in, recorded, simulate
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_TARGET = re.compile(r"[^!-~]|#")
@@ -40,24 +41,34 @@ def command(
             metavar="FILE",
             help="What backends answer: a list of {match: {connection, method, path}, response: {status, headers, "
             "body or json}}, or fault: connect-failed, timeout or broken in the place of response. The first that "
-            "matches counts. Without it they answer 200 and tell what they received.",
+            "matches counts. With match: {url} an entry is for calls by URL amid the call. Without it they answer 200 "
+            "and tell what they received.",
+        ),
+    ] = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A recording that answers where no entry of --upstream does: a HAR file, or the trace of a live call.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take one call through the real flow of a document without a network, and show every hook with what it did.
 
-    The clock stands still, counters start at zero, monitors and observers do not run, and plugins that call out over
-    the gateway's client are refused. What else a step does, such as writing to a file of its own, it really does.
-    Secrets in headers and queries are masked. Exit code 0 whatever the answer is.
+    The clock stands still, counters start at zero, monitors, discovery and observers do not run, and calls by URL amid
+    the call are refused unless --upstream or --recording has an answer. What else a step does, such as writing to a
+    file of its own, it really does. Secrets in headers and queries are masked. Exit code 0 whatever the answer is.
     """
     problems: list[Problem] = []
     call = _call(request, header or [], body, client, problems)
-    mocks = _mocks(upstream, problems)
+    mocks = _read(upstream, "--upstream", mocks_in, problems)
+    replayed = _read(recording, "--recording", recorded, problems)
     path = document_path(document)
     if problems:
         raise ConfigError(problems)
-    result = asyncio.run(simulate(configuration(path), call, mocks))
+    answers = None if mocks is None and replayed is None else [*(mocks or ()), *(replayed or ())]
+    result = asyncio.run(simulate(configuration(path), call, answers))
     if json:
         out.print_json(data=result.as_dict())
     else:
@@ -131,15 +142,17 @@ def _body(text: str, problems: list[Problem]) -> bytes:
     return _file(Path(text[1:]), "--body", problems)
 
 
-def _mocks(file: Path | None, problems: list[Problem]) -> list[Mock] | None:
+def _read(
+    file: Path | None, option: str, reader: Callable[[bytes, str], list[Mock]], problems: list[Problem]
+) -> list[Mock] | None:
     if file is None:
         return None
     noted = len(problems)
-    data = _file(file, "--upstream", problems)
+    data = _file(file, option, problems)
     if len(problems) > noted:
         return None
     try:
-        return mocks_in(data, str(file))
+        return reader(data, str(file))
     except ConfigError as error:
         problems += error.problems
         return None

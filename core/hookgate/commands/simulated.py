@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from rich.text import Text
+from hookgate.commands.output import out, print_line
+from hookgate.simulation import Simulation
+from hookgate.tracing.shown import INDENT, hook_lines
 
-from hookgate.commands.output import out
-from hookgate.simulation import Change, HookRun, Simulation
-
-_ARROWS = {"request": "→", "response": "←", "fault": "✗", "done": "·"}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
-_INDENT = "      "
 
 
 def show(result: Simulation) -> None:
@@ -22,55 +21,70 @@ def show(result: Simulation) -> None:
     _line(f"{request['method']} {target}", "bold", f" from {request['client']}")
     params = ", ".join(f"{name}={value}" for name, value in result.params.items())
     _line("route ", "", result.route or "none matched", f" ({params})" if params else "")
+    _belonging(result.trace)
     out.print()
     _hooks(result)
+    for name, value in result.facts.items():
+        _line(f"fact {name} ", "bold", str(value))
+    for callout in result.callouts:
+        _callout(callout)
+    for sent in result.calls:
+        _line("called ", "bold", f"{sent['method']} {sent['url']}  answered by {sent['answered_by'] or 'nobody'}")
+        _fields(sent["headers"])
+    if result.facts or result.callouts or result.calls:
+        out.print()
     for number, attempt in enumerate(result.attempts, 1):
         _attempt(number, attempt)
     _answer(result)
 
 
+def _belonging(trace: Mapping[str, Any]) -> None:
+    """Print what the call belongs to, as far as anything is known of that."""
+    api, identity = trace["api"], trace["identity"]
+    if api is not None:
+        version = f" {api['version']}" if api["version"] else ""
+        operation = f", operation {api['operation']}" if api["operation"] else ""
+        _line("api ", "", f"{api['name']}{version}, resource {api['resource']}{operation}")
+    if identity is not None:
+        _line("identity ", "", identity["subject"], f" ({identity['method']})" if identity["method"] else "")
+    for what in ("application", "plan", "environment"):
+        if trace[what]:
+            _line(f"{what} ", "", trace[what])
+
+
+def _callout(callout: Mapping[str, Any]) -> None:
+    through = f" over {callout['connection']}" if callout["connection"] else ""
+    came = str(callout["status"]) if callout["status"] is not None else f"failed: {callout['error'] or 'not over'}"
+    _line("callout ", "bold", f"{callout['method']} {callout['url']}{through}  {came}")
+
+
 def _hooks(result: Simulation) -> None:
-    names = [_ARROWS[run.phase] + " " + "  " * run.depth + run.plugin for run in result.hooks]
-    hooks = [f"{run.hook}" for run in result.hooks]
-    wide = max(map(len, names), default=0)
-    decided = max((len(run.decision) for run in result.hooks), default=0)
-    hooked = max(map(len, hooks), default=0)
-    for run, name, hook in zip(result.hooks, names, hooks, strict=True):
-        line = Text(f"{name:<{wide}}  ")
-        line.append(f"{hook:<{hooked}}  ", "dim")
-        line.append(f"{run.decision:<{decided}}  ", _style(run))
-        line.append(f"{run.microseconds:>7,} µs  {run.step}", "dim")
-        out.print(line)
-        for change in run.changes:
-            _difference(change)
-    if result.hooks:
+    """Print the hooks, and between them what steps have noted, in order of time."""
+    hooks, notes = result.trace["hooks"], deque(result.trace["notes"])
+    for run, lines in zip(hooks, hook_lines(hooks), strict=True):
+        while notes and notes[0]["at"] < run["at"]:
+            _line("  note ", "dim", notes.popleft()["text"])
+        for line in lines:
+            print_line(line)
+    for note in notes:
+        _line("  note ", "dim", note["text"])
+    if hooks or notes:
         out.print()
-
-
-def _style(run: HookRun) -> str:
-    if run.decision.startswith(("raised", "cancelled")):
-        return "red"
-    return "yellow" if run.decision.startswith("answered") else "dim" if run.decision != "passed" else ""
-
-
-def _difference(change: Change) -> None:
-    if change.before is not None:
-        _line(f"{_INDENT}- {change.what}: {change.before}", "red")
-    if change.after is not None:
-        _line(f"{_INDENT}+ {change.what}: {change.after}", "green")
 
 
 def _attempt(number: int, attempt: Any) -> None:
     status = f" {attempt['status']}" if attempt["status"] is not None else ""
     error = f": {attempt['error']}" if attempt["error"] else ""
     _line(f"attempt {number} ", "bold", f"{attempt['target']}  {attempt['outcome']}{status}{error}")
+    if attempt["verdict"]:
+        _line(f"{INDENT}{attempt['verdict']}", "yellow")
     sent = attempt["sent"]
     if sent is None:
-        _line(f"{_INDENT}nothing was sent", "dim")
+        _line(f"{INDENT}nothing was sent", "dim")
     else:
-        _line(f"{_INDENT}{sent['method']} {sent['url']}")
+        _line(f"{INDENT}{sent['method']} {sent['url']}")
         _fields(sent["headers"])
-        _line(f"{_INDENT}body: {sent['body_bytes']:,} bytes", "dim")
+        _line(f"{INDENT}body: {sent['body_bytes']:,} bytes; answered by {sent['answered_by'] or 'nobody'}", "dim")
     out.print()
 
 
@@ -82,14 +96,12 @@ def _answer(result: Simulation) -> None:
     by = f" by {result.answered_by}" if result.answered_by else ""
     _line(f"answer {status} {phrase}".rstrip(), colour, by)
     if fault is not None:
-        _line(
-            f"{_INDENT}after the fault {fault['reason']}" + (f": {fault['detail']}" if fault["detail"] else ""), "red"
-        )
+        _line(f"{INDENT}after the fault {fault['reason']}" + (f": {fault['detail']}" if fault["detail"] else ""), "red")
     if result.outcome != "ok":
-        _line(f"{_INDENT}the body broke off: {result.outcome}", "red")
+        _line(f"{INDENT}the body broke off: {result.outcome}", "red")
     _fields(response["headers"])
     if response["body"] is None:
-        _line(f"{_INDENT}body: {response['body_bytes']:,} bytes that are no text", "dim")
+        _line(f"{INDENT}body: {response['body_bytes']:,} bytes that are no text", "dim")
     elif response["body"]:
         out.print()
         _line(response["body"])
@@ -97,17 +109,11 @@ def _answer(result: Simulation) -> None:
             _line(f"… of {response['body_bytes']:,} bytes", "dim")
 
 
-def _fields(fields: list[tuple[str, str]]) -> None:
+def _fields(fields: Iterable[Sequence[str]]) -> None:
     for name, value in fields:
-        _line(f"{_INDENT}{name}: {value}")
+        _line(f"{INDENT}{name}: {value}")
 
 
 def _line(text: str, style: str = "", *more: str) -> None:
-    """Print text as it is, the first part in a style, without what a terminal would take for commands."""
-    line = Text("".join(_printable(part) for part in (text, *more)))
-    line.stylize(style, 0, len(_printable(text)))
-    out.print(line)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+    """Print text as it is, the first part in a style."""
+    print_line(((text, style), *((each, "") for each in more)))

@@ -1,20 +1,28 @@
 """Expressions in a document: checked and compiled at load, evaluated for each call, unable to change or reach anything.
 
-The language is a small part of Python's: paths (``request.headers['x-env']``), literals, lists, ``and or not``,
-comparisons, ``in``, ``is null``, arithmetic on numbers, ``+`` on strings and lists, indices and slices, and
-``a if b else c``; the functions ``len int float str lower upper min max``; on strings the methods ``lower upper strip
-startswith endswith replace split``. ``null``, ``true`` and ``false`` may be written so. What can be read:
+The language is a safe part of OGNL's: paths (``request.headers['x-env']``), literals, ``null true false``, lists
+``{1, 2}``, mappings ``#{'k': 1}``, ``&& || !`` or ``and or not``, comparisons, ``in`` and ``not in``, arithmetic on
+numbers, ``+`` on strings and lists, ``a ? b : c``; of a list the items for which something holds, ``list.{? #this > 1
+}``, the first of them, ``.{^ }``, the last, ``.{$ }``, and something made of each, ``.{ #this.name }``; the functions
+``len int float str lower upper min max``; on strings the methods ``lower upper strip startswith endswith replace
+split``. What can be read:
 
-============  ====================================================================================================
-``request``   ``method path query headers host scheme client params``; ``query`` holds the first value of each name,
-              ``params`` what the template of the route took from the path
-``response``  ``status headers``
-``identity``  ``subject method roles claims application``
-``route``     ``name``
-``target``    ``url``
-``fault``     ``status reason``
-``vars``      what other steps noted in ``exchange.variables``
-============  ====================================================================================================
+===============  =================================================================================================
+``request``      ``method path query headers host scheme client params certificate body``; ``query`` holds the first
+                 value of each name, ``params`` what the template of the route took from the path, ``body`` the text of
+                 the body; ``remoteAddr`` is another name of ``client``
+``response``     ``status headers``
+``identity``     ``subject method roles claims application``; ``principal`` is another name of ``subject``
+``application``  ``name fields plan``: the calling application, its extra fields, and the plan by which it calls
+``route``        ``name``
+``target``       ``url``
+``connection``   ``name tags``
+``fault``        ``status reason``
+``vars``         what other steps noted in ``exchange.variables``; ``#name`` is short for ``vars.name``
+``env``          variables of the environment that ``HOOKGATE_ENV_ALLOW`` admits
+===============  =================================================================================================
+
+``principal`` and ``claims`` alone are those of ``identity``.
 
 **Null is answered with null.** What is not there (no response yet, nobody identified, no such header, key or index) is
 null, whatever is asked of null is null, and nothing is in null. Only a function or an operator that needs a value fails
@@ -28,16 +36,25 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticCustomError, core_schema
 from simpleeval import InvalidExpression  # type: ignore[import-untyped]
 
-from hookgate.expressions.evaluate import quick, roots, thorough
+from hookgate.expressions.evaluate import MAX_STEPS, quick, reads_body, roots, thorough
 from hookgate.expressions.syntax import MAX_DEPTH, MAX_TEXT, ExpressionError, parse
-from hookgate.expressions.values import MAX_BITS, MAX_LENGTH, copied
+from hookgate.expressions.values import MAX_BITS, MAX_ITEMS, MAX_LENGTH, copied
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
     from hookgate.exchange import Exchange
 
-__all__ = ["MAX_BITS", "MAX_DEPTH", "MAX_LENGTH", "MAX_TEXT", "Expression", "ExpressionError"]
+__all__ = [
+    "MAX_BITS",
+    "MAX_DEPTH",
+    "MAX_ITEMS",
+    "MAX_LENGTH",
+    "MAX_STEPS",
+    "MAX_TEXT",
+    "Expression",
+    "ExpressionError",
+]
 
 
 class Expression:
@@ -47,16 +64,18 @@ class Expression:
     threads at once. A list or a mapping comes out as a copy.
 
     Raises:
-        ExpressionError: the text is no expression; the message begins with the column where that is known.
+        ExpressionError: the text is no expression; the message begins with the column.
     """
 
-    __slots__ = ("_evaluate", "roots", "text")
+    __slots__ = ("_evaluate", "reads_body", "roots", "text")
 
     def __init__(self, text: str) -> None:
         tree = parse(text)
         self.text = text
         self.roots = roots(tree)
         """Names of the roots it reads: ``request``, ``identity``, …"""
+        self.reads_body = reads_body(tree)
+        """Whether it may read ``request.body``: a plugin then sets ``reads = {"request.body"}`` on its instance."""
         self._evaluate = quick(tree) or thorough(text, tree)
 
     def __call__(self, exchange: Exchange) -> Any:
@@ -92,7 +111,7 @@ class Expression:
             if isinstance(value, Expression):
                 return value
             if not isinstance(value, str):
-                raise PydanticCustomError("expression_type", "an expression is written as a string")
+                raise PydanticCustomError("expression_type", "an expression is written as a string; in YAML, quote it")
             try:
                 return Expression(value)
             except ExpressionError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ MAX_LENGTH = 100_000
 """Characters of a string and items of a list that an expression reads, makes or hands out."""
 MAX_BITS = 1024
 """Bits of a whole number that an expression reads or makes."""
+MAX_ITEMS = 1000
+"""Items of a list that is selected from or projected."""
 _MAX_DEPTH = 40
 """Nesting of a value that an expression hands out."""
 
@@ -27,15 +29,15 @@ Evaluate = Callable[[Any], Any]
 Callables = dict[str, tuple[Callable[..., Any], int, int]]
 """Functions by name, with how many arguments they take at least and at most."""
 
-LITERALS = {"null": None, "true": True, "false": False}
-
 PARTS: dict[str, Evaluate] = {
     "request": operator.attrgetter("request"),
     "response": operator.attrgetter("response"),
     "identity": operator.attrgetter("identity"),
+    "application": operator.attrgetter("application"),
     "route": operator.attrgetter("route"),
     "target": operator.attrgetter("target"),
     "fault": operator.attrgetter("fault"),
+    "connection": operator.attrgetter("connection"),
     "vars": operator.attrgetter("variables"),
 }
 """The roots: parts of the exchange, each there or ``None``."""
@@ -46,6 +48,8 @@ ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
         "query": operator.attrgetter("request.params"),
         "headers": lambda exchange: HeaderView(exchange.request.headers),
         "params": operator.attrgetter("params"),
+        "remoteAddr": operator.attrgetter("request.client"),
+        "body": lambda exchange: _text_of(exchange.request.body.held),
         "certificate": lambda exchange: _shown(exchange.request.certificate),
     },
     "response": {
@@ -55,12 +59,28 @@ ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
     "identity": {
         name: operator.attrgetter(f"identity.{name}")
         for name in ("subject", "method", "roles", "claims", "application")
+    }
+    | {"principal": operator.attrgetter("identity.subject")},
+    "application": {
+        "name": operator.attrgetter("application.name"),
+        "fields": operator.attrgetter("application.fields"),
+        "plan": operator.attrgetter("plan"),
     },
     "route": {"name": operator.attrgetter("route.name")},
     "target": {"url": operator.attrgetter("target.url")},
     "fault": {name: operator.attrgetter(f"fault.{name}") for name in ("status", "reason")},
+    "connection": {name: operator.attrgetter(f"connection.{name}") for name in ("name", "tags")},
 }
 """What the roots have, read only when asked for; ``vars`` has whatever steps put there."""
+
+
+def _text_of(body: bytes | None) -> str | None:
+    """The text of a body that somebody kept; what is not UTF-8 in it becomes U+FFFD."""
+    if body is None:
+        return None
+    if len(body) > MAX_LENGTH:
+        raise ValueError(f"the body is longer than {MAX_LENGTH} bytes")
+    return body.decode("utf-8", "replace")
 
 
 def _shown(certificate: ClientCertificate | None) -> dict[str, Any] | None:
@@ -146,7 +166,7 @@ def sound(value: Any) -> Any:
             raise ValueError(f"a list of {len(value)} items is longer than {MAX_LENGTH}")
         if isinstance(value, tuple):
             return list(value)  # there is one kind of list, so that equal ones are equal
-    elif value is not None and not isinstance(value, (float, View, Mapping, slice)):
+    elif value is not None and not isinstance(value, (float, View, Mapping)):
         raise TypeError(f"an expression cannot work with {kind(value)}")
     return value
 
@@ -205,16 +225,53 @@ def item(value: Any, key: Any) -> Any:
         TypeError: the value has no items, or none with such a key.
     """
     if isinstance(value, (str, list)):
-        if isinstance(key, slice):
-            return value[key]
         if not isinstance(key, int):
-            raise TypeError(f"the index of {kind(value)} is a whole number, not {key!r}")
+            raise TypeError(f"the index of {kind(value)} is a whole number, not {kind(key)}")
         return sound(value[key]) if -len(value) <= key < len(value) else None
     if value is None:
         return None
-    if isinstance(value, (View, Mapping)) and not isinstance(key, slice):
+    if isinstance(value, (View, Mapping)):
         return sound(value.get(key))
-    raise TypeError(f"{kind(value)} has no items" + (" in an order" if isinstance(key, slice) else ""))
+    raise TypeError(f"{kind(value)} has no items")
+
+
+def items(value: Any) -> list[Any]:
+    """Return what a selection or a projection walks over.
+
+    Raises:
+        TypeError: it is no list.
+        ValueError: it is too long.
+    """
+    if not isinstance(value, list):
+        raise TypeError(f"a list is needed in front of .{{ }}, not {kind(value)}")
+    if len(value) > MAX_ITEMS:
+        raise ValueError(f"a list of {len(value)} items is longer than {MAX_ITEMS}, which is too long for .{{ }}")
+    return value
+
+
+def mapping(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """Make a mapping.
+
+    Raises:
+        TypeError: a key is no string.
+    """
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if not isinstance(key, str):
+            raise TypeError(f"the key of a mapping is a string, not {kind(key)}")
+        made[key] = value
+    return made
+
+
+def text_for(method: str, value: Any) -> str | None:
+    """Return the string that a method is called on; null for null.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{method} is a method of strings, not of {kind(value)}")
 
 
 def _contains(item: Any, container: Any) -> bool:
@@ -263,6 +320,29 @@ def _replace(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+def _number(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Keep what was no number out of the message: it may be anything that a client has sent."""
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, (str, int, float)):
+            raise TypeError(f"{kind(value)} cannot be made a number")
+        try:
+            return make(value)
+        except ValueError:
+            raise ValueError("a string that is no number cannot be made one") from None
+
+    return convert
+
+
+def _of_string(function: Callable[[str], str]) -> Callable[[Any], str]:
+    def checked(text: Any) -> str:
+        if not isinstance(text, str):
+            raise TypeError(f"a string is needed, not {kind(text)}")
+        return function(text)
+
+    return checked
+
+
 def _any_of(test: Callable[..., bool]) -> Callable[[str, Any], bool]:
     """Let ``startswith`` and ``endswith`` take a list, of which one must fit."""
     return lambda text, affix: test(text, tuple(affix) if isinstance(affix, list) else affix)
@@ -284,18 +364,16 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.GtE: operator.ge,
     ast.In: _contains,
     ast.NotIn: lambda item, container: not _contains(item, container),
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
     ast.Not: operator.not_,
 }
 
 FUNCTIONS: Callables = {
     "len": (len, 1, 1),
-    "int": (int, 1, 1),
-    "float": (float, 1, 1),
+    "int": (_number(int), 1, 1),
+    "float": (_number(float), 1, 1),
     "str": (_text, 1, 1),
-    "lower": (str.lower, 1, 1),
-    "upper": (str.upper, 1, 1),
+    "lower": (_of_string(str.lower), 1, 1),
+    "upper": (_of_string(str.upper), 1, 1),
     "min": (min, 1, 100),
     "max": (max, 1, 100),
 }

@@ -14,8 +14,8 @@ from contextlib import aclosing, suppress
 from email.utils import formatdate
 from typing import Any
 
+from hookgate.attempts import outcome_of
 from hookgate.bodies import Body
-from hookgate.connection import outcome_of
 from hookgate.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.forwarding import framed

@@ -37,7 +37,7 @@ import logging
 import socket
 from typing import cast
 
-from hookgate.bodies import Body
+from hookgate.bodies import Arrived
 from hookgate.errors import Fault, RequestTimeout
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.generation import Generation, Passage
@@ -278,7 +278,7 @@ class Http1(Ending):
     def _begin_body(self, head: RequestHead, request: Request) -> None:
         length, buffer = head.length, self._buffer
         if 0 < length <= len(buffer):
-            request.body = Body(buffer[:length])
+            request.body = Arrived(buffer[:length])
             self._buffer = buffer[length:]
             return
         self._state, self._buffer = "body", b""

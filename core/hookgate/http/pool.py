@@ -6,7 +6,8 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from hookgate.errors import BadGateway, ConnectFailed, Fault, ServiceUnavailable
 from hookgate.exchange import Outbound
@@ -14,7 +15,11 @@ from hookgate.http.outgoing import IDEMPOTENT, request_bytes
 from hookgate.http.upstream import Origin, Stale, Upstream
 from hookgate.messages import Response
 from hookgate.plugin import Pool
+from hookgate.upstreamtls import UpstreamTls
 from hookgate.waiting import Signal
+
+PROTOCOL = "http/1.1"
+"""What is offered over TLS (ALPN), so that what speaks something else there does not take a call for it."""
 
 
 class _Place(Signal):
@@ -30,20 +35,25 @@ class _Place(Signal):
 class UpstreamPool:
     """Open connections to the targets of one connection.
 
-    ``max_connections`` bounds them over all targets; a call that finds none free waits as long as it may take to
-    connect (AC-27). An idle connection is kept for ``keep_alive`` seconds. One that the backend closes at the very
-    moment a request goes out is answered by sending the request once more on a new connection if it is idempotent and
-    its body is at hand (RFC 9112, 9.3.1); any other ends in 502: keep ``keep_alive`` below what the backend keeps.
+    ``max_connections`` bounds them over all targets; a call that finds none free waits ``queue_timeout`` seconds, or as
+    long as it may take to connect (AC-27). An idle connection is kept for ``keep_alive`` seconds, and one that is older
+    than ``max_age`` is closed when its call is over. One that the backend closes at the very moment a request goes out
+    is answered by sending the request once more on a new connection if it is idempotent and its body is at hand (RFC
+    9112, 9.3.1); any other ends in 502: keep ``keep_alive`` below what the backend keeps.
 
-    ``context`` says what to trust and what to show over TLS; without one it is what this machine trusts. With a
+    What to trust and what to show over TLS, ``pool.tls`` says, and is asked for each connection. With a
     ``socket_path`` all calls go to that Unix socket, whatever the host of their target.
     """
 
-    def __init__(self, pool: Pool, context: ssl.SSLContext | None = None, *, socket_path: str | None = None) -> None:
-        self.keep_alive = pool.keep_alive
+    def __init__(self, pool: Pool, *, socket_path: str | None = None) -> None:
+        self._keep_alive = pool.keep_alive
+        self._max_age = pool.max_age
         self._limit = pool.max_connections
-        self._context = context
+        self._patience = pool.queue_timeout
+        self._tls = pool.tls or UpstreamTls(pool.name, certificates=pool.certificates)
         self._socket_path = socket_path
+        self._chooses = pool.keep_alive <= 0 or pool.max_age is not None
+        """Not every connection that is free is kept: one question in place of three for each call."""
         self._idle: dict[Origin, list[Upstream]] = {}
         """Kept connections by origin; the one used last stands at the end and goes first."""
         self._open: set[Upstream] = set()
@@ -71,20 +81,26 @@ class UpstreamPool:
         repeats = False
         while True:
             if self._limit is not None:
-                await self._place(outbound.timeouts.connect)
+                await self._place(outbound.timeouts.connect if self._patience is None else self._patience)
             kept = None if repeats else self._idle.get(origin)
             fresh = not kept
             upstream = kept.pop() if kept else await self._connect(outbound, origin)
             signal = upstream.call(outbound, head)
             try:
                 return cast("Response", await signal)
-            except Stale:
+            except Stale as stale:
                 if fresh or outbound.method not in IDEMPOTENT or outbound.body.held is None:
-                    raise BadGateway("The connection to the backend broke.", reason="upstream-closed") from None
+                    raise self._broken(outbound, stale.__cause__) from None
                 repeats = True
             except asyncio.CancelledError:
                 upstream.give_up(signal)
                 raise
+
+    def _broken(self, outbound: Outbound, error: BaseException | None) -> Fault:
+        if isinstance(error, ssl.SSLError):  # in TLS 1.3 a client hears only now that its certificate is not taken
+            self._tls.failed(outbound.target, error)
+            return BadGateway("The backend ended the secure connection.", reason="tls-failed")
+        return BadGateway("The connection to the backend broke.", reason="upstream-closed")
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
@@ -107,22 +123,27 @@ class UpstreamPool:
         if self._limit is not None and len(self._open) + self._opening > self._limit:
             self._close_one()
         target = outbound.target
-        context = (self._context or default_context()) if target.scheme == "https" else None
         loop = asyncio.get_running_loop()
         upstream = Upstream(self, origin, loop)
         try:
             async with asyncio.timeout(outbound.timeouts.connect):
                 if self._socket_path is not None:
                     await loop.create_unix_connection(lambda: upstream, self._socket_path)
-                else:
-                    name = None if context is None else target.host
-                    await loop.create_connection(
+                elif target.scheme == "https":
+                    context, name = await self._tls.latest(PROTOCOL), self._tls.name_of(target)
+                    transport, _ = await loop.create_connection(
                         lambda: upstream, target.host, target.port, ssl=context, server_hostname=name
                     )
+                    self._tls.opened(target, transport.get_extra_info("ssl_object"))
+                else:
+                    await loop.create_connection(lambda: upstream, target.host, target.port)
         except Exception as error:  # noqa: BLE001
             upstream.abort()
             self._opening -= 1
-            signal.set(error=_connect_failure(error))
+            fault = _connect_failure(error, secure=target.scheme == "https")
+            if fault.reason == "tls-failed" and fault is not error:
+                self._tls.failed(target, error)
+            signal.set(error=fault)
         except BaseException:
             upstream.abort()
             self._opening -= 1
@@ -168,17 +189,24 @@ class UpstreamPool:
         """A connection is there."""
         self._open.add(upstream)
 
-    def free(self, upstream: Upstream) -> bool:
-        """A connection has done its call and can do another; return whether it is kept."""
+    def free(self, upstream: Upstream, now: float) -> float | None:
+        """A connection has done its call and can do another; return until when it is kept, if it is.
+
+        Times are those of the event loop.
+        """
         if self._limit is not None:
             self._leave()
-        if self._closing or self.keep_alive <= 0:
-            return False
+        until = now + self._keep_alive
+        if self._chooses:
+            if self._max_age is not None:
+                until = min(until, upstream.born + self._max_age)
+            if self._closing or until <= now:
+                return None
         kept = self._idle.get(upstream.origin)
         if kept is None:
             kept = self._idle[upstream.origin] = []
         kept.append(upstream)
-        return True
+        return until
 
     def gone(self, upstream: Upstream, *, idle: bool, busy: bool) -> None:
         """A connection is closed."""
@@ -199,25 +227,25 @@ class UpstreamPool:
 
     async def aclose(self) -> None:
         """Break off the calls that are still under way, and close every connection."""
-        self._closing = True
+        self._closing = self._chooses = True
         for upstream in list(self._open):
             upstream.break_off()
         self._idle.clear()
         await asyncio.sleep(0)
 
-
-_contexts: list[ssl.SSLContext] = []
-
-
-def default_context() -> ssl.SSLContext:
-    """Trust what this machine trusts. Reading its authorities takes a tenth of a second, so all pools share one."""
-    if not _contexts:
-        _contexts.append(ssl.create_default_context())
-    return _contexts[0]
+    def facts(self) -> Mapping[str, Any]:
+        """Return how many connections there are now: ``open`` ones, of which ``idle`` and ``in_use``, calls that are
+        ``waiting`` for one, and the ``limit``; then what is known of certificates, in Unix time by origin.
+        """
+        idle = sum(map(len, self._idle.values()))
+        counts = {"open": len(self._open), "idle": idle, "in_use": len(self._open) - idle}
+        return {**counts, "waiting": len(self._waiting), "limit": self._limit, **self._tls.facts()}
 
 
-def _connect_failure(error: BaseException) -> Fault:
+def _connect_failure(error: BaseException, *, secure: bool) -> Fault:
     match error:
+        case Fault():
+            return error
         case TimeoutError():
             return ConnectFailed("The backend did not accept a connection in time.", reason="connect-timeout")
         case socket.gaierror():
@@ -226,5 +254,7 @@ def _connect_failure(error: BaseException) -> Fault:
             return ConnectFailed("No secure connection to the backend came about.", reason="tls-failed")
         case ConnectionRefusedError():
             return ConnectFailed("The backend refused the connection.", reason="connect-refused")
+        case ConnectionError() if secure:  # it took the connection, and then hung up in the handshake
+            return ConnectFailed("No secure connection to the backend came about.", reason="tls-failed")
         case _:
             return ConnectFailed("No connection to the backend came about.")

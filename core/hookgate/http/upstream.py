@@ -18,7 +18,7 @@ import socket
 from contextlib import aclosing
 from typing import Protocol, cast
 
-from hookgate.bodies import Body
+from hookgate.bodies import Arrived, Body
 from hookgate.errors import BadGateway, GatewayTimeout
 from hookgate.exchange import Outbound
 from hookgate.http.framing import (
@@ -50,14 +50,11 @@ Origin = tuple[str, str, int]
 class Keeper(Protocol):
     """The pool that a connection belongs to."""
 
-    keep_alive: float
-    """Seconds an idle connection is kept."""
-
     def opened(self, upstream: Upstream) -> None:
         """A connection is there."""
 
-    def free(self, upstream: Upstream) -> bool:
-        """A connection has done its call and can do another; return whether it is kept."""
+    def free(self, upstream: Upstream, now: float) -> float | None:
+        """A connection has done its call and can do another; return until when it is kept, if it is."""
 
     def gone(self, upstream: Upstream, *, idle: bool, busy: bool) -> None:
         """A connection is closed."""
@@ -91,6 +88,7 @@ class Upstream(asyncio.Protocol):
         "_upload",
         "_wheel",
         "_writable",
+        "born",
         "deadline",
         "looked_at",
         "origin",
@@ -101,6 +99,7 @@ class Upstream(asyncio.Protocol):
         self.origin = origin
         self._loop = loop
         self._wheel = wheel(loop)
+        self.born = loop.time()
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._state = "opening"
         self._outbound: Outbound = None  # type: ignore[assignment]
@@ -320,7 +319,7 @@ class Upstream(asyncio.Protocol):
         if head.length == len(data):  # all of it is here, which for small bodies is the rule
             self._signal = None
             self._finished(head)
-            signal.set(Response(head.status, Headers.of(head.fields.copy()), Body(data, too_large=BadGateway)))
+            signal.set(Response(head.status, Headers.of(head.fields.copy()), Arrived(data, too_large=BadGateway)))
             return
         if head.length >= 0 and len(data) > head.length:
             self._garbage("bytes follow its end")
@@ -367,8 +366,9 @@ class Upstream(asyncio.Protocol):
             self.abort()
             return
         self._state = "idle"
-        if self._pool.free(self):
-            self._wheel.set(self, self._loop.time() + self._pool.keep_alive)
+        until = self._pool.free(self, self._loop.time())
+        if until is not None:
+            self._wheel.set(self, until)
         else:
             self.abort()
 
@@ -400,7 +400,9 @@ class Upstream(asyncio.Protocol):
             signal, self._signal = self._signal, None
             self.abort()
             if signal is not None:
-                signal.set(error=Stale())
+                stale = Stale()
+                stale.__cause__ = error
+                signal.set(error=stale)
         elif self._state in ("head", "body"):
             self._fail(BadGateway("The connection to the backend broke.", reason="upstream-closed"))
         else:

@@ -11,8 +11,8 @@ import sys
 import termios
 from contextlib import aclosing
 
+from hookgate.attempts import outcome_of
 from hookgate.bodies import Body
-from hookgate.connection import outcome_of
 from hookgate.errors import Fault
 from hookgate.exchange import Exchange, OutcomeKind
 from hookgate.http import answers

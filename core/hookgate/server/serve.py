@@ -123,6 +123,7 @@ class Server:
         patience = live.config.gateway.shutdown_timeout
         await asyncio.gather(self._lane.close(patience), self._hand_over.close(patience))
         self._reception.close()
+        self.gateway.state = "stopping"  # tells answers of the management listener that never end to come to theirs
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._watchdog.stop()
         await self.gateway.close()

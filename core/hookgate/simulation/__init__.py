@@ -1,11 +1,14 @@
 """One call through the real flow of a document, without a network.
 
-The gateway is the one that serves, edge included; only what would leave the process is replaced: transports answer from
-mocks, the house's HTTP client refuses, and the clock stands still. Every hook is recorded as it runs.
+The gateway is the one that serves, edge included; only what would leave the process is replaced: transports and the
+house's HTTP client answer from mocks or from a recording, and the clock stands still. Every hook is recorded as
+it runs, by what traces live calls.
 """
 
 from hookgate.simulation.mocks import Mock, mocks_in
-from hookgate.simulation.run import Call, Simulation, simulate
-from hookgate.simulation.trace import Change, HookRun
+from hookgate.simulation.recordings import recorded
+from hookgate.simulation.result import Simulation
+from hookgate.simulation.run import Call, simulate
+from hookgate.tracing.record import Change, HookRun
 
-__all__ = ["Call", "Change", "HookRun", "Mock", "Simulation", "mocks_in", "simulate"]
+__all__ = ["Call", "Change", "HookRun", "Mock", "Simulation", "mocks_in", "recorded", "simulate"]

@@ -1,32 +1,40 @@
-"""Backends that are none: a list of what to answer to which attempt, and the transport that answers so."""
+"""Backends that are none: a list of what to answer to which request."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from hookgate import yaml12
-from hookgate.bodies import Body
 from hookgate.errors import BadGateway, ConfigError, ConnectFailed, Fault, GatewayTimeout, Problem
 from hookgate.exchange import Outbound
-from hookgate.hookspecs import hookimpl
-from hookgate.messages import Headers, Response
-from hookgate.plugin import Options, Transport
-from hookgate.simulation.masking import masked_head, masked_query
+from hookgate.messages import Headers
+from hookgate.plugin import Options
 from hookgate.validation import checked
 
 FAULTS: dict[str, Callable[[], Fault]] = {
     "connect-failed": lambda: ConnectFailed("No connection to the backend came about."),
-    "timeout": lambda: GatewayTimeout("The backend did not answer in time."),
+    "connect-refused": lambda: ConnectFailed("The backend refused the connection.", reason="connect-refused"),
+    "connect-timeout": lambda: ConnectFailed(
+        "The backend did not accept a connection in time.", reason="connect-timeout"
+    ),
+    "dns-failed": lambda: ConnectFailed("The name of the backend cannot be resolved.", reason="dns-failed"),
+    "tls-failed": lambda: ConnectFailed("No secure connection to the backend came about.", reason="tls-failed"),
+    "timeout": lambda: GatewayTimeout("The backend did not answer in time.", reason="read-timeout"),
     "broken": lambda: BadGateway("The connection to the backend broke.", reason="upstream-closed"),
 }
 """What a mock may do instead of answering, as the transports of core say it."""
+UNSENT = frozenset({"connect-failed", "connect-refused", "connect-timeout", "dns-failed", "tls-failed"})
+"""Those of them where nothing was sent."""
+FaultName = Literal[
+    "connect-failed", "connect-refused", "connect-timeout", "dns-failed", "tls-failed", "timeout", "broken"
+]
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -34,15 +42,37 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"is no Base64: {error}") from None
+    return text
+
+
 class Match(Options):
-    """Which attempts a mock is for; what is left out matches anything."""
+    """Which requests a mock is for; what is left out matches anything. In `path`, `target` and `url`, `*` is any
+    characters (`/` included), `?` is one, `[ab]` is one of these."""
 
     connection: str | None = None
     """Name of the connection."""
     method: str | None = None
     """Method, as it is sent."""
     path: str | None = None
-    """Path as it is sent, without query: `*` is any characters (`/` included), `?` is one, `[ab]` is one of these."""
+    """Path as it is sent, without query."""
+    query: str | None = None
+    """Query as it is sent, without `?`; compared as it is."""
+    target: str | None = None
+    """Target that is called, such as `https://crm.example:8443`."""
+    url: str | None = None
+    """Absolute URL without query. Such a mock is for calls by URL that steps and other plugins make (`exchange.call`,
+    `host.http`), and only such a mock is."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Match:
+        if self.url is not None and (self.connection, self.path, self.target) != (None, None, None):
+            raise ValueError("url says it all: it goes with method and query only")
+        return self
 
 
 class MockResponse(Options):
@@ -56,14 +86,22 @@ class MockResponse(Options):
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
     """Headers of the answer; `Content-Length` is added where it is missing."""
     body: str | None = None
-    """Text of the body. At most one of `body` and `json`."""
+    """Text of the body. At most one of `body`, `base64` and `json`."""
+    base64: Annotated[str, AfterValidator(_base64)] | None = None
+    """Bytes of the body in Base64."""
     json_value: Any = Field(default=None, alias="json")
     """Value of a JSON body, with its `Content-Type`."""
+    chunked: bool = False
+    """Whether the body comes without a `Content-Length`."""
+    broken_after: int | None = Field(default=None, ge=0)
+    """Bytes of the body after which the connection breaks."""
 
     @model_validator(mode="after")
     def _agree(self) -> MockResponse:
-        if self.body is not None and "json_value" in self.model_fields_set:
-            raise ValueError("body and json are both there; keep one of them")
+        given = [name for name in ("body", "base64", "json_value") if name in self.model_fields_set]
+        if len(given) > 1:
+            names = " and ".join(name.removesuffix("_value") for name in given)
+            raise ValueError(f"{names} are both there; keep one of them")
         return self
 
 
@@ -71,11 +109,13 @@ class Mock(Options):
     """One entry of a mock file: whom it is for, and either what is answered or what goes wrong."""
 
     match: Match = Match()
-    """Which attempts it is for; every one unless given."""
+    """Which requests it is for; every one to a connection unless given."""
     response: MockResponse | None = None
     """What is answered."""
-    fault: Literal["connect-failed", "timeout", "broken"] | None = None
+    fault: FaultName | None = None
     """What goes wrong instead."""
+    times: int | None = Field(default=None, ge=1)
+    """How many requests it answers; after that the next one that fits does. Without a bound unless given."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Mock:
@@ -84,13 +124,35 @@ class Mock(Options):
         return self
 
     def fits(self, outbound: Outbound) -> bool:
-        """Whether an attempt is one that this mock is for."""
+        """Whether a request is one that this mock is for; one by URL belongs to no connection."""
         match = self.match
+        if match.method not in (None, outbound.method) or match.query not in (None, outbound.query):
+            return False
+        if not outbound.connection:
+            return match.url is not None and fnmatchcase(outbound.target.url + outbound.path, match.url)
         return (
-            match.connection in (None, outbound.connection)
-            and match.method in (None, outbound.method)
+            match.url is None
+            and match.connection in (None, outbound.connection)
             and (match.path is None or fnmatchcase(outbound.path, match.path))
+            and (match.target is None or fnmatchcase(outbound.target.url, match.target))
         )
+
+
+class Script:
+    """Mocks in use: what answers which request, and how often each has answered."""
+
+    def __init__(self, mocks: Sequence[Mock] | None) -> None:
+        self.mocks = mocks
+        """``None`` where nobody said what backends answer."""
+        self._used = [0] * len(mocks or ())
+
+    def take(self, outbound: Outbound) -> tuple[int, Mock] | None:
+        """Return the first mock that fits a request and has not answered often enough, with its place in the list."""
+        for index, mock in enumerate(self.mocks or ()):
+            if (mock.times is None or self._used[index] < mock.times) and mock.fits(outbound):
+                self._used[index] += 1
+                return index, mock
+        return None
 
 
 def mocks_in(data: bytes, file: str) -> list[Mock]:
@@ -112,76 +174,3 @@ def mocks_in(data: bytes, file: str) -> list[Mock]:
             for problem, (line, column) in zip(problems, places, strict=True)
         )
     return [mock for mock in mocks if mock is not None]
-
-
-@dataclass(slots=True)
-class Sent:
-    """An attempt as the backend would have received it."""
-
-    method: str
-    url: str
-    headers: list[tuple[str, str]] = field(repr=False)
-    """Secrets masked."""
-    body_bytes: int = 0
-    """Bytes of body."""
-
-
-class MockTransport(Transport[Options]):
-    """Answers attempts from mocks; without any it answers 200 and tells what it received."""
-
-    def __init__(self, mocks: Sequence[Mock] | None, note: Callable[[Sent], None], secrets: Collection[str]) -> None:
-        super().__init__(Options())
-        self._mocks = mocks
-        self._note = note
-        self._secrets = secrets
-        """Headers and query parameters whose values are never shown."""
-
-    @hookimpl
-    async def send(self, outbound: Outbound) -> Response:
-        """Read the body as a backend would, note the attempt, and answer.
-
-        Raises:
-            Fault: the one that the mock names, or ``no-mock`` (502) when none fits.
-        """
-        head = masked_head(outbound.headers.items(), self._secrets)
-        query = masked_query(outbound.query, self._secrets)
-        url = outbound.target.url + outbound.path + (f"?{query}" if query else "")
-        sent = Sent(outbound.method, url, head)
-        mock = None
-        if self._mocks is not None:
-            mock = next((mock for mock in self._mocks if mock.fits(outbound)), None)
-        if mock is not None and mock.fault == "connect-failed":
-            raise FAULTS[mock.fault]()
-        self._note(sent)
-        async with aclosing(outbound.body.stream()) as chunks:
-            async for chunk in chunks:
-                sent.body_bytes += len(chunk)
-        if mock is not None:
-            if mock.response is None:
-                raise FAULTS[mock.fault or "broken"]()
-            return _response(mock.response, outbound.method)
-        if self._mocks is not None:
-            raise BadGateway(
-                f"No mock fits {outbound.method} {outbound.path} on the connection {outbound.connection!r}.",
-                reason="no-mock",
-            )
-        echo = {"method": outbound.method, "path": outbound.path, "query": query, "headers": head}
-        return _response(MockResponse.model_validate({"json": echo}), outbound.method)
-
-
-def _response(mock: MockResponse, method: str) -> Response:
-    """Make the answer as a transport does: a body that streams, none where HTTP has none (RFC 9110, 6.4.1)."""
-    headers = Headers(mock.headers)
-    data = (mock.body or "").encode()
-    if "json_value" in mock.model_fields_set:
-        data = json.dumps(mock.json_value, ensure_ascii=False).encode()
-        headers.setdefault("content-type", "application/json")
-    if mock.status not in (204, 304):
-        headers.setdefault("content-length", str(len(data)))
-    if method == "HEAD" or mock.status in (204, 304) or not data:
-        return Response(mock.status, headers)
-    return Response(mock.status, headers, Body(_streamed(data), length=len(data), too_large=BadGateway))
-
-
-async def _streamed(data: bytes) -> AsyncIterator[bytes]:
-    yield data

@@ -6,25 +6,35 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, NoReturn
 
-from hookgate.client import Client
-from hookgate.config import Configuration
-from hookgate.errors import ConnectFailed
-from hookgate.exchange import Exchange
+from hookgate.catalogue import Catalogue
+from hookgate.config import Configuration, TargetConfig
+from hookgate.exchange import Exchange, Outbound
 from hookgate.gateway import Gateway
+from hookgate.generation import Backend
 from hookgate.http.asgi import Edge
-from hookgate.messages import Request, Response
+from hookgate.messages import Request
 from hookgate.plugin import Options, Source
-from hookgate.simulation.masking import masked_head, masked_query, note_signatures
-from hookgate.simulation.mocks import Mock, MockTransport, Sent
-from hookgate.simulation.trace import HookRun, Recorder
+from hookgate.simulation.mocks import Mock, Script
+from hookgate.simulation.network import MockClient, MockTransport, Sent, facts
+from hookgate.simulation.result import Simulation
+from hookgate.traceconfig import TraceSection
+from hookgate.tracing.decide import Tracing
+from hookgate.tracing.masking import masked_head, masked_query, note_signatures
+from hookgate.tracing.trace import Trace
 
 SHOWN = 2048
 """Bytes of the final body that a result shows."""
-_OFF_STAGE = frozenset({"app", "discovery", "monitor", "observer", "source", "transport"})
-"""Families with no part in a simulated call: they would write logs, answer on listeners or open connections."""
+REASON = "simulation"
+"""Why simulated calls are traced."""
+_OFF_STAGE = frozenset({"app", "discovery", "monitor", "observer", "secret", "source", "transport"})
+"""Families with no part in a simulated call: they would write logs, answer on listeners or open connections; and what
+secret providers have to say is in the configuration already."""
+_FOUND = TargetConfig("http", "discovered.invalid", 80, 1, active=True)
+"""The target of connections that would find theirs by discovery (RFC 6761, 6.4: a name that never is)."""
 
 _in_call: ContextVar[bool] = ContextVar("in_call", default=False)
 
@@ -37,42 +47,10 @@ class Call:
     path: str = "/"
     query: str = ""
     headers: tuple[tuple[str, str], ...] = ()
-    """Without those that frame the body; a ``Host`` is added where there is none."""
+    """A ``Host`` is added where there is none, and a ``Content-Length`` where nothing frames the body."""
     body: bytes = b""
     client: str = "127.0.0.1"
     """IP address it comes from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """What became of a call. Secrets in queries and headers are masked."""
-
-    request: Mapping[str, Any]
-    """``method``, ``path``, ``query``, ``headers`` (pairs), ``body_bytes`` and ``client``, as the client sent them."""
-    route: str | None
-    """Name of the route that matched, if any."""
-    params: Mapping[str, str]
-    """Path parameters."""
-    hooks: Sequence[HookRun]
-    """In the order in which they ran."""
-    passed: Sequence[str]
-    """Ids of the steps that let the call pass on its way in."""
-    answered_by: str
-    """Id of the step that answered in place of the backend, or empty."""
-    fault: Mapping[str, Any] | None
-    """The last failure: ``status``, ``reason`` and ``detail``."""
-    attempts: Sequence[Mapping[str, Any]]
-    """``target``, ``outcome``, ``status``, ``error`` and ``sent``: ``method``, ``url``, ``headers``, ``body_bytes``, or
-    ``None`` when nothing was sent."""
-    response: Mapping[str, Any]
-    """``status``, ``headers`` (pairs), ``body_bytes``, ``body`` (the first 2 KiB as text, ``None`` if it is none) and
-    ``truncated``."""
-    outcome: str
-    """``ok``, or how the answer broke off."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what ``hookgate simulate --json`` prints."""
-        return asdict(self)
 
 
 class StandingClock:
@@ -98,37 +76,34 @@ class StandingClock:
         await asyncio.sleep(0)
 
 
-class _NoClient(Client):
-    """Refuses to call anybody."""
+class _Always(Tracing):
+    """Traces every call."""
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout: float = 10.0,  # noqa: ASYNC109
-    ) -> Response:
-        """Refuse.
+    def reason(self, exchange: Exchange) -> str:
+        super().reason(exchange)  # takes the header with the token out, as it is live
+        return REASON
 
-        Raises:
-            ConnectFailed: always.
-        """
-        raise ConnectFailed("A simulation calls nobody.", reason="simulated")
+
+@cache
+def installed() -> Catalogue:
+    """Return the plugins that are installed, looked up once: many simulations in a row are the rule in tests."""
+    return Catalogue()
 
 
 class _Rehearsal(Gateway):
     """A gateway whose connections lead to mocks and whose hooks are recorded. It serves one call."""
 
     def __init__(self, mocks: Sequence[Mock] | None) -> None:
-        super().__init__(Source(Options()), clock=StandingClock())
-        self.http = _NoClient()
-        self.recorder = Recorder()
+        super().__init__(Source(Options()), installed(), StandingClock())
+        self._script = Script(mocks)
+        self.http = MockClient(self._script, self)
         self.exchange: Exchange | None = None
+        self.visits: list[Exchange] = []
+        """Those that steps make to other routes."""
         self.sent: dict[int, Sent] = {}
         """By index of the attempt."""
-        self._mocks = mocks
+        self.calls: list[Sent] = []
+        """Of calls amid the call, and of visits."""
 
     async def stage(self, config: Configuration) -> None:
         """Put a configuration live.
@@ -137,9 +112,7 @@ class _Rehearsal(Gateway):
             ConfigError: a plugin could not be started.
         """
         generation = await self._bring_up(self._without_network(config))
-        flows = [generation.unrouted, *(route.route.flow for route in generation.config.routes)]
-        for flow in flows:
-            self.recorder.attach(flow)
+        generation.tracing = _Always(config.gateway.trace or TraceSection(), self.clock)
         self._swap(generation)
 
     def _without_network(self, config: Configuration) -> Configuration:
@@ -147,14 +120,19 @@ class _Rehearsal(Gateway):
         for name, connection in config.connections.items():
             secrets: set[str] = set()
             for credential in connection.credentials:
-                note_signatures(credential, secrets)
-            transport = MockTransport(self._mocks, self._note, secrets)
+                if hasattr(credential, "sign"):
+                    note_signatures(credential, secrets)
+            transport = MockTransport(self._script, self, secrets)
             transport.entry = connection.transport.entry
-            connections[name] = replace(connection, transport=transport, monitor=None)
+            targets = connection.targets or (_FOUND,)
+            connections[name] = replace(
+                connection, transport=transport, monitors=(), discovery=None, targets=tuple(targets)
+            )
         return replace(
             config,
             observers=(),
             apps=(),
+            secrets=(),
             exposed={},
             connections=connections,
             instances={
@@ -162,14 +140,34 @@ class _Rehearsal(Gateway):
             },
         )
 
-    def _note(self, sent: Sent) -> None:
-        if self.exchange is not None:
-            self.sent[len(self.exchange.attempts) - 1] = sent
+    def _backend(self, name: str, config: Configuration) -> Backend:
+        backend = super()._backend(name, config)
+        setattr(backend.connection.retries, "pause", _at_once)  # noqa: B010 - for mypy it is no attribute to change
+        return backend
+
+    def note(self, outbound: Outbound, sent: Sent) -> None:
+        """Take down what is sent: as that of an attempt, if it is the call's own body that goes out."""
+        exchange = self.exchange
+        if exchange is not None and outbound.body is exchange.request.body:
+            self.sent[len(exchange.attempts) - 1] = sent
+        else:
+            self.calls.append(sent)
+
+    def shown(self, sent: Sent) -> Sent:
+        """Mask what the trace was told not to show."""
+        trace: Trace | None = self.exchange.trace if self.exchange is not None else None
+        if trace is None:
+            return sent
+        return replace(sent, query=trace.query(sent.query), headers=trace.head("request", sent.headers))
 
     def begin(self, request: Request) -> Exchange:
-        """Take hold of the exchange."""
-        self.exchange = super().begin(request)
-        return self.exchange
+        """Take hold of the exchange; those of visits belong to it."""
+        exchange = super().begin(request)
+        if self.exchange is None:
+            self.exchange = exchange
+        else:
+            self.visits.append(exchange)
+        return exchange
 
     async def reload(self) -> NoReturn:
         """Refuse: what is simulated is one document.
@@ -178,6 +176,10 @@ class _Rehearsal(Gateway):
             RuntimeError: always.
         """
         raise RuntimeError("a simulation has no document to read again")
+
+
+async def _at_once(attempt: int, due: object) -> None:
+    """Pause before another attempt for no time."""
 
 
 @dataclass
@@ -193,9 +195,10 @@ class _Client:
     def scope(self) -> dict[str, Any]:
         call = self.call
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in call.headers]
-        if not any(name == b"host" for name, _ in headers):
+        names = {name for name, _ in headers}
+        if b"host" not in names:
             headers.insert(0, (b"host", b"localhost"))
-        if call.body:
+        if call.body and not names & {b"content-length", b"transfer-encoding"}:
             headers.append((b"content-length", b"%d" % len(call.body)))
         return {
             "type": "http",
@@ -228,8 +231,9 @@ class _Client:
 async def simulate(config: Configuration, call: Call, mocks: Sequence[Mock] | None = None) -> Simulation:
     """Take one call through a loaded configuration, which must not be live anywhere else.
 
-    Steps, authentication, balancers, header actions and credentials start and run as they do live; observers, apps and
-    monitors do not. Without ``mocks`` every backend answers 200 with what it received.
+    Steps, authentication, balancers, header actions and credentials start and run as they do live; observers, apps,
+    discovery and monitors do not. Without ``mocks`` every backend answers 200 with what it received; calls by URL amid
+    the call are answered only by mocks that name the URL.
 
     Raises:
         ConfigError: a plugin could not be started.
@@ -249,52 +253,72 @@ async def simulate(config: Configuration, call: Call, mocks: Sequence[Mock] | No
 
 
 def _result(gateway: _Rehearsal, client: _Client) -> Simulation:
-    call, exchange = client.call, gateway.exchange
-    fault = exchange.fault if exchange is not None else None
+    exchange, content = gateway.exchange, bytes(client.body)
+    trace: Trace | None = exchange.trace if exchange is not None else None
+    if exchange is None or trace is None:  # no call yet, or one too many: nothing of the flow has run
+        told = _untraced(client, exchange)
+    else:
+        told = dict(trace.as_dict())
+        told["attempts"] = [
+            {**attempt, "sent": facts(gateway.shown(gateway.sent[index])) if index in gateway.sent else None}
+            for index, attempt in enumerate(told["attempts"])
+        ]
+    if told["fault"] is not None and exchange is not None and exchange.fault is not None:
+        told["fault"] = {**told["fault"], "detail": exchange.fault.detail}
+    told["request"] = {**told["request"], "body_bytes": len(client.call.body)}
+    told["response"] = {
+        **(told["response"] or {"status": client.status, "headers": masked_head(client.headers), "bytes": 0}),
+        "body": _text(content, trace),
+        "body_bytes": len(content),
+        "truncated": len(content) > SHOWN,
+    }
+    told["calls"] = [facts(gateway.shown(sent)) for sent in gateway.calls]
+    told["visits"] = [visit.trace.as_dict() for visit in gateway.visits if visit.trace is not None]
     return Simulation(
-        request={
-            "method": call.method,
-            "path": call.path,
-            "query": masked_query(call.query),
-            "headers": masked_head(call.headers),
-            "body_bytes": len(call.body),
-            "client": call.client,
-        },
-        route=exchange.route.name if exchange is not None and exchange.route is not None else None,
-        params=dict(exchange.params) if exchange is not None else {},
-        hooks=gateway.recorder.runs,
-        passed=list(exchange.passed) if exchange is not None else [],
-        answered_by=exchange.answered_by if exchange is not None else "",
-        fault=None if fault is None else {"status": fault.status, "reason": fault.reason, "detail": fault.detail},
-        attempts=[] if exchange is None else list(_attempts(exchange, gateway.sent)),
-        response={
-            "status": client.status,
-            "headers": masked_head(client.headers),
-            "body_bytes": len(client.body),
-            "body": _text(bytes(client.body)),
-            "truncated": len(client.body) > SHOWN,
-        },
-        outcome=exchange.outcome if exchange is not None else "ok",
+        told,
+        [] if trace is None else [trace.shown(run) for run in trace.hooks],
+        list(exchange.passed) if exchange is not None else [],
+        content,
     )
 
 
-def _attempts(exchange: Exchange, sent: Mapping[int, Sent]) -> list[dict[str, Any]]:
-    return [
-        {
-            "target": attempt.target.url,
-            "outcome": attempt.outcome.kind if attempt.outcome is not None else "aborted",
-            "status": attempt.outcome.status if attempt.outcome is not None else None,
-            "error": attempt.outcome.error if attempt.outcome is not None else "",
-            "sent": asdict(sent[index]) if index in sent else None,
-        }
-        for index, attempt in enumerate(exchange.attempts)
-    ]
+def _untraced(client: _Client, exchange: Exchange | None) -> dict[str, Any]:
+    """Tell of a call that no flow has seen, in the shape of a trace."""
+    call, fault = client.call, exchange.fault if exchange is not None else None
+    request: Mapping[str, Any] = {
+        "method": call.method,
+        "scheme": "http",
+        "host": next((value for name, value in call.headers if name.lower() == "host"), "localhost"),
+        "path": call.path,
+        "query": masked_query(call.query),
+        "headers": masked_head(call.headers),
+        "client": call.client,
+        "http_version": "1.1",
+    }
+    return {
+        "id": "",
+        "reason": "",
+        "time": time.time(),
+        "seconds": 0.0,
+        "generation": 1,
+        "request": request,
+        **dict.fromkeys(("route", "api", "identity", "application", "plan", "answered_by", "response")),
+        "params": {},
+        "environment": "",
+        **{name: [] for name in ("hooks", "notes", "callouts", "attempts")},
+        "facts": {},
+        "fault": None if fault is None else {"status": fault.status, "reason": fault.reason},
+        "outcome": exchange.outcome if exchange is not None else "ok",
+    }
 
 
-def _text(body: bytes) -> str | None:
-    """Return the beginning of a body that is text."""
+def _text(body: bytes, trace: Trace | None) -> str | None:
+    """Return the beginning of a body that is text, without what must not be shown."""
     try:
         body.decode()
     except UnicodeDecodeError:
         return None
-    return body[:SHOWN].decode(errors="ignore")
+    if trace is None:
+        return body[:SHOWN].decode(errors="ignore")
+    trace.body_limit = SHOWN
+    return trace.body("response.body", body)

@@ -1,8 +1,9 @@
-"""For the tests of plugins: ``build`` one, send a call ``through`` some, or have a whole gateway ``running``.
+"""For the tests of plugins: ``build`` one, send a call ``through`` some, ``simulate`` one through a whole document
+without a network, or have a whole gateway ``running``.
 
 ``through`` needs no sockets and, when every hook is sync, no event loop::
 
-    gate = build(IpAllow, networks=["10.0.0.0/8"])
+    gate = build(IpFilter, allow=["10.0.0.0/8"])
     assert through(gate, client="192.0.2.1").response.status == 403
 """
 
@@ -15,6 +16,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from hookgate.bodies import Body
+from hookgate.counters import LocalCounters
 from hookgate.exchange import Exchange
 from hookgate.flow import Flow, drive, finish
 from hookgate.messages import Headers, Request, Response
@@ -22,16 +24,19 @@ from hookgate.plugin import Entry, FlowOptions, Interceptor, Plugin
 from hookgate.testing.clock import MovableClock
 from hookgate.testing.conformance import Nonconforming, conformance
 from hookgate.testing.gateway import Gate, running
+from hookgate.testing.simulation import simulate
 from hookgate.testing.upstream import Upstream, upstream
 
 __all__ = [
     "Gate",
+    "LocalCounters",
     "MovableClock",
     "Nonconforming",
     "Upstream",
     "build",
     "conformance",
     "running",
+    "simulate",
     "through",
     "upstream",
 ]

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, get_args
 
 from hookgate.commands.authoring.findings import Finding
-from hookgate.commands.authoring.names import near
+from hookgate.commands.authoring.names import camel, near
 from hookgate.commands.authoring.project import Project
 from hookgate.commands.authoring.source import Source
 from hookgate.families import Family
@@ -22,15 +22,22 @@ from hookgate.plugin import Options, Plugin
 
 WORDS = frozenset(
     {
+        "request.method",
+        "request.path",
+        "request.query",
         "request.headers",
         "request.body",
-        "request.path",
         "response.headers",
         "response.body",
         "response.status",
         "identity",
+        "application",
         "variables",
+        "cache",
+        "limit",
         "network",
+        "target",
+        "answer",
     },
 )
 """What ``reads`` and ``writes`` may name."""
@@ -92,7 +99,8 @@ def _check_options_type(cls: type[Plugin[Any]], source: Source, module: ModuleTy
                 yield Finding(*source.place(argument.__name__), message)
                 return
     options = cls.options_type
-    if not options.__module__.startswith("hookgate.") and options.__name__ != wanted:
+    plain = f"{name.removesuffix(camel(cls.family))}Options"
+    if not options.__module__.startswith("hookgate.") and options.__name__ not in (wanted, plain):
         message = f"the options of {name} are called {options.__name__}; {wanted} would be right"
         yield Finding(*source.place(options.__name__), message)
     elif options.__name__ != wanted and hasattr(module, wanted):

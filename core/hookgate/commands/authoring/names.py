@@ -45,6 +45,14 @@ class Names:
         suffix = "" if family.name == self.family.name else camel(family.name)
         return f"{self.package}:{self.camel}{suffix}"
 
+    def fits(self, family: Family, value: str) -> bool:
+        """Whether an entry point may say this: capitals are its author's (``OAuth1``), and so is whether the family
+        stands behind the name, as it must where two classes would be called alike."""
+        package, _, cls = value.partition(":")
+        plain = self.camel.lower()
+        allowed = {plain + camel(family.name).lower()} | ({plain} if family.name == self.family.name else set())
+        return package == self.package and cls.lower() in allowed
+
 
 def camel(name: str) -> str:
     """Write ``ip-allow`` as ``IpAllow``."""

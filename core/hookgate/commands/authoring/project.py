@@ -75,7 +75,7 @@ class Project:
             self._note(
                 ("name",), f"there is no package {names.package}/__init__.py beside this file; put the class there"
             )
-        if names.family.group not in groups:
+        if not any(group in self._groups for group in groups):
             self._note(
                 ("entry-points",),
                 f'nobody finds the plugin: [project.entry-points."{names.family.group}"] with '
@@ -96,7 +96,7 @@ class Project:
         if group == DEFAULTS:
             right = names.entry(names.family)
             for name, value in entries.items():
-                if (name, value) != (names.family.name, right):
+                if name != names.family.name or not names.fits(names.family, str(value)):
                     message = f'claims {name} = "{value}"; {names.family.name} = "{right}" would be right'
                     self._note((*where, name), message)
             return
@@ -109,7 +109,7 @@ class Project:
             right = names.entry(family)
             if name != names.name:
                 self._note((*where, name), f"the entry point is called {name!r}; {names.name!r} would be right")
-            if value != right:
+            if not names.fits(family, str(value)):
                 self._note((*where, name), f"the entry point leads to {value!r}; {right!r} would be right")
             self.classes.append((family, str(value), self._line((*where, name))))
 

@@ -3,7 +3,7 @@
 ::
 
     def test_conformance():
-        conformance(IpAllow, options={"networks": ["10.0.0.0/8"]})
+        conformance(IpFilter, options={"allow": ["10.0.0.0/8"]})
 
 The calls are drawn by hypothesis, the same ones at every run. The rules stand in ``RULES``; all of them are checked
 through the hooks, and none by reading the source.

@@ -40,6 +40,9 @@ class House:
         """Know none."""
         raise LookupError(f"there is no connection {name!r}")
 
+    def application(self, client_id: str) -> None:
+        """Know none."""
+
     @property
     def connections(self) -> Mapping[str, Any]:
         """None."""
@@ -52,6 +55,10 @@ class House:
     def status(self) -> Mapping[str, Any]:
         """Return as much as an empty gateway has to say."""
         return {"status": "ok", "generation": 1, "draining": [], "in_flight": 0, "problems": [], "connections": {}}
+
+    def overview(self) -> Mapping[str, Mapping[str, Any]]:
+        """Know no connection."""
+        return {}
 
     async def reload(self) -> int:
         """Change nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -94,7 +95,10 @@ async def balancers(plugin: Any, calls: Sequence[Call], report: Report) -> None:
 async def headers(plugin: Any, calls: Sequence[Call], report: Report) -> None:
     """A value is one line or nothing."""
     for call in calls:
-        value, _ = await tried(plugin, "value", report, call, call.exchange(), _outbound(call))
+        outbound = _outbound(call)
+        if "request.body" in plugin.reads:
+            await outbound.body.read()
+        value, _ = await tried(plugin, "value", report, call, call.exchange(), outbound)
         if value is not None and not _one_line(value):
             report.add("contract", "value", f"returned {value!r}", "a str without control characters, or None", call)
 
@@ -110,8 +114,10 @@ async def credentials(plugin: Any, calls: Sequence[Call], report: Report) -> Non
     try:
         for call in calls:
             outbound = _outbound(call)
+            if "request.body" in plugin.reads:
+                await outbound.body.read()
             before = (outbound.method, outbound.path, outbound.target, outbound.body)
-            names = set(outbound.headers)
+            names = set(outbound.headers) - {(plugin.header or "").lower()}  # what a caller sent there is for us
             old = list(outbound.headers.raw)
             await tried(plugin, "sign", report, call, call.exchange(), outbound)
             if (outbound.method, outbound.path, outbound.target, outbound.body) != before or names - set(
@@ -129,9 +135,20 @@ async def credentials(plugin: Any, calls: Sequence[Call], report: Report) -> Non
 
 
 async def monitors(plugin: Any, calls: Sequence[Call], report: Report) -> None:
-    """A probe ends in a Health whatever the target does, but for a cancellation."""
+    """A probe ends in a Health whatever the target does, but for a cancellation; what happens to calls is judged."""
     target = Target("http", "127.0.0.1", 1)
+    if hasattr(plugin, "probe"):
+        await _probes(plugin, target, calls, report)
+    for kind in OUTCOMES:
+        health, _ = await tried(plugin, "observe", report, kind, target, Outcome(kind, 500))
+        if not isinstance(health, Health | None):
+            report.add("contract", "observe", f"returned {type(health).__name__}", "a Health or None", kind)
+        refusal, _ = await tried(plugin, "admit", report, kind, target)
+        if refusal is not None and not re.fullmatch(r"[a-z][a-z0-9-]*", str(refusal)):
+            report.add("contract", "admit", f"returned {refusal!r}", "a reason such as circuit-open, or None", kind)
 
+
+async def _probes(plugin: Any, target: Target, calls: Sequence[Call], report: Report) -> None:
     def raising(error: BaseException) -> Any:
         async def send(outbound: Outbound) -> Response:
             raise error
@@ -156,10 +173,6 @@ async def monitors(plugin: Any, calls: Sequence[Call], report: Report) -> None:
         asked.clear()
     if asked:
         report.add("cancel", "probe", "went on although it was cancelled", "let CancelledError through")
-    for kind in OUTCOMES:
-        health, _ = await tried(plugin, "observe", report, kind, target, Outcome(kind, 500))
-        if not isinstance(health, Health | None):
-            report.add("contract", "observe", f"returned {type(health).__name__}", "a Health or None", kind)
 
 
 async def observers(plugin: Any, calls: Sequence[Call], report: Report) -> None:

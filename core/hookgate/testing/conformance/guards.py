@@ -175,7 +175,7 @@ def _check_framing(hook: str, name: str, fields: list[RawHeader], body: Body, re
 
 def declared(plugin: Plugin[Any]) -> tuple[set[str], set[str]]:
     """Return what a plugin and those in its options read and write."""
-    reads, writes = set(type(plugin).reads), set(type(plugin).writes)
+    reads, writes = set(plugin.reads), set(type(plugin).writes)
     for inner in nested(plugin.options):
         inner_reads, inner_writes = declared(inner)
         reads |= inner_reads

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookgate.errors import BadGateway, ConnectFailed, Fault, GatewayTimeout, ServiceUnavailable
+from hookgate.errors import BadGateway, ConnectFailed, Fault, GatewayTimeout, NotFound, ServiceUnavailable
 from hookgate.exchange import Exchange
 from hookgate.messages import Headers, Request, Response
 from hookgate.plugin import Plugin
@@ -70,6 +70,27 @@ class Message:
             yield chunk
 
 
+class Nowhere:
+    """What calls amid a call are made through here: a house that reaches nobody."""
+
+    environment = ""
+
+    def __init__(self) -> None:
+        self.house = self.http = self
+
+    async def request(self, method: str, url: str, **arguments: Any) -> Response:
+        """Reach nobody."""
+        raise ConnectFailed(f"{method} {url}: there is no network here")
+
+    def connection(self, name: str) -> Any:
+        """Know none."""
+        raise LookupError(f"there is no connection {name!r}")
+
+    async def visit(self, by: Exchange, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Have no route."""
+        return Response.problem(NotFound("There is no route here."))
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call, and what its backend does."""
@@ -92,7 +113,9 @@ class Call:
         headers.setdefault("host", "testserver")
         request = Request(self.method, self.path, self.query, host="testserver", headers=headers, body=body)
         request.client = request.peer = self.client
-        return Exchange(request)
+        exchange = Exchange(request)
+        exchange.home = Nowhere()
+        return exchange
 
     def response(self) -> Response:
         """Make the backend's answer."""

@@ -8,16 +8,16 @@ from inspect import isawaitable
 from typing import Any
 
 from hookgate.exchange import Exchange, Outbound
+from hookgate.masking import SECRET_NAME
 from hookgate.plugin import Credential
 from hookgate.secret import MASK
 
-_SECRET = re.compile(r"authorization|cookie|token|secret|passw|api[-_]?key", re.IGNORECASE)
 _PARAMETER = re.compile(r"([^&=]+)=([^&]*)")
 
 
 def masked(name: str, value: str, also: Collection[str] = ()) -> str:
     """Return the value of a header or parameter as it may be shown; ``also`` holds more secret names, in lower case."""
-    return MASK if _SECRET.search(name) or name.lower() in also else value
+    return MASK if SECRET_NAME.search(name) or name.lower() in also else value
 
 
 def masked_query(query: str, also: Collection[str] = ()) -> str:

@@ -1,0 +1,1 @@
+"""APIs: trees of resources and operations whose flows come down from the API, made into routes."""

@@ -1,0 +1,37 @@
+"""The flow of a plan, entered where the application is known (FL-24)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hookgate.exchange import Exchange
+from hookgate.hookspecs import hookimpl
+from hookgate.plugin import Branch, Entry, FlowOptions, Options
+
+NAME = "plan"
+"""How a flow names the place where plans are entered."""
+
+
+class PlanStep(Branch[Options]):
+    """Enters the flow of the plan by which the calling application uses this API; none where there is no plan.
+
+    It stands right of the first step that identifies an application, or where ``plan`` is written.
+    """
+
+    category = "traffic"
+    reads = {"application"}
+
+    def __init__(self, plans: Mapping[str, FlowOptions], owner: str) -> None:
+        super().__init__(Options())
+        self._plans = plans
+        self.entry = Entry(id=f"{owner}/{NAME}", name=NAME, family="interceptor")
+
+    @property
+    def branches(self) -> Mapping[str, FlowOptions]:
+        """The flows of the plans, by name."""
+        return self._plans
+
+    @hookimpl
+    def choose(self, exchange: Exchange) -> str | None:
+        """Name the plan, if its flow is known."""
+        return exchange.plan if exchange.plan in self._plans else None

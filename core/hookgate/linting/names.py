@@ -1,0 +1,44 @@
+"""The rules by name, and how an entry accepts what one of them would say."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from hookgate.validation import near
+
+RULES = {
+    "limit-before-identity": "A limit counts by the identity of callers, and nobody left of it identifies them.",
+    "read-before-identity": "A step or its condition looks at the identity left of the step that finds it out.",
+    "application-unidentified": "A step asks which application calls, and nobody left of it identifies one (FL-34).",
+    "cache-before-identity": "Kept answers are given before the step that would refuse the caller.",
+    "change-before-verification": "A step changes what a method of authentication verifies further right.",
+    "signature-before-change": "A step signs what another one changes afterwards.",
+    "digest-before-change": "A step computes a digest of what another one changes afterwards.",
+    "unreachable": "A step further left always answers, so that no call gets to this one.",
+    "plan-never-entered": "An application calls an API by a plan with a flow, and the API never identifies it (FL-34).",
+    "accepted-in-vain": "An entry accepts a warning that there is none of.",
+}
+"""Rule -> what it finds."""
+ACCEPTABLE = tuple(RULES)[:-2]
+"""The rules that find something in an entry, which can accept it."""
+
+
+def _rule(name: str) -> str:
+    if name not in ACCEPTABLE:
+        raise ValueError(f"there is no rule {name!r} that could be accepted{near(name, ACCEPTABLE)}")
+    return name
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ValueError("say why it is meant so")
+    return text
+
+
+Accepted = dict[
+    Annotated[str, AfterValidator(_rule)],
+    Annotated[str, Field(max_length=1000), AfterValidator(_reason)],
+]
+"""Rules that an entry accepts, each with the reason."""

@@ -1,0 +1,47 @@
+"""Plans whose flow no call enters, since nothing identifies the application (FL-34)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hookgate.apis.plan import PlanStep
+from hookgate.errors import Problem
+from hookgate.plugin import Branch, Interceptor, Ways
+
+if TYPE_CHECKING:
+    from hookgate.config import Configuration
+
+
+def plans_never_entered(config: Configuration, plans: Mapping[str, Any]) -> Iterator[Problem]:
+    """Give a warning for each API that an application calls by a plan with a flow, and that never enters plans."""
+    full = {
+        name
+        for name, raw in plans.items()
+        if isinstance(raw, Mapping) and any(raw.get(side) for side in ("flow", "request", "response"))
+    }
+    enters: dict[str, bool] = {}
+    for route in config.routes:
+        if route.route.api is not None and isinstance(route.steps, Ways):
+            name = route.route.api.name
+            enters[name] = enters.get(name, False) or _enters_plans(step for _, step in route.steps.way_in)
+    told: set[str] = set()
+    for application in config.applications.values():
+        for api, plan in application.plans.items():
+            if plan in full and enters.get(api) is False and api not in told:
+                told.add(api)
+                path = ("applications", application.name, "plans", api)
+                message = f"the flow of the plan {plan!r} is never entered: no step of the API {api!r} identifies"
+                message += " applications; place a step such as client-id in its flow [plan-never-entered]"
+                yield Problem(path, message)
+
+
+def _enters_plans(steps: Iterator[Interceptor[Any]]) -> bool:
+    return any(
+        isinstance(step, PlanStep)
+        or (
+            isinstance(step, Branch)
+            and any(_enters_plans(iter((*flow.flow, *flow.request))) for flow in step.branches.values())
+        )
+        for step in steps
+    )

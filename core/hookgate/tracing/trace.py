@@ -1,0 +1,207 @@
+"""The trace of one call: hooks, notes, calls to others and attempts, with nothing in it that must not be shown."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hookgate.apiinfo import Callout
+from hookgate.exchange import Attempt, Exchange
+from hookgate.secret import MASK
+from hookgate.tracing.masking import masked_head, masked_query
+from hookgate.tracing.record import HookRun, Raw
+
+NOTES = 200
+"""Notes of one trace; further ones are dropped."""
+NOTE_LENGTH = 2000
+"""Characters of a note."""
+
+
+class Trace:
+    """The trace of a call while it runs; :meth:`as_dict` tells it afterwards.
+
+    Differences are kept as they are until then, since a step may ask at any time that something is not shown (FL-22).
+    Values of headers and parameters whose names say that they are secret are never shown (HC-7).
+    """
+
+    def __init__(self, exchange: Exchange, reason: str, body_limit: int = 2048) -> None:
+        self.id = ""
+        self.reason = reason
+        """Why this call is traced: ``header``, ``sample``, or the name of a rule."""
+        self.body_limit = body_limit
+        """Bytes of a body that are shown."""
+        self.hooks: list[Raw] = []
+        self.notes: list[tuple[float, str]] = []
+        self.started = time.time()
+        self._began = time.perf_counter()
+        self._monotonic = time.monotonic()
+        request = exchange.request
+        self.request: dict[str, Any] = {
+            "method": request.method,
+            "scheme": request.scheme,
+            "host": request.host,
+            "path": request.path,
+            "query": request.query,
+            "headers": list(request.headers.items()),
+            "client": request.client,
+            "http_version": request.http_version,
+        }
+        self._hidden: set[str] = set()
+        self._told: dict[str, Any] | None = None
+
+    def name(self, exchange: Exchange) -> None:
+        """Give the trace its id: that of the request, if it has one."""
+        self.id = self.id or exchange.id or uuid.uuid4().hex
+
+    def now(self) -> float:
+        """Seconds since the trace began."""
+        return time.perf_counter() - self._began
+
+    def note(self, message: str) -> None:
+        """Write a line."""
+        if len(self.notes) < NOTES:
+            self.notes.append((self.now(), message[:NOTE_LENGTH]))
+
+    def hide(self, *places: str) -> None:
+        """Show none of these, whenever it stood there: see :meth:`Exchange.hide`."""
+        self._hidden.update(place.lower() if ".headers." in place else place for place in places)
+
+    def shown(self, run: Raw) -> HookRun:
+        """Return what a hook did, as it may be shown."""
+        return run.shown(self)
+
+    def fact(self, what: str, value: Any) -> Any:
+        """Return a fact, or asterisks in its place."""
+        return MASK if value is not None and what in self._hidden else value
+
+    def query(self, query: str) -> str:
+        """Return a query as it may be shown."""
+        return masked_query(query, {each.partition("request.query.")[2].lower() for each in self._hidden})
+
+    def head(self, side: str, fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return header fields as they may be shown; ``side`` is ``request`` or ``response``."""
+        prefix = f"{side}.headers."
+        also = {each.removeprefix(prefix) for each in self._hidden if each.startswith(prefix)}
+        return masked_head(fields, also)
+
+    def body(self, what: str, data: bytes | None) -> str | None:
+        """Return the beginning of a body as text, without what is hidden in it; ``None`` if it is none."""
+        if data is None or not self.body_limit or what in self._hidden:
+            return None
+        members = [each[len(what) + 1 :].split(".") for each in self._hidden if each.startswith(f"{what}.")]
+        if members:
+            try:
+                value = json.loads(data)
+            except ValueError:
+                return None  # it cannot be known where the hidden members are
+            for member in members:
+                _blot(value, member)
+            data = json.dumps(value, ensure_ascii=False).encode()
+        try:
+            return data[: self.body_limit].decode("utf-8", "strict" if len(data) <= self.body_limit else "ignore")
+        except UnicodeDecodeError:
+            return None
+
+    def finish(self, exchange: Exchange) -> None:
+        """The call is over: put into words what happened."""
+        route, api, fault, response = exchange.route, exchange.api, exchange.fault, exchange.response
+        identity = exchange.identity
+        self.name(exchange)
+        self._told = {
+            "id": self.id,
+            "reason": self.reason,
+            "time": self.started,
+            "seconds": self.now(),
+            "generation": exchange.generation,
+            "request": {
+                **self.request,
+                "query": self.query(self.request["query"]),
+                "headers": self.head("request", self.request["headers"]),
+            },
+            "route": None if route is None else _route(route),
+            "api": None if api is None else asdict(api),
+            "params": dict(exchange.params),
+            "environment": exchange.environment,
+            "identity": None if identity is None else {"subject": identity.subject, "method": identity.method},
+            "application": None if exchange.application is None else exchange.application.name,
+            "plan": exchange.plan or None,
+            "hooks": [asdict(self.shown(run)) for run in self.hooks],
+            "notes": [{"at": at, "text": text} for at, text in self.notes],
+            "facts": dict(exchange._facts or {}),
+            "callouts": [_callout(each, self._monotonic) for each in exchange.callouts],
+            "attempts": [_attempt(each, exchange.started) for each in exchange.attempts],
+            "answered_by": exchange.answered_by or None,
+            "fault": None if fault is None else {"status": fault.status, "reason": fault.reason},
+            "response": None
+            if response is None
+            else {
+                "status": response.status,
+                "headers": self.head("response", list(response.headers.items())),
+                "bytes": exchange.bytes_sent,
+            },
+            "outcome": exchange.outcome,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the whole trace as plain data, once the call is over.
+
+        Raises:
+            RuntimeError: it is not.
+        """
+        if self._told is None:
+            raise RuntimeError("the call is not over yet")
+        return self._told
+
+
+def _route(route: Any) -> Mapping[str, Any]:
+    return {
+        "name": route.name,
+        "host": route.host,
+        "path": route.path,
+        "methods": sorted(route.methods) if route.methods is not None else None,
+        "when": route.when.text if route.when is not None else None,
+    }
+
+
+def _callout(callout: Callout, began: float) -> Mapping[str, Any]:
+    told = asdict(callout)
+    return {"at": max(0.0, told.pop("started") - began), **told}
+
+
+def _attempt(attempt: Attempt, began: float) -> Mapping[str, Any]:
+    outcome = attempt.outcome
+    return {
+        "at": max(0.0, attempt.started - began),
+        "connection": attempt.connection,
+        "target": attempt.target.url,
+        "outcome": "aborted" if outcome is None else outcome.kind,
+        "status": None if outcome is None else outcome.status,
+        "error": "" if outcome is None else outcome.error,
+        "seconds": None if outcome is None else outcome.seconds,
+        "head_seconds": None if outcome is None else outcome.head_seconds,
+        "verdict": attempt.verdict,
+    }
+
+
+def _blot(value: Any, member: Sequence[str]) -> None:
+    """Put asterisks in the place of a member, whatever its case; ``*`` is every member, and numbers go into lists."""
+    first, *rest = member
+    if isinstance(value, list):
+        for index in range(len(value)):
+            if first in ("*", str(index)):
+                _replace(value, index, rest)
+    elif isinstance(value, dict):
+        for key in value:
+            if first == "*" or first.lower() == key.lower():
+                _replace(value, key, rest)
+
+
+def _replace(container: Any, key: Any, rest: Sequence[str]) -> None:
+    if rest:
+        _blot(container[key], rest)
+    else:
+        container[key] = MASK
