@@ -1,3 +1,4 @@
+import asyncio
 import os
 
 import pytest
@@ -80,3 +81,96 @@ def test_links_inside_the_root_are_followed(secret):
     (secret.parent / "key").symlink_to("..data/key")
 
     assert resolve("key", root=secret.parent) == "mounted"
+
+
+# --- rotation ---------------------------------------------------------------------------------------------------------
+
+
+async def told(provider, change):
+    """Make a change while the provider waits, and wait until it tells."""
+    waiting = asyncio.create_task(provider.changed())
+    await asyncio.sleep(0)
+    change()
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_file_that_is_written_again_is_told_once(secret):
+    provider = build(File, refresh=0.01)
+    assert provider.resolve(str(secret)).reveal() == "s3cret"
+
+    await told(provider, lambda: secret.write_text("other"))
+    assert provider.resolve(str(secret)).reveal() == "other"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(provider.changed(), 0.2)
+
+
+async def test_a_link_that_leads_elsewhere_is_a_change(tmp_path):
+    """Kubernetes writes a new folder and turns the link ..data to it."""
+    for version in ("..1", "..2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "key").write_text(f"key {version}")
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "key").symlink_to("..data/key")
+
+    def turn():
+        (tmp_path / "..new").symlink_to("..2")
+        (tmp_path / "..new").rename(tmp_path / "..data")
+
+    provider = build(File, root=tmp_path, refresh=0.01)
+    assert provider.resolve("key").reveal() == "key ..1"
+    await told(provider, turn)
+    assert provider.resolve("key").reveal() == "key ..2"
+
+
+async def test_the_same_content_and_a_file_that_is_gone_are_no_change(secret):
+    provider = build(File, refresh=0.01)
+    provider.resolve(str(secret))
+    waiting = asyncio.create_task(provider.changed())
+
+    secret.write_text("s3cret\n")
+    os.utime(secret, (1, 1))
+    secret.rename(secret.with_name("gone"))
+    done, _ = await asyncio.wait({waiting}, timeout=0.2)
+    assert not done
+    secret.with_name("gone").rename(secret)
+    secret.write_text("at last")
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_file_that_could_not_be_read_is_told_when_it_is_there(secret):
+    provider = build(File, refresh=0.01)
+    missing = secret.with_name("missing")
+    with pytest.raises(LookupError):
+        provider.resolve(str(missing))
+
+    await told(provider, lambda: missing.write_text("here"))
+    assert provider.resolve(str(missing)).reveal() == "here"
+
+
+async def test_what_came_to_lie_outside_the_root_is_not_told(secret, tmp_path):
+    (tmp_path / "other").write_text("other")
+    provider = build(File, root=secret.parent, refresh=0.01)
+    provider.resolve("crm")
+    secret.unlink()
+    secret.symlink_to(tmp_path / "other")
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(provider.changed(), 0.2)
+
+
+async def test_what_no_document_names_any_more_is_told_once(secret):
+    provider = build(File, refresh=0.01)
+    provider.resolve(str(secret))
+
+    await told(provider, lambda: secret.write_text("other"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(provider.changed(), 0.2)
+
+
+async def test_nobody_looks_where_refresh_is_0(secret):
+    provider = build(File, refresh=0)
+    provider.resolve(str(secret))
+    secret.write_text("other")
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(provider.changed(), 0.2)

@@ -171,6 +171,9 @@ class BasicCredential(Credential[BasicCredentialOptions]):
     def sign(self, exchange: Exchange, outbound: Outbound) -> None:
         """Put the line behind those of other credentials, in the place of what the caller sent."""
         name = self.options.header
+        if name not in outbound.headers:
+            outbound.headers.add(name, self._value)
+            return
         received = exchange.request.headers.getall(name)
         kept = [value for value in outbound.headers.getall(name) if value not in received]
         outbound.headers.remove(name)

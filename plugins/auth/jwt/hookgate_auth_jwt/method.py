@@ -1,0 +1,210 @@
+"""Tokens of callers (RFC 7519, RFC 6750, RFC 8725)."""
+
+from collections import OrderedDict
+from functools import partial
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import Key
+
+from hookgate import AuthMethod, Exchange, Forbidden, Host, Identity, Unauthorized, hookimpl
+from hookgate_auth_jwt.claims import BadToken, Expected, check, claim, parsed, words
+from hookgate_auth_jwt.keys import Registry
+from hookgate_auth_jwt.options import JwtOptions, check_url
+from hookgate_auth_jwt.remote import RemoteKeys
+
+MALFORMED = "The token is malformed."
+UNSIGNED = "The signature of the token is not right."
+_WRONG = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What joserfc raises for a token that is none."""
+
+
+class _Good(NamedTuple):
+    """What is known of a token that was checked."""
+
+    identity: Identity
+    scopes: frozenset[str]
+    until: float
+    """Unix time from which on it is checked again."""
+
+
+class Jwt(AuthMethod[JwtOptions]):
+    """Recognises callers by a signed token, without asking anybody about it (AC-44).
+
+    The signature is checked first, with a key and an algorithm that fit each other and the `algorithms` of the
+    document: the header of a token chooses among them and nothing else. Then `exp`, `nbf` and `iat` by the clock, then
+    `iss`, `aud` and the claims that are `required`. A token that is bound to a key of its holder (`cnf`) is refused,
+    since possession is not checked here. Whatever is wrong is answered 401 with `error="invalid_token"`, and a missing
+    scope 403 with `error="insufficient_scope"`.
+
+    Keys of an issuer are fetched with the first token and again every ten minutes (`refresh_seconds`). A token that
+    names a key which is not known has them fetched at once, every 30 seconds at most (`cooldown_seconds`); one without
+    a `kid` is tried with the keys of the set that fit, eight at most. While the issuer is down the keys it gave before
+    are used for a day (`keep_seconds`); if there are none yet the call ends with 503.
+
+    Revoked tokens are good until they expire; where that matters use `oauth2`. All claims are `claims` of the identity.
+    """
+
+    writes = {"request.headers", "variables"}
+
+    def __init__(self, options: JwtOptions) -> None:
+        super().__init__(options)
+        self._registry = Registry(options.allowed())
+        self._store = options.store()
+        self._remote = RemoteKeys(
+            options.jwks_uri,
+            options.issuer,
+            partial(check_url, allow_http=options.allow_http),
+            refresh=options.refresh_seconds,
+            cooldown=options.cooldown_seconds,
+            keep=options.keep_seconds,
+            timeout=options.timeout,
+        )
+        self._remote.changed = self._forget
+        self._expected = Expected(options.issuer, frozenset(options.audience), options.required, options.leeway)
+        self._type = None if options.type is None else _type(options.type)
+        self._good: OrderedDict[bytes, _Good] = OrderedDict()
+        self._host: Host
+        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
+        self._challenge = f'{options.prefix or "Bearer"} realm="{realm}"'
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Remember the house; keys are fetched with the first token."""
+        self._host = host
+        self._remote.start(host, self.entry.id)
+
+    @hookimpl
+    async def shutdown(self) -> None:
+        """End a request for keys that is under way."""
+        await self._remote.stop()
+
+    @hookimpl
+    async def identify(self, exchange: Exchange) -> Identity | None:
+        """Return whose token it is, or `None` when the request has none.
+
+        Raises:
+            Unauthorized: the token is not good here.
+            Forbidden: it lacks a scope.
+            ServiceUnavailable: there are no keys to check it with.
+        """
+        token = self._token(exchange)
+        if token is None:
+            return None
+        try:
+            good = await self._checked(token)
+        except BadToken as error:
+            exchange.variables[self._note] = str(error)
+            raise Unauthorized(str(error), reason="wrong-credentials") from None
+        if missing := [scope for scope in self.options.scopes if scope not in good.scopes]:
+            challenge = f'{self._challenge}, error="insufficient_scope", scope="{" ".join(self.options.scopes)}"'
+            raise Forbidden(
+                f"The token lacks the scope {' '.join(missing)}.",
+                reason="insufficient-scope",
+                headers={"WWW-Authenticate": challenge},
+            )
+        if self.options.hide:
+            exchange.request.headers.remove(self.options.header)
+        return good.identity
+
+    @hookimpl
+    def challenge(self, exchange: Exchange) -> str:
+        """Ask for a token; say what was wrong with the one that came."""
+        why = exchange.variables.get(self._note)
+        return f'{self._challenge}, error="invalid_token", error_description="{why}"' if why else self._challenge
+
+    @property
+    def _note(self) -> str:
+        return f"{self.entry.id}: invalid_token"
+
+    def _forget(self) -> None:
+        """Check all tokens again, since there are other keys."""
+        self._good.clear()
+
+    def _token(self, exchange: Exchange) -> str | None:
+        for value in exchange.request.headers.getall(self.options.header):
+            if not self.options.prefix:
+                return value.strip()
+            scheme, _, token = value.partition(" ")
+            if scheme.lower() == self.options.prefix.lower():
+                return token.strip()
+        return None
+
+    async def _checked(self, token: str) -> _Good:
+        if len(token) > self.options.max_token:
+            raise BadToken("The token is too long.")
+        if not token.isascii():
+            raise BadToken(MALFORMED)
+        digest = sha256(token.encode("ascii")).digest()
+        good = self._good.get(digest)
+        if good is not None:
+            if self._host.clock.wall() < good.until:
+                self._good.move_to_end(digest)
+                return good
+            del self._good[digest]
+        good = self._judged(await self._verified(token))
+        if self._host.clock.wall() < good.until:
+            self._good[digest] = good
+            while len(self._good) > self.options.cache_size:
+                self._good.popitem(last=False)
+        return good
+
+    async def _verified(self, token: str) -> bytes:
+        """Return the payload of a token whose signature is right."""
+        try:
+            signature = jws.extract_compact(token.encode("ascii"), None, self._registry)
+            header = signature.headers()
+            self._registry.check_header(header)
+            algorithm: str = self._registry.get_alg(header["alg"]).name
+        except _WRONG as error:
+            wrong = "The algorithm of the token is not allowed." if _is_algorithm(error) else MALFORMED
+            raise BadToken(wrong) from None
+        if "crit" in header or header.get("b64") is False:
+            raise BadToken("The token needs an extension that is not known here.")
+        if self._type is not None and _type(header.get("typ")) != self._type:
+            raise BadToken("The token is of another type.")
+        kid = header.get("kid")
+        if self._store is not None:
+            keys = self._store.find(kid, algorithm)
+        else:
+            keys = await self._remote.find(kid, algorithm)
+        if not any(self._is_signed(signature, key) for key in keys):
+            raise BadToken(UNSIGNED)
+        return signature.payload
+
+    def _is_signed(self, signature: jws.CompactSignature, key: Key) -> bool:
+        try:
+            return jws.validate_compact(signature, key, registry=self._registry)
+        except _WRONG:
+            return False
+
+    def _judged(self, payload: bytes) -> _Good:
+        options, now = self.options, self._host.clock.wall()
+        claims = parsed(payload)
+        check(claims, self._expected, now)
+        subject = claim(claims, options.subject_claim)
+        if not isinstance(subject, str) or not subject:
+            raise BadToken("The token does not tell whose it is.")
+        application = claim(claims, options.application_claim)
+        identity = Identity(
+            subject,
+            "jwt",
+            roles=words(claim(claims, options.roles_claim)),
+            claims=claims,
+            application=application if isinstance(application, str) and application else None,
+        )
+        until = now + options.cache_seconds
+        if claims.get("exp") is not None:
+            until = min(until, claims["exp"] + options.leeway)
+        return _Good(identity, frozenset(words(claims.get("scope")) + words(claims.get("scp"))), until)
+
+
+def _is_algorithm(error: Exception) -> bool:
+    return getattr(error, "error", "") == "unsupported_algorithm"
+
+
+def _type(value: Any) -> str:
+    """Bring a `typ` to the form in which two of them are compared (RFC 7515, 4.1.9)."""
+    return value.lower().removeprefix("application/") if isinstance(value, str) else ""
