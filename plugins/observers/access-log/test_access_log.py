@@ -452,3 +452,11 @@ def test_a_gateway_writes_a_line_for_every_call_whoever_answered(tmp_path):
     assert found["ms"] >= found["ttfb_ms"] > 0
     assert abs(datetime.now(UTC) - datetime.fromisoformat(found["time"])).total_seconds() < 60
     assert (missing["status"], missing["route"], missing["reason"]) == (404, None, "no-route")
+
+
+async def test_parameters_that_a_step_hides_are_not_written(tmp_path):
+    call = exchange(query="a=b&p%69n=5&PIN=6&pin")
+    call.hide("request.query.Pin", "request.headers.a")
+    (line,) = await Written(tmp_path, query=True).lines(call)
+
+    assert json.loads(line)["query"] == "a=b&p%69n=********&PIN=********&pin=********"

@@ -55,6 +55,8 @@ def test_calls_go_over_the_socket_with_the_name_of_the_target_in_host(backend):
     with running(routed(path)) as gate:
         assert gate.request("GET", "/a%2Fb?x=1").text == "ok "
         assert gate.request("POST", "/", content=b"hello").text == "ok hello"
+        known = gate.gateway.connection("app").transport.facts()
+        assert (known["open"], known["idle"], known["certificates"]) == (1, 1, {})
 
     assert heads[0].startswith(b"GET /a%2Fb?x=1 HTTP/1.1\r\n")
     assert b"host: app\r\n" in heads[0].lower()

@@ -23,6 +23,7 @@ class WeightedRoundRobin(Balancer[Options]):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._rotations: dict[tuple[tuple[Target, int], ...], list[int]] = {}
+        self._last: tuple[tuple[tuple[Target, int], ...], list[int]] = ((), [])
 
     @hookimpl
     def pick(self, exchange: Exchange, targets: Sequence[Target]) -> Target | None:
@@ -42,10 +43,13 @@ class WeightedRoundRobin(Balancer[Options]):
     def _rotation(self, targets: Sequence[Target]) -> list[int]:
         """Return what each of these targets has gained so far."""
         key = tuple((target, target.weight) for target in targets)
+        if key == self._last[0]:
+            return self._last[1]
         rotation = self._rotations.pop(key, None)
         if rotation is None:
             rotation = [0] * len(targets)
             if len(self._rotations) >= REMEMBERED:
                 del self._rotations[next(iter(self._rotations))]
         self._rotations[key] = rotation  # the last one in the order is the one used last
+        self._last = key, rotation
         return rotation

@@ -98,7 +98,7 @@ class Http(Monitor[HttpOptions]):
     def _request(self, target: Target) -> Outbound:
         options = self.options
         path, _, query = options.path.partition("?")
-        headers = Headers({"host": options.host or target.authority, "user-agent": "hookgate-monitor"})
+        headers = Headers({"host": options.host or target.host_name, "user-agent": "hookgate-monitor"})
         for name, value in options.headers.items():
             headers.set(name, value)
         bounds = Timeouts(connect=options.timeout, read=options.timeout, request=options.timeout)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, get_args
+from urllib.parse import unquote_plus
 
 from orjson import OPT_APPEND_NEWLINE, dumps
 
-from hookgate import Attempt, Exchange
+from hookgate import MASK, Attempt, Exchange
 
 Record = tuple[Any, ...]
 Entry = dict[str, Any]
@@ -88,6 +89,7 @@ def record_of(exchange: Exchange) -> Record:
         exchange.target,
         exchange.generation,
         exchange.identity,
+        exchange.hidden,
     )
 
 
@@ -119,6 +121,7 @@ def entry_of(record: Record, ahead: float) -> Entry:
         target,
         generation,
         identity,
+        hidden,
     ) = record
     until_head, until_end = waited(attempts)
     head = None if head_at is None else head_at - started
@@ -134,7 +137,7 @@ def entry_of(record: Record, ahead: float) -> Entry:
         "scheme": scheme,
         "host": host,
         "path": path,
-        "query": query,
+        "query": _without_hidden(query, hidden) if hidden else query,
         "http": http,
         "status": status,
         "outcome": outcome,
@@ -155,6 +158,13 @@ def entry_of(record: Record, ahead: float) -> Entry:
         "subject": None if identity is None else identity.subject,
         "certificate": None if certificate is None else certificate.subject,
     }
+
+
+def _without_hidden(query: str, hidden: Sequence[str]) -> str:
+    """Mask the parameters that a step has asked to hide."""
+    names = {place.removeprefix("request.query.").lower() for place in hidden if place.startswith("request.query.")}
+    pairs = [(pair, pair.partition("=")[0]) for pair in query.split("&")]
+    return "&".join(f"{name}={MASK}" if unquote_plus(name).lower() in names else pair for pair, name in pairs)
 
 
 def waited(attempts: Sequence[Attempt]) -> tuple[float | None, float | None]:

@@ -1,6 +1,7 @@
 """Call a backend on this machine over a Unix socket."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from typing import Any
 
 from pydantic import Field
 
@@ -50,3 +51,7 @@ class Unix(Transport[UnixOptions]):
         if self._client is None:
             raise RuntimeError("startup() has to run before send()")
         return self._client.send(outbound)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the counts of the pool."""
+        return self._client.facts() if self._client is not None else {}

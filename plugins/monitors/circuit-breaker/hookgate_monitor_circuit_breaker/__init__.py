@@ -1,0 +1,148 @@
+"""Stops calling a target that fails, and tries it again with a few calls."""
+
+from collections import deque
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hookgate import Clock, Health, Host, Monitor, MonitorOptions, Outcome, Target, hookimpl
+
+Failure = Literal["connect-failed", "timeout", "broken"] | Annotated[int, Field(ge=400, le=599)]
+
+REASON = "circuit-open"
+"""Reason of the 503 that a call gets while no circuit of a connection lets it pass."""
+MOST_TARGETS = 1_000
+"""Targets whose circuits are remembered; discovery may bring ever new ones."""
+MOST_OUTCOMES = 10_000
+"""Outcomes of the last seconds that are kept for each target."""
+
+
+class CircuitBreakerOptions(MonitorOptions):
+    """Options of `circuit-breaker`. It sends no checks, so `interval` and `timeout` mean nothing here."""
+
+    on: tuple[Failure, ...] = ("connect-failed", "timeout", "broken", 500, 502, 503, 504)
+    """What counts as a failure: ways in which a call ends, and status codes."""
+    failures: int | None = Field(default=5, ge=1)
+    """Failures in a row that open the circuit; null to look at `ratio` only."""
+    ratio: float | None = Field(default=0.5, gt=0, le=1)
+    """Share of failures among the calls of the last `window` seconds that opens it; null to count `failures` only."""
+    window: float = Field(default=10.0, gt=0, le=3600)
+    """Seconds that `ratio` looks back."""
+    calls: int = Field(default=20, ge=1)
+    """Calls there must have been in the window before `ratio` counts."""
+    open_for: float = Field(default=30.0, gt=0)
+    """Seconds the circuit stays open; then it is half open."""
+    trials: int = Field(default=1, ge=1)
+    """Calls at a time that a half-open circuit lets pass, and successes in a row that close it."""
+    unhealthy_after: int = Field(default=1, ge=1, le=1)
+    """Always 1: an open circuit takes its target out of rotation at once."""
+    backoff: float = Field(default=1.0, ge=1, le=1)
+    """Always 1: the circuit stays open for as long each time."""
+
+
+class _Circuit:
+    """The circuit of one target."""
+
+    __slots__ = ("failed", "outcomes", "row", "state", "until", "won")
+
+    def __init__(self) -> None:
+        self.state: Literal["closed", "open", "half-open"] = "closed"
+        self.until = 0.0
+        """When an open one is half open."""
+        self.row = 0
+        """Failures in a row."""
+        self.won = 0
+        """Successes of a half-open one."""
+        self.outcomes: deque[tuple[float, bool]] = deque(maxlen=MOST_OUTCOMES)
+        """When calls ended, and whether they failed."""
+        self.failed = 0
+        """How many of these failed."""
+
+
+class CircuitBreaker(Monitor[CircuitBreakerOptions]):
+    """Keeps calls away from a target that fails (the circuit is open), so that they fail at once and it can recover.
+
+    After `open_for` seconds the circuit is half open: `trials` calls at a time pass; as many successes in a row close
+    it, one failure opens it again. Where every target's circuit is open, calls get 503 with the reason `circuit-open`,
+    also with a single target. The state shows as the health of the target. A call that the client broke off says
+    nothing, and neither does one that began before the circuit opened.
+    """
+
+    def __init__(self, options: CircuitBreakerOptions) -> None:
+        super().__init__(options)
+        self._circuits: dict[str, _Circuit] = {}
+        """By URL, so that a reload changes nothing; closed ones are forgotten where there are too many."""
+        self._clock: Clock | None = None
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Take the time from the clock of the house."""
+        self._clock = host.clock
+
+    @hookimpl
+    def admit(self, target: Target) -> str | None:
+        """Refuse while the circuit is open, and more than the trials of a half-open one."""
+        circuit = self._circuits.get(target.url)
+        if circuit is None or circuit.state == "closed":
+            return None
+        if circuit.state == "open":
+            if self._now() < circuit.until:
+                return REASON
+            circuit.state, circuit.won = "half-open", 0
+        return REASON if target.in_flight >= self.options.trials else None
+
+    @hookimpl
+    def observe(self, target: Target, outcome: Outcome) -> Health | None:
+        """Count the outcome of a call; say when the circuit opens or closes."""
+        if outcome.kind == "aborted":
+            return None
+        circuit = self._circuits.get(target.url)
+        if circuit is None:
+            if len(self._circuits) >= MOST_TARGETS:
+                self._circuits = {url: each for url, each in self._circuits.items() if each.state != "closed"}
+            circuit = self._circuits[target.url] = _Circuit()
+        failed = outcome.kind in self.options.on or outcome.status in self.options.on
+        match circuit.state:
+            case "closed":
+                why = self._counted(circuit, failed)
+                return self._opened(circuit, why) if why else Health(healthy=True, reason="circuit closed")
+            case "half-open" if failed:
+                return self._opened(circuit, "the trial failed")
+            case "half-open":
+                circuit.won += 1
+                if circuit.won >= self.options.trials:
+                    self._circuits[target.url] = _Circuit()
+                    return Health(healthy=True, reason="circuit closed")
+        return None
+
+    def _counted(self, circuit: _Circuit, failed: bool) -> str:
+        """Count an outcome; return why the circuit opens now, or nothing."""
+        options, now = self.options, self._now()
+        circuit.row = circuit.row + 1 if failed else 0
+        if options.ratio is not None:
+            outcomes = circuit.outcomes
+            if len(outcomes) == outcomes.maxlen or (outcomes and now - outcomes[0][0] > options.window):
+                self._forget(circuit, now)
+            outcomes.append((now, failed))
+            circuit.failed += failed
+            if failed and len(outcomes) >= options.calls and circuit.failed >= options.ratio * len(outcomes):
+                return f"{circuit.failed} of {len(outcomes)} calls failed"
+        if options.failures is not None and circuit.row >= options.failures:
+            return f"{circuit.row} calls failed in a row"
+        return ""
+
+    def _forget(self, circuit: _Circuit, now: float) -> None:
+        """Drop what is older than the window, and the oldest where there is no more room."""
+        outcomes = circuit.outcomes
+        while outcomes and (now - outcomes[0][0] > self.options.window or len(outcomes) == outcomes.maxlen):
+            circuit.failed -= outcomes.popleft()[1]
+
+    def _opened(self, circuit: _Circuit, why: str) -> Health:
+        circuit.state, circuit.until = "open", self._now() + self.options.open_for
+        circuit.row = circuit.failed = 0
+        circuit.outcomes.clear()
+        return Health(healthy=False, reason=f"circuit open: {why}", lasts=self.options.open_for)
+
+    def _now(self) -> float:
+        assert self._clock is not None, "startup comes first"
+        return self._clock.now()
