@@ -138,3 +138,122 @@ def test_backend_and_client_of_a_gateway_see_the_changed_heads():
     assert backend.requests[0].all("x-gateway") == ["hookgate"]
     assert "x-powered-by" not in answer.headers
     assert [value for name, value in answer.headers.raw if name.lower() == b"x-served"] == [b"backend", b"caf\xe9"]
+
+
+def test_values_come_from_expressions_and_what_is_not_there_makes_no_header():
+    changes = {
+        "set_from": {"X-A": "request.query.a", "X-B": "request.query.b", "X-N": "len(request.path)", "X-T": "1 == 1"},
+        "add_from": {"X-C": "request.query.a", "X-D": "null", "X-L": "{'a', 1}"},
+    }
+    sent = [("x-a", "forged"), ("X-A", "twice"), ("x-b", "forged"), ("x-c", "1"), ("x-d", "1")]
+    headers = through(build(Headers, request=changes), headers=sent, query="a=%C3%A9").request.headers
+
+    assert {name: headers.getall(name) for name in ("x-a", "x-b", "x-n", "x-t", "x-c", "x-d", "x-l")} == {
+        "x-a": ["é"],
+        "x-b": [],
+        "x-n": ["1"],
+        "x-t": ["true"],
+        "x-c": ["1", "é"],
+        "x-d": ["1"],
+        "x-l": ["a, 1"],
+    }
+
+
+@pytest.mark.parametrize("value", ["%0D%0AX-Forged:%201", "%E2%82%AC", "a%00"])
+def test_a_value_that_no_header_can_hold_makes_none(value):
+    step = build(Headers, request={"set_from": {"X-A": "request.query.a"}, "add_from": {"X-A": "request.query.a"}})
+    headers = through(step, headers={"x-a": "forged"}, query=f"a={value}").request.headers
+
+    assert headers.getall("x-a") == headers.getall("x-forged") == []
+
+
+def test_an_expression_may_look_at_the_answer_and_at_the_body():
+    changes = {"set_from": {"X-Status": "response.status", "X-Size": "len(request.body)"}}
+    exchange = through(build(Headers, response=changes), method="POST", body=b"abc", upstream=Response(404))
+
+    assert (exchange.response.headers["x-status"], exchange.response.headers["x-size"]) == ("404", "3")
+
+
+def test_an_expression_that_fails_is_an_error_of_the_configuration():
+    for wrong in ("null + 1", "#{'a': 1}", "{{1}}"):
+        assert through(build(Headers, request={"set_from": {"X-A": wrong}})).response.status == 500
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"set_from": {"X A": "1"}}, "not a header name"),
+        ({"set_from": {"Te": "1"}}, "leave out Te"),
+        ({"add_from": {"host": "1"}}, "leave out Host"),
+        ({"set_from": {"X-A": "a ="}}, r"request\.set_from\.X-A: column"),
+    ],
+)
+def test_wrong_expressions_and_names_are_refused_at_load(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        build(Headers, request=changes)
+
+
+APPLICATION = '''
+from hookgate import Identity, Interceptor, Options, hookimpl
+
+
+class Knows(Interceptor[Options]):
+    """Identifies the application and the caller by headers, as they are."""
+
+    writes = {"application", "identity"}
+
+    @hookimpl
+    def startup(self, host):
+        self.host = host
+
+    @hookimpl
+    def on_request(self, exchange):
+        exchange.application = self.host.application(exchange.request.headers.get("x-client", ""))
+        if exchange.application is not None:
+            exchange.plan = exchange.application.plans.get(exchange.api.name, "")
+            exchange.identity = Identity("ann", claims={"tenant": "t1"})
+'''
+
+
+@pytest.mark.row("FL-51")
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
+def test_headers_tell_of_the_application_and_of_the_token(lane, tmp_path):
+    (tmp_path / "knows.py").write_text(APPLICATION)
+    wanted = {
+        "X-Tier": "application.fields.tier",
+        "X-Tenant": "identity.claims.tenant",
+        "X-Other": "application.fields.other",
+        "X-Custom": "(application.name || 'nobody') + '/' + (application.plan || 'none')",
+    }
+    changes = {"request": {"set_from": wanted}, "response": {"set_from": {"X-Tier": "application.fields.tier"}}}
+    with upstream() as backend:
+        document = {
+            "gateway": {"lane": lane},
+            "apis": [
+                {
+                    "name": "orders",
+                    "base_path": "/orders",
+                    "to": {"connection": "crm"},
+                    "flow": ["knows", {"headers": {**changes, "_": {"when": "request.path != '/orders/none'"}}}],
+                }
+            ],
+            "plans": {"gold": {}},
+            "applications": {
+                "shop": {"client_ids": ["abc"], "plans": {"orders": "gold"}, "fields": {"tier": "first"}},
+            },
+            "connections": {"crm": {"targets": backend.url}},
+        }
+        with running(document, plugins_dir=tmp_path) as gate:
+            sent = {"x-client": "abc", "x-tier": "forged", "x-other": "forged"}
+            known = gate.request("GET", "/orders/1", headers=sent)
+            stranger = gate.request("GET", "/orders/1", headers={**sent, "x-client": "none"})
+
+    first, second = backend.requests
+    assert {name: first.header(name.lower()) for name in wanted} == {
+        "X-Tier": "first",
+        "X-Tenant": "t1",
+        "X-Other": None,
+        "X-Custom": "shop/gold",
+    }
+    assert [second.header(name.lower()) for name in wanted] == [None, None, None, "nobody/none"]
+    assert (known.headers["x-tier"], "x-tier" in stranger.headers) == ("first", False)

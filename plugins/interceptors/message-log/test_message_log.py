@@ -461,3 +461,35 @@ def test_placed_on_one_side_it_writes_the_messages_of_that_side(tmp_path, side):
 
     written = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["message"], line["complete"]) for line in written] == [(side, True)] * 2
+
+
+class Hides(Interceptor[Options]):
+    """Asks that some places are not shown."""
+
+    @hookimpl
+    def on_request(self, exchange: Exchange) -> None:
+        exchange.hide("request.headers.X-Card", "request.query.pin", "request.body.card.*.no", "request.body.LIST.1")
+        exchange.hide("response.headers.x-id", "response.body")
+
+
+def test_what_a_step_hides_is_not_written(lines):
+    body = b'{"card": {"a": {"no": 1, "of": "Ann"}}, "list": [2, 3]}'
+    sent = {"content-type": JSON, "x-card": "4", "x-a": "b"}
+    answer = Response(200, {"content-type": "text/plain", "x-id": "9"}, "secret")
+    through(
+        build(Hides), build(MessageLog), method="POST", headers=sent, body=body, query="p%69n=5&a=b", upstream=answer
+    )
+    request, response = lines()
+
+    assert json.loads(request["body"]) == {"card": {"a": {"no": "********", "of": "Ann"}}, "list": [2, "********"]}
+    assert (request["headers"]["x-card"], request["headers"]["x-a"]) == ("********", "b")
+    assert request["query"] == "p%69n=********&a=b"
+    assert (response["headers"]["x-id"], response["body_left_out"]) == ("********", "hidden by a step")
+
+
+@pytest.mark.parametrize(("body", "size"), [(b"{broken", 4096), (b'{"card": {"a": {"no": 1}}}', 10), (b"plain", 4096)])
+def test_where_hidden_members_are_is_not_guessed(body, size, lines):
+    through(build(Hides), build(MessageLog, bytes=size), method="POST", headers={"content-type": JSON}, body=body)
+
+    assert "body" not in lines()[0]
+    assert "what a step hides" in lines()[0]["body_left_out"]

@@ -196,7 +196,7 @@ def test_callers_without_a_value_count_together_and_apart_from_all_others():
 
 def test_a_list_counts_by_all_its_items():
     counters = Tally()
-    step = limiter(counters, by="[request.client, request.headers['x-user']]")
+    step = limiter(counters, by="{request.client, request.headers['x-user']}")
 
     for client, headers in [("1.1.1.1", {}), ("1.1.1.1", {"x-user": "ann"}), ("2.2.2.2", {"x-user": "ann"})]:
         through(step, client=client, headers=headers)
@@ -250,7 +250,7 @@ def test_a_by_that_cannot_be_evaluated_is_an_error_and_no_open_door():
             r"burst goes with a window in seconds; a calendar window \(minute\) has none",
         ),
         ({"soft": -1}, r"soft: .*greater than or equal to 0"),
-        ({"by": "identity.subjct"}, r"by: column 9: identity has no 'subjct' .*did you mean 'subject'"),
+        ({"by": "identity.subjct"}, r"by: column 10: identity has no 'subjct' .*did you mean 'subject'"),
         ({"per": "client"}, r"per: "),
     ],
 )
@@ -332,3 +332,8 @@ def test_on_the_way_out_it_is_refused_at_load():
         document = gateway(backend, response=[{"rate-limit": {"limit": 2, "window": "day"}}])
         with pytest.raises(ConfigError, match="rate-limit"), running(document):
             pass
+
+
+def test_who_is_counted_by_the_body_has_it_kept():
+    assert build(RateLimit, limit=1, window=60, by="request.body").reads == {"request.body"}
+    assert not build(RateLimit, limit=1, window=60, by="request.path").reads

@@ -154,11 +154,11 @@ def test_on_the_way_out_the_condition_may_look_at_the_response(status, expected)
         ("null", False),
         ("''", False),
         ("0", False),
-        ("[]", False),
+        ("{}", False),
         ("request.headers['x-env']", True),
         ("request.query", False),
         ("identity", False),
-        ("'a' in ['a']", True),
+        ("'a' in {'a'}", True),
     ],
 )
 def test_what_counts_as_true(condition, holds):
@@ -214,3 +214,25 @@ def test_a_document_nests_it_and_the_backend_sees_what_the_branch_does():
         assert gate.request("GET", "/closed", headers={"x-env": "qly"}).status_code == 418
         assert gate.request("GET", "/open").status_code == 404
         assert len(backend.requests) == 1
+
+
+@pytest.mark.parametrize("place", ["if", "when"])
+def test_a_condition_may_look_at_the_body_which_is_kept_for_it(place):
+    asked = "request.body.split('&').{? #this == 'b=2'}"
+    closed = {"respond": {"status": 418}}
+    step = {"when": {"if": asked, "flow": [closed]}}
+    if place == "when":
+        step = {"respond": {"status": 418, "_": {"when": asked}}}
+    with upstream() as backend:
+        document = {
+            "gateway": {"limits": {"buffered_body": 300_000}},
+            "routes": [{"name": "all", "flow": [step], "to": {"connection": "backend"}}],
+            "connections": {"backend": {"targets": backend.url}},
+        }
+        with running(document) as gate:
+            for body, status in [("a=1&b=2", 418), ("a=1&b=3", 200), ("", 200), ("a" * 400_000, 413)]:
+                assert gate.request("POST", "/", content=body.encode()).status_code == status
+                halves = [body[:3].encode(), body[3:].encode()]
+                assert gate.request("POST", "/", content=iter(halves)).status_code == status
+
+    assert [request.body for request in backend.requests] == [b"a=1&b=3", b"a=1&b=3", b"", b""]

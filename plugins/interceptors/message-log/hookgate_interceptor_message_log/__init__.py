@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hookgate import Body, Exchange, Headers, Host, Interceptor, Options, hookimpl
 from hookgate_interceptor_message_log.file import LineFile
+from hookgate_interceptor_message_log.hidden import Hidden
 from hookgate_interceptor_message_log.masking import Masking, Withheld
 
 LOGGER = "hookgate.messages"
@@ -68,7 +69,8 @@ class MessageLog(Interceptor[MessageLogOptions]):
     stream are in the copy, so of one that `compress` packs just the length is written, as of all that is not text in
     UTF-8. JSON that is cut is shown as far as its fields are whole. A value that is masked appears in no form: where a
     text speaks of a masked field and cannot be taken apart (as XML, pages and broken JSON), the whole of it is left
-    out.
+    out. What a step hides (`mask`) is treated likewise, whatever its name; such a step stands left of this one, as
+    lines are written when their message has passed.
     """
 
     # Not `reads = {"request.body", …}`: core would hold the bodies back for these sync hooks.
@@ -116,7 +118,7 @@ class MessageLog(Interceptor[MessageLogOptions]):
             "query": masking.query(request.query),
             "headers": masking.head(request.headers),
         }
-        exchange.variables[self._key("request")] = self._copy(entry, request.headers, request.body, empty=False)
+        exchange.variables[self._key("request")] = self._copy(exchange, entry, request.headers, request.body)
 
     @hookimpl
     def on_response(self, exchange: Exchange) -> None:
@@ -134,7 +136,9 @@ class MessageLog(Interceptor[MessageLogOptions]):
             "headers": self._masking.head(response.headers),
         }
         empty = exchange.request.method == "HEAD" or response.status in (204, 304)
-        exchange.variables[self._key("response")] = self._copy(entry, response.headers, response.body, empty=empty)
+        exchange.variables[self._key("response")] = self._copy(
+            exchange, entry, response.headers, response.body, empty=empty
+        )
 
     @hookimpl
     def on_done(self, exchange: Exchange) -> None:
@@ -155,8 +159,10 @@ class MessageLog(Interceptor[MessageLogOptions]):
     def _key(self, what: str) -> str:
         return f"message-log/{self.entry.id}/{what}"
 
-    def _copy(self, entry: dict[str, Any], headers: Headers, body: Body, *, empty: bool) -> "_Copy":
-        copy = _Copy(self.options.bytes, lambda copy: self._write(entry, headers, copy))
+    def _copy(
+        self, exchange: Exchange, entry: dict[str, Any], headers: Headers, body: Body, *, empty: bool = False
+    ) -> "_Copy":
+        copy = _Copy(self.options.bytes, lambda copy: self._write(exchange, entry, headers, copy))
         if empty or body.empty:
             copy.close(complete=True)
         elif body.replayable:
@@ -167,13 +173,15 @@ class MessageLog(Interceptor[MessageLogOptions]):
             body.on_close(lambda _: copy.close(complete=False))  # for one that is never read
         return copy
 
-    def _write(self, entry: dict[str, Any], headers: Headers, copy: "_Copy") -> None:
+    def _write(self, exchange: Exchange, entry: dict[str, Any], headers: Headers, copy: "_Copy") -> None:
         """Write the line of a message. `headers` are those of the end: another step may have encoded the body."""
         entry |= {"bytes": copy.passed, "complete": copy.complete}
+        hidden = Hidden(entry["message"], exchange.hidden)
+        hidden.head(entry)
         if copy.kept:
             try:
                 whole = copy.complete and copy.passed == len(copy.kept)
-                entry["body"] = self._masking.body(bytes(copy.kept), headers, whole=whole)
+                entry["body"] = self._masking.body(hidden.body(bytes(copy.kept), whole=whole), headers, whole=whole)
                 entry["truncated"] = copy.passed > len(copy.kept)
             except Withheld as reason:
                 entry["body_left_out"] = str(reason)

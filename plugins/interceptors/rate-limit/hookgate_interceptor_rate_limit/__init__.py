@@ -43,8 +43,9 @@ class RateLimitOptions(Options):
     `window / limit` seconds."""
     by: Expression | None = None
     """What to count by, each value on its own: `request.client`, `identity.subject`, `identity.application`,
-    `request.headers['x-key']`, or several as a list, `[request.client, route.name]`. Calls for which it is null are
-    counted together, as one unknown caller. Without it everybody is counted together."""
+    `request.headers['x-key']`, or several as a list, `"{request.client, route.name}"`. Calls for which it is null are
+    counted together, as one unknown caller. Without it everybody is counted together, or in the flow of a plan each
+    application on its own."""
     soft: float = Field(default=0, ge=0, allow_inf_nan=False)
     """Percentage over the limit that is still served, while the headers tell of the limit itself: with 10, a limit of
     100 serves 110 calls."""
@@ -72,7 +73,7 @@ class RateLimit(Interceptor[RateLimitOptions]):
     category = "traffic"
     sides = {"request"}
     paired = True
-    writes = {"response.headers", "variables"}
+    writes = {"response.headers", "variables", "limit"}
 
     def __init__(self, options: RateLimitOptions) -> None:
         super().__init__(options)
@@ -87,6 +88,8 @@ class RateLimit(Interceptor[RateLimitOptions]):
             options.burst and options.burst + self._extra,
         )
         self._strategy = options.window if isinstance(options.window, str) else "spread"
+        if options.by is not None:
+            self.reads = options.by.roots & {"identity"} | ({"request.body"} if options.by.reads_body else set())
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -119,7 +122,10 @@ class RateLimit(Interceptor[RateLimitOptions]):
     def _key(self, exchange: Exchange) -> str:
         """Name the counter; entries and strategies never share one."""
         key = f"{self.entry.id}/{self._strategy}"
-        value = self.options.by(exchange) if self.options.by is not None else None
+        if self.options.by is not None:
+            value = self.options.by(exchange)
+        else:
+            value = _caller(exchange) if self.entry.origin.startswith("plans.") else None
         if value is None:
             return key
         text = value if isinstance(value, str) else repr(value)
@@ -147,6 +153,13 @@ class RateLimit(Interceptor[RateLimitOptions]):
             ("RateLimit-Remaining", str(noted["remaining"])),
             ("RateLimit-Reset", str(noted["reset"])),
         ]
+
+
+def _caller(exchange: Exchange) -> str | None:
+    """Who calls by a plan: the application, or else whoever has the token (FL-40)."""
+    if exchange.application is not None:
+        return exchange.application.name
+    return None if exchange.identity is None else exchange.identity.subject
 
 
 def _share(amount: int, percentage: float) -> int:

@@ -63,7 +63,7 @@ class Respond(Interceptor[RespondOptions]):
 
     category = "mediation"
     sides = {"request"}
-    writes = {"response.status", "response.headers", "response.body"}
+    writes = {"response.status", "response.headers", "response.body", "answer"}
 
     def __init__(self, options: RespondOptions) -> None:
         super().__init__(options)

@@ -29,6 +29,10 @@ class When(Branch[WhenOptions]):
 
     category = "mediation"
 
+    def __init__(self, options: WhenOptions) -> None:
+        super().__init__(options)
+        self.reads = options.if_.roots & {"identity"} | ({"request.body"} if options.if_.reads_body else set())
+
     @property
     def branches(self) -> Mapping[str, FlowOptions]:
         """The flow taken where the condition holds, and the other one."""

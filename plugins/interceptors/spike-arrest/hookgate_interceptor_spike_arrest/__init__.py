@@ -1,0 +1,107 @@
+"""Keep a least time between two calls."""
+
+import math
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from hookgate import Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
+
+SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+LONGEST_KEY = 128
+
+
+def _one_message(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        raise PydanticCustomError(
+            "interval", "an interval is a number of seconds above 0, or second, minute or hour"
+        ) from None
+
+
+Interval = Annotated[
+    Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["second", "minute", "hour"],
+    WrapValidator(_one_message),
+]
+
+
+class SpikeArrestOptions(Options):
+    """Options of `spike-arrest`."""
+
+    limit: int = Field(ge=1)
+    """Calls in one interval. They are kept apart by `interval / limit`: with 10 a minute, a call passes if the last one
+    that passed did so 6 seconds ago or more."""
+    interval: Interval = "second"
+    """`second`, `minute`, `hour`, or a number of seconds."""
+    by: Expression | None = None
+    """Whose calls are kept apart, each value on its own: `request.client`, `identity.subject`,
+    `request.headers['x-key']`, or several as a list, `"{request.client, route.name}"`. Calls for which it is null are
+    taken together, as of one unknown caller. Without it all calls at this step are kept apart, or in the flow of a
+    plan those of each application."""
+
+
+class SpikeArrest(Interceptor[SpikeArrestOptions]):
+    """Answers 429 with `Retry-After` (seconds, RFC 9110) to a call that comes too soon after the last one that passed.
+
+    So calls reach the backend one by one, where `rate-limit` lets those of a whole window come at once. A call that was
+    refused is no reason to refuse the next one. Each entry keeps apart what comes to itself, in this process; an API
+    and all that is below it are one entry.
+    """
+
+    category = "traffic"
+    sides = {"request"}
+    writes = {"limit"}
+
+    def __init__(self, options: SpikeArrestOptions) -> None:
+        super().__init__(options)
+        interval = options.interval
+        seconds = SECONDS[interval] if isinstance(interval, str) else interval
+        self._limit = Limit(options.limit, seconds, burst=1)  # GCRA without a burst: a distance, and nothing saved up
+        if options.by is not None:
+            self.reads = options.by.roots & {"identity"} | ({"request.body"} if options.by.reads_body else set())
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Take hold of the counters, which go by the clock of the house, keep to a bound and outlive configurations."""
+        self._counters = host.counters
+
+    @hookimpl
+    def on_request(self, exchange: Exchange) -> None:
+        """Refuse a call that comes too soon.
+
+        Raises:
+            TooManyRequests: with the reason `spike-arrested`.
+            ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
+        """
+        decision = self._counters.take([(self._key(exchange), 1, self._limit)])
+        if not decision.allowed:
+            wait = max(1, math.ceil(decision.retry_after))
+            raise TooManyRequests(
+                f"Calls came closer together than is served here; try again in {wait} s.",
+                reason="spike-arrested",
+                headers={"Retry-After": str(wait)},
+            )
+
+    def _key(self, exchange: Exchange) -> str:
+        """Name what is kept apart; entries never share one."""
+        key = f"{self.entry.id}/apart"
+        if self.options.by is not None:
+            value = self.options.by(exchange)
+        else:
+            value = _caller(exchange) if self.entry.origin.startswith("plans.") else None
+        if value is None:
+            return key
+        text = value if isinstance(value, str) else repr(value)
+        if len(text) > LONGEST_KEY:  # what a client sends must not fill the memory
+            text = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        return f"{key}={text}"
+
+
+def _caller(exchange: Exchange) -> str | None:
+    """Who calls by a plan: the application, or else whoever has the token."""
+    if exchange.application is not None:
+        return exchange.application.name
+    return None if exchange.identity is None else exchange.identity.subject
