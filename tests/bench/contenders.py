@@ -223,5 +223,8 @@ CONTENDERS = (
     ),
     hookgate("hookgate", "hookgate with an empty flow"),
     hookgate("hookgate-8", "hookgate with eight steps, an access log and numbers for Prometheus"),
+    hookgate("hookgate-basic", "hookgate with a balancer, a date header and basic auth towards the backend"),
+    hookgate("hookgate-signature", "the same with an HTTP signature in place of basic auth"),
+    hookgate("hookgate-oauth2", "the same with a kept OAuth 2 token in place of basic auth"),
     hookgate("hookgate-edge", "hookgate with an empty flow and `lane: off`"),
 )

@@ -191,7 +191,7 @@ def test_every_contender_has_a_configuration_and_every_configuration_a_contender
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
-@pytest.mark.parametrize("name", ["hookgate", "hookgate-8", "hookgate-edge"])
+@pytest.mark.parametrize("name", [contender.name for contender in CONTENDERS if contender.configuration == "hookgate"])
 def test_documents_of_hookgate_are_good(name, tmp_path):
     render("hookgate", tmp_path, VALUES | certificates.make(tmp_path) | {"FOLDER": tmp_path})
     done = CliRunner().invoke(app, ["check", str(tmp_path / f"{name}.yaml")])

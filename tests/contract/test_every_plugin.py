@@ -1,28 +1,92 @@
 """Every installed plugin keeps the contract, on random calls."""
 
+from pathlib import Path
+
 import pytest
 
 from hookgate.catalogue import Catalogue
 from hookgate.testing import conformance
 
+from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from
+
 OPTIONS = {
     ("auth", "api-key"): {"keys": {"ann": "key-of-ann"}},
     ("auth", "basic"): {"users": {"ann": "secret-of-ann"}},
+    ("auth", "bearer"): {"tokens": {"ann": "token-of-ann"}},
+    ("auth", "digest"): {"users": {"ann": "secret-of-ann"}, "qop": ["auth", "auth-int"]},
+    ("auth", "hawk"): {"credentials": {"ann": {"key": "secret-of-ann"}}},
+    ("auth", "jwt"): {"secret": "secret-of-ann, thirty-two bytes long"},
+    ("auth", "oauth1"): {"consumers": {"ann": {"secret": "secret-of-ann"}}},
+    ("auth", "oauth2"): {"introspection_endpoint": "https://login.invalid/introspect"},
+    ("auth", "signature"): {"keys": {"ann": {"algorithm": "hmac-sha256", "secret": "secret-of-ann"}}},
+    ("balancer", "sticky"): {"secret": "a-secret-of-this-test"},
     ("credential", "api-key"): {"key": "key-of-ann"},
+    ("credential", "aws-sigv4"): {
+        "region": "us-east-1",
+        "service": "s3",
+        "access_key": "AKIDEXAMPLE",
+        "secret_key": "secret-of-ann",
+    },
     ("credential", "basic"): {"username": "ann", "password": "secret-of-ann"},
+    ("credential", "bearer"): {"token": "token-of-ann"},
+    ("credential", "digest"): {"username": "ann", "password": "secret-of-ann"},
+    ("credential", "hawk"): {"id": "ann", "key": "secret-of-ann", "hash_payload": True},
+    ("credential", "jwt"): {"secret": "secret-of-ann, thirty-two bytes long"},
+    ("credential", "mutual-tls"): dict(zip(("certificate_pem", "key_pem"), client_pair(), strict=True)),
+    ("credential", "oauth1"): {"consumer_key": "ann", "consumer_secret": "secret-of-ann"},
+    ("credential", "oauth2"): {
+        "token_endpoint": "https://login.invalid/token",
+        "client_id": "ann",
+        "client_secret": "secret-of-ann",
+    },
+    ("credential", "signature"): {"algorithm": "hmac-sha256", "key": "secret-of-ann"},
     ("discovery", "dns"): {"name": "backend.invalid", "port": 80},
+    ("discovery", "file"): {"path": "nowhere/targets.yaml"},
     ("header", "default"): {"value": "orders"},
     ("header", "env"): {"name": "HOOKGATE_CONFORMANCE"},
+    ("header", "expression"): {"value": "request.method + '-' + request.path"},
     ("interceptor", "auth"): {"methods": [{"basic": {"users": {"ann": "secret-of-ann"}}}]},
     ("interceptor", "body-limit"): {"request": 30, "response": 30},
+    ("interceptor", "compose"): {"parts": {"me": {"path": "/users/{request.method}"}}, "on_failure": "null"},
     ("interceptor", "compress"): {"min_size": 10},
     ("interceptor", "cors"): {"allow_origins": ["https://example.org"]},
+    ("interceptor", "callout"): {
+        "name": "seen",
+        "url": "https://other.invalid/{request.method}",
+        "preserve_headers": True,
+        "preserve_query": True,
+    },
+    ("interceptor", "destination"): {"to": "request.headers['x-to']", "among": ["crm"], "prefix": "/v2"},
+    ("interceptor", "extract"): {
+        "facts": {"accept": "request.headers['accept']", "status": "response.status + 1"},
+        "body": {"a": "/a/1"},
+    },
     ("interceptor", "headers"): {"request": {"set": {"X-Env": "qly"}}, "response": {"remove": ["Server"]}},
-    ("interceptor", "ip-allow"): {"networks": ["10.0.0.0/8", "127.0.0.0/8"]},
+    ("interceptor", "ip-filter"): {"block": ["192.0.2.0/24", "10.1.2.3", "2001:db8::1-2001:db8::9"]},
+    ("interceptor", "internal-call"): {"name": "user", "path": "/users/{request.method}", "preserve_body": True},
+    ("interceptor", "log"): {"message": "{{ request.headers }} {{ response.status + 1 }}", "to_log": True},
+    ("interceptor", "mask"): {
+        "request": {"headers": ["Cookie"], "query": ["a"], "json": ["a[1]"], "form": ["b"], "text": ["x+"]},
+        "response": {"headers": ["Server"], "json": ["a"], "text": ["y+"]},
+        "keep_last": 1,
+    },
     ("interceptor", "rate-limit"): {"limit": 20, "window": 60},
     ("interceptor", "redirect"): {"to": "https://example.org"},
+    ("interceptor", "restrict-access"): {"block": ["prod"]},
     ("interceptor", "rewrite"): {"strip_prefix": "/a", "add_prefix": "/v2"},
+    ("interceptor", "spike-arrest"): {"limit": 1, "by": "request.client"},
+    ("interceptor", "switch"): {"on": "request.method", "cases": {"GET": {"flow": ["security-headers"]}}},
+    ("interceptor", "mock"): {"responses": {"200": {"content": {"application/json": {"example": {"id": 7}}}}}},
+    ("interceptor", "schema"): {
+        "query": {"additionalProperties": {"maxLength": 3}},
+        "request": {"type": "object"},
+        "response": {"type": "object"},
+        "content_types": ["*/*"],
+    },
+    ("interceptor", "script"): {"file": "tenant.py"},
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
+    ("observer", "trace"): {"path": "nowhere/traces.db"},
+    ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
     ("transport", "unix"): {"path": "/nowhere/backend.sock"},
 }
@@ -36,7 +100,8 @@ def installed():
 
 
 @pytest.mark.parametrize("line", installed())
-def test_an_installed_plugin_keeps_the_contract(line):
+def test_an_installed_plugin_keeps_the_contract(line, monkeypatch):
+    monkeypatch.setenv("HOOKGATE_SCRIPTS", str(Path(__file__).parents[2] / "docs/examples/scripts"))
     key = (line.family, line.name)
     assert line.plugin is not None, line.reason
     required = [name for name, field in line.plugin.options_type.model_fields.items() if field.is_required()]

@@ -53,9 +53,9 @@ def refusal(catalogue, family, name, kind=LookupError):
 
 
 def test_a_plugin_is_found_by_family_and_name():
-    plugin = Catalogue().get("interceptor", "ip-allow")
+    plugin = Catalogue().get("interceptor", "ip-filter")
 
-    assert (plugin.__name__, issubclass(plugin, Interceptor)) == ("IpAllow", True)
+    assert (plugin.__name__, issubclass(plugin, Interceptor)) == ("IpFilter", True)
 
 
 def test_a_plugin_that_was_installed_a_moment_ago_is_there(install):
@@ -84,7 +84,7 @@ def test_an_unknown_name_is_refused_with_what_there_is(install):
     install("acme-stamp", "acme_stamp", text, "[hookgate.discovery]\nstamp = acme_stamp:Stamp\n")
     message = refusal(Catalogue(), "discovery", "zzz", NotInstalledError)
 
-    assert message == "no discovery is installed under the name 'zzz'; installed: dns, stamp"
+    assert message == "no discovery is installed under the name 'zzz'; installed: dns, file, stamp"
 
 
 def test_a_standard_plugin_that_is_missing_is_refused_with_the_command_that_installs_it(install):
@@ -181,7 +181,7 @@ def test_a_broken_family_harms_no_other(install):
     install("acme-steps", "acme_steps", "STEPS = 5\n", "[hookgate.families]\nstep = acme_steps:STEPS\n")
     catalogue = Catalogue()
 
-    assert catalogue.get("interceptor", "ip-allow")
+    assert catalogue.get("interceptor", "ip-filter")
     assert refusal(catalogue, "step", "mail") == (
         "the family 'step' cannot be used: acme-steps: acme_steps:STEPS: "
         "TypeError: acme_steps:STEPS is not a hookgate.Family"
@@ -221,11 +221,11 @@ def test_a_default_that_is_registered_nowhere_is_refused(install):
 def test_the_listing_shows_broken_plugins_and_everything_else(install):
     install("acme-stamp", "acme_stamp", "1 / 0\n", ENTRY_POINT)
     listing = {(line.family, line.name): line for line in Catalogue().listing()}
-    broken, good = listing["interceptor", "stamp"], listing["interceptor", "ip-allow"]
+    broken, good = listing["interceptor", "stamp"], listing["interceptor", "ip-filter"]
 
     assert (broken.distribution, broken.version, broken.plugin) == ("acme-stamp", "1.2", None)
     assert broken.reason == "acme-stamp: acme_stamp:Stamp: ZeroDivisionError: division by zero"
-    assert (good.distribution, good.reason) == ("hookgate-interceptor-ip-allow", "")
+    assert (good.distribution, good.reason) == ("hookgate-interceptor-ip-filter", "")
     assert good.plugin is not None
     assert ("credential", "basic") in listing
 

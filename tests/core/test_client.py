@@ -237,7 +237,7 @@ async def test_what_is_left_of_a_request_body_is_dropped_when_the_answer_comes_f
 
     closed = asyncio.Event()
     async with pooling() as pool:
-        pool._taken = lambda origin: Early()
+        pool._transport = lambda context: Early()
         response = await pool.send(outbound(Target("http", "backend", 80), "POST", body=endless(closed)))
 
         assert (response.status, closed.is_set()) == (413, True)

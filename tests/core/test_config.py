@@ -137,7 +137,7 @@ def test_a_connection_gets_the_default_transport_and_a_balancer_where_there_is_s
     )
     one, two = config.connections["one"], config.connections["two"]
 
-    assert (one.transport.entry.name, one.balancer, one.monitor) == ("http", None, None)
+    assert (one.transport.entry.name, one.balancer, one.monitors) == ("http", None, ())
     assert [(t.scheme, t.host, t.port, t.weight, t.active) for t in one.targets] == [
         ("http", "h.internal", 80, 1, True)
     ]
@@ -332,7 +332,7 @@ def test_a_disabled_entry_is_checked_and_left_out_wherever_it_stands(loaded, pro
 
     assert [step.entry.name for step in box.options.flow] == ["way-in"]
     assert box.options.otherwise.response == ()
-    assert (config.connections["crm"].monitor, config.connections["crm"].credentials) == (None, ())
+    assert (config.connections["crm"].monitors, config.connections["crm"].credentials) == ((), ())
     assert [key for key in config.instances if key.startswith(("routes", "plugins"))] == [
         "routes.one/box#2/way-in",
         "routes.one/box#2",
@@ -616,43 +616,43 @@ def test_connections_are_equal_when_they_say_the_same_and_hold_the_same_instance
 
 
 @pytest.fixture
-def apis(catalogue, monkeypatch):
+def crms(catalogue, monkeypatch):
     def understand(section):
-        monkeypatch.setattr(catalogue, "sections", lambda: ["apis"])
+        monkeypatch.setattr(catalogue, "sections", lambda: ["crms"])
         monkeypatch.setattr(catalogue, "section", lambda name: section)
 
     return understand
 
 
-def test_a_section_of_another_distribution_becomes_routes_and_connections(apis, loaded):
-    apis(
+def test_a_section_of_another_distribution_becomes_routes_and_connections(crms, loaded):
+    crms(
         lambda value: {
             "routes": [route("step", name=name) for name in value],
             "connections": {"b": {"targets": "http://b"}},
         }
     )
-    config = loaded({"apis": ["two"], "routes": [route("step", match={"path": "/x"})], "connections": {}})
+    config = loaded({"crms": ["two"], "routes": [route("step", match={"path": "/x"})], "connections": {}})
 
     assert [each.name for each in config.routes] == ["one", "two"]
-    assert [each.steps.flow[0].entry.origin for each in config.routes] == ["", "apis"]
+    assert [each.steps.flow[0].entry.origin for each in config.routes] == ["", "crms"]
     assert list(config.connections) == ["b"]
 
 
-def test_mistakes_in_such_a_section_are_told_inside_it(apis, problems):
+def test_mistakes_in_such_a_section_are_told_inside_it(crms, problems):
     def refuse(value):
         from hookgate.errors import Problem
 
         raise ConfigError([Problem((0, "version"), "is required")])
 
-    apis(refuse)
-    assert problems({"apis": [{}]}) == ["apis[0].version: is required"]
-    apis(lambda value: {"routes": [{"name": "x", "flow": ["stp"]}]})
-    assert problems("apis: 1\nroutes:\n  - {name: a}\n")[0].startswith(
-        "gateway.yaml:1:7: apis.routes[0].flow[0]: no interceptor"
+    crms(refuse)
+    assert problems({"crms": [{}]}) == ["crms[0].version: is required"]
+    crms(lambda value: {"routes": [{"name": "x", "flow": ["stp"]}]})
+    assert problems("crms: 1\nroutes:\n  - {name: a}\n")[0].startswith(
+        "gateway.yaml:1:7: crms.routes[0].flow[0]: no interceptor"
     )
-    apis(lambda value: 1 / 0)
-    assert problems({"apis": 1}) == [
-        "apis: the section 'apis' cannot be understood: ZeroDivisionError: division by zero"
+    crms(lambda value: 1 / 0)
+    assert problems({"crms": 1}) == [
+        "crms: the section 'crms' cannot be understood: ZeroDivisionError: division by zero"
     ]
 
 

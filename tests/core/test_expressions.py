@@ -1,21 +1,25 @@
 import copy
 import threading
-import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hookgate import Exchange, Expression, Forbidden, Headers, Identity, Request, Response, Target
-from hookgate.expressions import MAX_LENGTH, ExpressionError
-from hookgate.expressions.evaluate import _evaluators, quick, thorough
+from hookgate import Body, ConfigError, Exchange, Expression, Forbidden, Headers, Identity, Request, Response, Target
+from hookgate.expressions import MAX_ITEMS, MAX_LENGTH, ExpressionError
+from hookgate.expressions.evaluate import _evaluators, quick
 from hookgate.expressions.syntax import parse
-from hookgate.expressions.values import copied
+from hookgate.testing import running
+
+
+@pytest.fixture(autouse=True)
+def stage(monkeypatch):
+    monkeypatch.setenv("HOOKGATE_TEST_STAGE", "qly")
+    monkeypatch.delenv("HOOKGATE_ENV_ALLOW", raising=False)
+    return monkeypatch
 
 
 def call(**variables):
@@ -28,6 +32,7 @@ def call(**variables):
             host="api.example.org:8443",
             headers=Headers([("X-Env", "qly"), ("X-Env", "prd"), ("Content-Type", "text/plain")]),
             client="192.0.2.7",
+            body=Body("zoë".encode()),
         )
     )
     exchange.params = {"rest": "%20a"}
@@ -40,6 +45,7 @@ def answered(**variables):
     exchange.response = Response(404, {"Content-Length": "0"})
     exchange.identity = Identity("ann", "basic", ("admin", "staff"), {"age": 41, "address": {"city": "Bonn"}}, "shop")
     exchange.route = SimpleNamespace(name="orders", secret="internal")
+    exchange.connection = SimpleNamespace(name="crm", tags=("eu", "blue"), credentials=["secret"])
     exchange.target = Target("http", "10.0.0.5", 9000)
     exchange.fault = Forbidden("no", reason="network-refused")
     return exchange
@@ -67,6 +73,18 @@ def value(text, **variables):
         ("request.client", "192.0.2.7"),
         ("request.params.rest", "%20a"),
         ("request['method']", "POST"),
+        ("request.remoteAddr", "192.0.2.7"),
+        ("request.body", "zoë"),
+        ("identity.principal", "ann"),
+        ("principal", "ann"),
+        ("claims.address.city", "Bonn"),
+        ("claims['age']", 41),
+        ("connection.name", "crm"),
+        ("connection.tags", ["eu", "blue"]),
+        ("#note.deep[0]", "a"),
+        ("#note['deep']", ["a", "b"]),
+        ("env.HOOKGATE_TEST_STAGE + env['HOOKGATE_TEST_STAGE']", "qlyqly"),
+        ("env.HOOKGATE_TEST_GONE", None),
         ("response.status", 404),
         ("response.headers['content-length']", "0"),
         ("identity.subject", "ann"),
@@ -90,36 +108,92 @@ def test_what_the_roots_hold_can_be_read(text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("request.method == 'POST' and request.query.page in ['2', '3']", True),
+        ("request.method == 'POST' and request.query.page in {'2', '3'}", True),
+        ("request.method == 'POST' && request.query.page in {'2', '3'}", True),
+        ("!(request.scheme != 'https' || request.client == '::1')", True),
         ("not (request.scheme != 'https' or request.client == '::1')", True),
-        ("request.headers['x-none'] or 'fallback'", "fallback"),
+        ("request.headers['x-none'] || 'fallback'", "fallback"),
+        ("null && 1 || 2 && 3", 3),
+        ("false || (1 && 'last')", "last"),
         ("'admin' in identity.roles", True),
         ("'guest' not in identity.roles", True),
-        ("identity.roles == ['admin', 'staff']", True),
-        ("identity.roles == ('admin', 'staff')", True),
-        ("400 <= response.status < 500", True),
-        ("'a' if response.status is null else 'b'", "b"),
-        ("vars.gone is None and vars.gone is null and null == None", True),
-        ("response is not null", True),
-        ("true and not false", True),
+        ("identity.roles == {'admin', 'staff'}", True),
+        ("400 <= response.status && response.status < 500", True),
+        ("response.status == null ? 'a' : 'b'", "b"),
+        ("false ? 1 : null ? 2 : 3", 3),
+        ("true ? false ? 1 : 2 : 3", 2),
+        ("vars.gone == null and null == #gone", True),
+        ("response != null", True),
+        ("true and !false", True),
+        ("!true || true", True),
+        ("'\"' + \"'\"", "\"'"),
+        (r"'a\\b\'c\"\n\r\t\u00e9'", "a\\b'c\"\n\r\t\u00e9"),
+        ("'zoë — 漢'", "zoë — 漢"),
         ("request.path.startswith('/v1/')", True),
-        ("request.path.startswith(['/v2', '/v1'])", True),
-        ("request.path.endswith(('b', 'a'))", True),
+        ("request.path.startswith({'/v2', '/v1'})", True),
+        ("request.path.endswith({'b', 'a'})", True),
         ("request.path.split('/')[-1]", "%20a"),
+        ("request.path.split('/')[len(request.path.split('/')) - 1]", "%20a"),
         ("request.path.split('/', 2)", ["", "v1", "orders/%20a"]),
-        ("request.path[1:3]", "v1"),
         ("request.path.replace('%20', ' ').strip().upper()", "/V1/ORDERS/ A"),
         ("lower('ÄB') + upper('c')", "äbC"),
         ("int('12') + float('0.5') - 3 * 2 / 4 // 1 % 5", 11.5),
+        ("7 - 2 - 1", 4),
+        ("2 + 3 * 4 - -1", 15),
+        ("(2 + 3) * 4", 20),
+        ("-2 * 3 + 1e2 + 0.5", 94.5),
         ("-int('3')", -3),
+        ("-identity.claims.age", -41),
         ("str(identity.claims.age) + '/' + str(vars.gone)", "41/"),
-        ("min(3, 1, 2) + max([4, 5])", 6),
-        ("[1, 2] + [3]", [1, 2, 3]),
+        ("min(3, 1, 2) + max({4, 5})", 6),
+        ("{1, 2} + {3}", [1, 2, 3]),
+        ("{}", []),
+        ("{1, {request.method},}", [1, ["POST"]]),
+        ("#{}", {}),
+        ("#{'a': 1, request.method: {2}}", {"a": 1, "POST": [2]}),
+        ("#{'a': #{'b': 2}}.a.b", 2),
+        ("'a' in #{'a': null}", True),
+        ("request.method == 'POST' ? #{'a': 1}['a'] : 0", 1),
         ("(request.method ==\n  'POST')", True),
+        ("\t request.method ", "POST"),
     ],
 )
 def test_the_language_computes(text, expected):
     assert value(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("#numbers.{? #this > 1}", [2, 3]),
+        ("#numbers.{^ #this > 1}", [2]),
+        ("#numbers.{$ #this > 1}", [3]),
+        ("#numbers.{?#this>9}", []),
+        ("#numbers.{^ #this > 9}", []),
+        ("#numbers.{$ #this > 9}[0]", None),
+        ("#numbers.{ #this * 2 }", [2, 4, 6]),
+        ("#numbers.{ #this > 1 ? 'many' : 'one' }", ["one", "many", "many"]),
+        ("#people.{ #this.name }", ["ann", "bob", None]),
+        ("#people.{? #this.age > 40}.{ #this.name }", ["bob"]),
+        ("#people.{ #this.tags.{ #this + '!' } }", [["a!", "b!"], [], None]),
+        ("#people.{? len(#this.tags.{? #this == 'b'} || {}) > 0 && #this.name == 'ann'}.{#this.age}", [40]),
+        ("#people[0].tags.{ #this.upper() }[1]", "B"),
+        ("identity.roles.{? #this.startswith('a')}", ["admin"]),
+        ("request.path.split('/').{? #this != ''}[0]", "v1"),
+        ("{request.method, null}.{ #this == null }", [False, True]),
+        ("{{1, 2}, {3}}.{ #this[0] }", [1, 3]),
+        ("#gone.{ #this }", None),
+        ("#numbers.{ vars.numbers[0] + #this }", [2, 3, 4]),
+    ],
+)
+def test_lists_are_selected_from_and_projected(text, expected):
+    people = [
+        {"name": "ann", "age": 40, "tags": ("a", "b")},
+        {"name": "bob", "age": 41, "tags": []},
+        {"age": 1},
+    ]
+
+    assert value(text, numbers=[1, 2, 3], people=people) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,7 +211,11 @@ def test_the_language_computes(text, expected):
         "vars.none",
         "vars['none'].more[3].still.lower().strip('x')",
         "request.headers['x-none']",
-        "request.headers.grüße",
+        "request.headers['grüße']",
+        "connection.name",
+        "principal",
+        "claims.age",
+        "vars.none.{ #this }",
         "request.query.none",
         "request.path.split('/')[99]",
         "request.path[-99]",
@@ -166,7 +244,7 @@ def test_nothing_is_in_null_and_null_is_in_no_string():
         "lower(response.status)",
         "request.method.path",
         "request.path['a']",
-        "request.headers[1:2]",
+        "request.headers in 1",
         "vars[vars.list]",
         "vars.list.lower()",
         "vars.list[0].foo",
@@ -179,11 +257,18 @@ def test_nothing_is_in_null_and_null_is_in_no_string():
         "request.path % request.path",
         "'1' + 1",
         "str(vars.list)",
-        "min([])",
+        "min({})",
         "max(1)",
         "request.path.split('')",
         "request.path.strip(1)",
-        "int(1e999)",
+        "int(1e300 * 1e300)",
+        "-request.path",
+        "request.path.{ #this }",
+        "vars.map.{ #this }",
+        "vars.list.{ #this.x }",
+        "#{1: 2}",
+        "#{vars.gone: 2}",
+        "vars.list.{ vars.object }",
         "vars.endless",
     ],
 )
@@ -196,110 +281,15 @@ def test_what_cannot_be_computed_raises_the_documented_error(text):
         Expression(text)(exchange)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "an expression is not empty"),
-        (" \n ", "an expression is not empty"),
-        ("request.method ==", "^column 18: invalid syntax; something is missing at the end"),
-        ("(request.method", "^column 1: .* was never closed"),
-        ("len(request path)", "^column 5: invalid syntax$"),
-        ("  request.pth", "^column 10: request has no 'pth' .*did you mean 'path'"),
-        ("(request.method ==\n\n   request.pth)", "^line 3, column 11: request has no 'pth'"),
-        ("'äö' == request['heders']", "^column 9: request has no 'heders' .*did you mean 'headers'"),
-        ("reqest.path", "^column 1: there is no 'reqest' to read .*did you mean 'request'"),
-        ("1 if identity.subjct else 2", "^column 14: identity has no 'subjct'"),
-        ("identity.subject = 'a'", "^column .*compare with `==`"),
-        ("request.method && 1", "^column 17: invalid syntax; write `and`"),
-        ("request.method || 1", "^column 17: invalid syntax; write `or`"),
-        ("!request.method", "^column 1: invalid syntax; write `not`"),
-        ("(a := 1)", "an assignment is not part"),
-        ("request.path.format(1)", "^column 13: there is no method 'format'"),
-        ("request.headers.pop('a')", "there is no method 'pop'"),
-        ("vars.clear()", "there is no method 'clear'"),
-        ("open('x')", "^column 1: there is no function 'open'"),
-        ("len", "^column 1: len is a function: write len"),
-        ("len()", "len takes 1 argument, not 0"),
-        ("request.path.replace('a')", "replace takes 2 arguments, not 1"),
-        ("max(1, key=2)", "arguments have no names here"),
-        ("request.path()()", "only functions and methods"),
-        ("(lambda: 1)()", "only functions and methods"),
-        ("[lambda: 1]", "^column 2: a lambda is not part"),
-        ("[x for x in vars.list]", "^column 1: a comprehension is not part"),
-        ("f'{request}'", "an f-string is not part"),
-        ("{'a': 1}", "a mapping in braces is not part"),
-        ("[*vars.list]", "unpacking with \\* is not part"),
-        ("'%s' % request", "strings are joined with \\+ only"),
-        ("'a' * 9999", "strings are joined with \\+ only"),
-        ("9 ** 9", "the operator pow is not part"),
-        ("1 << 9", "the operator lshift is not part"),
-        ("~1", "the operator invert is not part"),
-        ("request.path is '/'", "`is` asks for null only"),
-        ("b'a'", "b'a' is not part"),
-        ("1j", "1j is not part"),
-        ("...", "is not part"),
-        ("'\\d'", "^column 1: invalid escape"),
-        ("1" * 400, "a number of .* bits"),
-        ("(" * 150 + "1" + ")" * 150 + "+", "column"),
-        ("-" * 50 + "1", "^column 41: nested deeper than 40"),
-        ("-" * 1990 + "1", "nested"),
-        ("[" * 1000, "column"),
-        ("request.path + '" + "a" * 2000 + "'", "at most 2000 characters, not 2017"),
-        ("'\ud800'", "cannot be read as an expression"),
-        ("a\0b", "null bytes"),
-        ("import os", "column"),
-        ("1; 2", "column"),
-    ],
-)
-def test_a_wrong_expression_is_refused_when_it_is_made(text, message):
-    with pytest.raises(ExpressionError, match=message):
-        Expression(text)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "__class__",
-        "_exchange",
-        "__dict__",
-        "__init__",
-        "_",
-        "__getattribute__",
-        "\uff3f\uff3fclass__",
-        "_\uff3fclass__",
-    ],
-)
-@pytest.mark.parametrize(
-    "form",
-    [
-        "request.{}",
-        "request.path.{}",
-        "''.{}",
-        "[].{}",
-        "vars.x.{}.y",
-        "request.path.{}()",
-        "request.path.lower().{}",
-        "(1).{}",
-        "null.{}",
-        "request . {}",
-    ],
-)
-def test_no_spelling_reads_a_name_with_an_underscore(form, name):
-    with pytest.raises(
-        ExpressionError, match=r"no name begins with an underscore|there is no method|invalid character"
-    ):
-        Expression(form.format(name))
-
-
 @pytest.mark.parametrize("name", ["__class__", "_exchange", "_headers", "items", "get", "keys", "add", "raw", "remove"])
 @pytest.mark.parametrize("owner", ["request.headers", "vars", "identity.claims", "request.query", "vars.seen"])
 def test_methods_and_inner_attributes_of_python_are_nothing(owner, name):
     assert value(f"{owner}['{name}']", seen={}) is None
 
 
-@pytest.mark.parametrize("root", ["request", "response", "identity", "route", "target", "fault"])
+@pytest.mark.parametrize("root", ["request", "response", "identity", "route", "target", "fault", "connection"])
 def test_a_computed_name_reads_nothing_more_either(root):
-    for name in ("__class__", "_exchange", "secret", "body", "get"):
+    for name in ("__class__", "_exchange", "secret", "credentials", "peer", "get"):
         assert value(f"{root}[vars.name]", name=name) is None
     assert value(f"{root}[vars.name]", name="status") == {"response": 404, "fault": 403}.get(root)
 
@@ -309,6 +299,71 @@ def test_roots_tell_what_is_read():
 
     assert expression.roots == {"identity", "vars", "request"}
     assert Expression("1 + 1").roots == frozenset()
+    assert Expression("env.HOME + principal + #note").roots == {"env", "identity", "vars"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("request.body", True),
+        ("request['body'] != null", True),
+        ("vars.list.{ request.body }", True),
+        ("request.path + request.body", True),
+        ("request[vars.name]", True),
+        ("request", True),
+        ("{request, request.path}", True),
+        ("request.path + request['method']", False),
+        ("vars.body + vars.request.body", False),
+        ("#{'body': 'request.body'}", False),
+    ],
+)
+def test_an_expression_tells_whether_it_may_read_the_body(text, reads):
+    assert Expression(text).reads_body is reads
+
+
+def test_the_body_is_null_as_long_as_nobody_keeps_it():
+    async def source():
+        yield b"abc"
+
+    exchange = call()
+    exchange.request.body = Body(source())
+    assert Expression("request.body")(exchange) is None
+    exchange.request.body.set(b"a\xffb")
+    assert Expression("request.body")(exchange) == "a\ufffdb"
+    exchange.request.body.set(b"a" * MAX_LENGTH)
+    assert len(Expression("request.body")(exchange)) == MAX_LENGTH
+    exchange.request.body.set(b"a" * (MAX_LENGTH + 1))
+    with pytest.raises(ExpressionError, match="the body is longer than 100000 bytes"):
+        Expression("request.body")(exchange)
+
+
+@pytest.mark.parametrize("text", ["env.HOOKGATE_TEST_STAGE", "1 + env['HOOKGATE_TEST_STAGE']"])
+def test_only_variables_that_the_process_allows_may_be_named(stage, text):
+    for allow in ("HOOKGATE_TEST_*", "A_*, HOOKGATE_TEST_STAGE"):
+        stage.setenv("HOOKGATE_ENV_ALLOW", allow)
+        Expression(text)
+    for allow in ("", "A_*", "hookgate_test_stage"):
+        stage.setenv("HOOKGATE_ENV_ALLOW", allow)
+        with pytest.raises(
+            ExpressionError, match=r"^column .: environment variable HOOKGATE_TEST_STAGE may not be read"
+        ):
+            Expression(text)
+
+
+def test_no_message_shows_what_a_client_has_sent():
+    exchange = call(secret="s3cret", list=[1])
+    for text in (
+        "int(#secret)",
+        "float(#secret)",
+        "#list[#secret]",
+        "#secret - 1",
+        "#secret + 1",
+        "#secret.a",
+        "-#secret",
+    ):
+        with pytest.raises(ExpressionError) as raised:
+            Expression(text)(exchange)
+        assert "s3cret" not in str(raised.value)
 
 
 def test_expressions_are_equal_by_their_text():
@@ -345,9 +400,9 @@ def test_a_field_takes_a_string_and_gives_it_back():
 @pytest.mark.parametrize(
     ("given_", "kind", "message"),
     [
-        (3, "expression_type", "an expression is written as a string"),
-        ("request.{x}", "expression", "column 9: invalid syntax"),
-        ("request.heders", "expression", "column 8: request has no 'heders' (there are method, path, host, scheme, "),
+        (3, "expression_type", "an expression is written as a string; in YAML, quote it"),
+        ("request.{x}", "expression", "column 10: there is no 'x' to read"),
+        ("request.heders", "expression", "column 9: request has no 'heders' (there are method, path, host, scheme, "),
     ],
 )
 def test_a_field_refuses_what_is_no_expression(given_, kind, message):
@@ -362,7 +417,17 @@ def test_a_field_refuses_what_is_no_expression(given_, kind, message):
 def test_what_is_handed_out_is_a_copy():
     exchange = answered(list=[[1]], frozen=MappingProxyType({"a": (1, {2})}))
 
-    for text in ("vars.list", "vars", "identity.claims", "request.params", "request", "vars.list + []"):
+    for text in (
+        "vars.list",
+        "vars",
+        "identity.claims",
+        "request.params",
+        "request",
+        "vars.list + {}",
+        "vars.list.{ #this }",
+        "#{'a': vars.list}",
+        "vars.list.{? true}",
+    ):
         got = Expression(text)(exchange)
         before = copy.deepcopy(exchange.variables["list"])
         for container in (got, *(got.values() if isinstance(got, dict) else got)):
@@ -379,10 +444,17 @@ def test_sizes_are_bounded():
         with pytest.raises(ExpressionError, match=f"longer than {MAX_LENGTH}"):
             Expression(text)(call(big=big, huge="a" * (MAX_LENGTH + 1)))
     assert len(Expression("vars.big.replace('a', 'b')")(call(big=big))) == 60_000
+    for text in ("vars.big.split('a').{ #this }", "vars.many.{? true}"):
+        with pytest.raises(ExpressionError, match=f"longer than {MAX_ITEMS}"):
+            Expression(text)(call(big=big, many=[0] * (MAX_ITEMS + 1)))
+    assert len(Expression("vars.many.{? true}")(call(many=[0] * MAX_ITEMS))) == MAX_ITEMS
+    for text in ("#many.{ #many.{ #this } }", "#many.{ #big.replace('a', 'b') }"):
+        with pytest.raises(ExpressionError, match="it takes more than 10000 steps"):
+            Expression(text)(call(big=big, many=[0] * MAX_ITEMS))
     for text in ("vars.number * vars.number", "int(vars.digits)"):
         with pytest.raises(ExpressionError, match="larger than 1024 bits"):
             Expression(text)(call(number=2**1000, digits="9" * 400))
-    for text in ("vars.list + vars.list", "[vars.list, vars.list]", "vars.deep"):
+    for text in ("vars.list + vars.list", "{vars.list, vars.list}", "vars.deep"):
         deep = 0
         for _ in range(50):
             deep = [deep]
@@ -413,241 +485,42 @@ def test_threads_evaluate_side_by_side():
             barrier.wait()
             return key
 
-    expression = Expression("vars.meeting.and_then + vars.name + str(len(request.path))")
+    expression = Expression("{vars.meeting.and_then, #name, str(len(request.path))}.{ #this }")
     assert quick(parse(expression.text)) is None
     with ThreadPoolExecutor(2) as pool:
         got = pool.map(expression, [call(name=name, meeting=Meeting()) for name in ("one", "two")])
 
-        assert list(got) == ["and_thenone15", "and_thentwo15"]
+        assert list(got) == [["and_then", "one", "15"], ["and_then", "two", "15"]]
 
 
 def test_an_exchange_is_not_kept_alive_by_its_evaluation():
-    expression = Expression("len(request.path)")
-    assert expression(call()) == 15
+    expression = Expression("#list.{ #this + len(request.path) }")
+    assert expression(call(list=[1])) == [16]
+    with pytest.raises(ExpressionError):
+        expression(call(list=["a"]))
 
     assert _evaluators.mine.exchange is None
+    assert _evaluators.mine.this is None
 
 
-# Properties: over random expressions and random text
+@pytest.mark.parametrize("text", ["request.body == 'a'", "request[vars.name]"])
+def test_a_route_is_chosen_before_there_is_a_body(text):
+    document = {"routes": [{"name": "all", "match": {"when": text}, "flow": ["security-headers"]}]}
 
-constants = st.sampled_from(
-    ["'a'", "'x-env'", "'POST'", "1", "0", "-1", "2.5", "null", "true", "'admin'", "['POST', 1]"]
-)
-paths = st.sampled_from(
-    [
-        *(
-            "request.method",
-            "request.path",
-            "request.headers",
-            "request.headers['X-Env']",
-            "request.query.page",
-            "vars",
-        ),
-        *("identity.roles", "identity.claims", "identity.claims.address.city", "response.status", "fault", "vars.list"),
-        *(
-            "vars.map.inner",
-            "vars.map['inner'].a",
-            "vars.list[0]",
-            "vars.text[2]",
-            "vars.text",
-            "request",
-            "vars.object",
-        ),
-        *("route.name", "vars.number", "identity", "vars.none.more"),
-    ]
-)
-simple = st.recursive(
-    st.one_of(constants, paths),
-    lambda inner: st.one_of(
-        st.builds("({} {} {})".format, inner, st.sampled_from(["==", "!=", "<", ">=", "in", "not in"]), inner),
-        st.builds("({} {} {})".format, inner, st.sampled_from(["and", "or"]), inner),
-        st.builds("(not {})".format, inner),
-        st.builds("({} is null)".format, inner),
-    ),
-    max_leaves=6,
-)
-everything = st.recursive(
-    simple,
-    lambda inner: st.one_of(
-        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*", "/", "//", "%"]), inner),
-        st.builds("({} if {} else {})".format, inner, inner, inner),
-        st.builds("{}({})".format, st.sampled_from(["len", "int", "str", "float", "lower", "min"]), inner),
-        st.builds("({}).{}()".format, inner, st.sampled_from(["lower", "strip", "split"])),
-        st.builds("({}).replace({}, {})".format, inner, inner, inner),
-        st.builds("({})[{}]".format, inner, inner),
-        st.builds("({})[{}:]".format, inner, inner),
-        st.builds("({}).{}".format, inner, st.sampled_from(["a", "inner", "status"])),
-        st.builds("[{}, {}]".format, inner, inner),
-    ),
-    max_leaves=12,
-)
-data = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.lists(inner, max_size=3).map(tuple),
-        st.dictionaries(st.sampled_from(["a", "inner", "b"]), inner, max_size=3),
-    ),
-    max_leaves=8,
-)
-variables = st.fixed_dictionaries(
-    {"list": st.lists(data, max_size=3), "map": data, "text": st.text(max_size=5), "number": data}
-)
+    with pytest.raises(ConfigError, match="when: a route is chosen before the body is read"), running(document):
+        pass
 
 
-def outcome(evaluate, exchange):
-    """The value, or that it failed."""
-    try:
-        return repr(copied(evaluate(exchange)))
-    except (TypeError, ValueError, ArithmeticError, LookupError):
-        return "failed"
+def test_items_of_lists_are_as_sound_as_what_is_read_otherwise():
+    pairs = [(1, 2), [1, 2], (3,)]
+    assert value("#pairs.{? #this == {1, 2}}", pairs=pairs) == [[1, 2], [1, 2]]
+    assert value("#pairs.{ {#this} == {{1, 2}} }", pairs=pairs) == [True, True, False]
+    for text in ("#list.{ #number * #number > 1 }", "#list.{ len(#this) }", "#list.{ #this.x }"):
+        with pytest.raises(ExpressionError, match=r"larger than 1024 bits|cannot work with an object of type"):
+            Expression(text)(call(list=[object()], number=2**1000))
 
 
-def snapshot(exchange):
-    return copy.deepcopy(
-        (
-            exchange.variables,
-            exchange.params,
-            exchange.request.headers.raw,
-            exchange.request.target,
-            exchange.response and (exchange.response.status, exchange.response.headers.raw),
-            exchange.identity,
-        )
-    )
-
-
-@given(simple, variables, st.booleans())
-@settings(max_examples=400, deadline=None)
-def test_the_quick_way_and_the_thorough_way_agree(text, noted, is_answered):
-    exchange = (answered if is_answered else call)(**noted, object=object())
-    tree = parse(text)
-    fast = quick(tree)
-
-    assert fast is not None or "-1" in text
-    assert fast is None or outcome(fast, exchange) == outcome(thorough(text, tree), exchange)
-
-
-@given(everything, variables, st.booleans())
-@settings(max_examples=400, deadline=None)
-def test_evaluating_changes_nothing_and_gives_plain_data(text, noted, is_answered):
-    exchange = (answered if is_answered else call)(**noted)
-    before = snapshot(exchange)
-
-    try:
-        got = Expression(text)(exchange)
-    except ExpressionError:
-        got = None
-
-    assert repr(snapshot(exchange)) == repr(before)
-    todo = [got]
-    while todo:
-        item = todo.pop()
-        assert isinstance(item, (str, int, float, bool, type(None), list, dict))
-        todo += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
-
-
-alphabet = st.sampled_from(
-    [
-        *(
-            "request",
-            "vars",
-            ".",
-            "__class__",
-            "_x",
-            "(",
-            ")",
-            "[",
-            "]",
-            "'",
-            '"',
-            "+",
-            "*",
-            "**",
-            "%",
-            "{",
-            "}",
-            "lambda",
-            ":",
-        ),
-        *(
-            " ",
-            "for",
-            "in",
-            "x",
-            "f",
-            "=",
-            ":=",
-            "==",
-            "not ",
-            "1",
-            "9",
-            "import",
-            "os",
-            "eval",
-            "getattr",
-            ",",
-            "\\",
-            "\n",
-            "é",
-        ),
-        *(
-            "@",
-            "await ",
-            "yield ",
-            "if",
-            "else",
-            "#",
-            ";",
-            "is",
-            "&&",
-            "!",
-            "null",
-            "path",
-            "format",
-            "mro",
-            "`",
-            "$",
-            "\t",
-        ),
-    ]
-)
-
-
-@given(st.one_of(st.lists(alphabet, max_size=25).map("".join), st.text(max_size=60)))
-@example("request.path" + ".__class__" * 3)
-@example("''.__class__.__mro__[1].__subclasses__()")
-@example("[].__class__.__base__")
-@example("request.headers.get.__self__")
-@example("(vars.x for vars in [1])")
-@settings(max_examples=600, deadline=None)
-def test_any_text_is_refused_or_evaluates_to_plain_data(text):
-    exchange = answered(x=[1])
-    before = snapshot(exchange)
-    try:
-        got = Expression(text)(exchange)
-    except ExpressionError:
-        return
-    assert isinstance(got, (str, int, float, bool, type(None), list, dict))
-    assert repr(snapshot(exchange)) == repr(before)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "+".join(["vars.big"] * 39),
-        "vars.big" + ".replace('a', 'bb')" * 30,
-        "vars.big" + ".replace('a', 'b')" * 30,
-        "[" + ",".join(["vars.big.split('a')"] * 90) + "]",
-        " or ".join(["vars.big.split('a') == vars.big.split('b')"] * 45),
-        "*".join(["vars.number"] * 39),
-        "max(" + ",".join(["vars.list"] * 100) + ")",
-        "vars.list in vars.list",
-    ],
-)
-def test_evaluation_ends_soon(text):
-    exchange = call(big="a" * 90_000, number=2**1000, list=list(range(90_000)))
-    begun = time.process_time()
-    with suppress(ExpressionError):
-        Expression(text)(exchange)
-
-    assert time.process_time() - begun < 5
+@pytest.mark.parametrize("text", ["'a' + 1", "1 + 'a'", "null + 'a'", "'a' + {1}"])
+def test_joining_a_string_with_something_else_says_what_to_do(text):
+    with pytest.raises(ExpressionError, match=r"cannot be joined; write str\(…\) around what is not a string"):
+        Expression(text)(call())

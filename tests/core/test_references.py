@@ -64,7 +64,7 @@ def test_a_provider_without_options_is_there_when_it_is_installed(step, tmp_path
 def test_a_provider_takes_options_from_the_section(step, refusal, monkeypatch):
     monkeypatch.setenv("CRM_KEY", "s3cret")
 
-    assert step({"name": "${vault:crm}"}, vault={"values": {"crm": "x"}}).name == "x"
+    assert step({"name": "${safe:crm}"}, safe={"values": {"crm": "x"}}).name == "x"
     assert refusal({"name": "${env:CRM_KEY}"}, env={"allow": ["PORT"]}) == [
         "routes[0].flow[0].step.name: environment variable CRM_KEY may not be read; secrets.env.allow does not name it",
     ]
@@ -75,7 +75,7 @@ def test_two_dollars_write_one(step):
 
 
 def test_what_comes_out_is_not_looked_through_again(step):
-    assert step({"name": "${vault:a}"}, vault={"values": {"a": "$${env:X}"}}).name == "${env:X}"
+    assert step({"name": "${safe:a}"}, safe={"values": {"a": "$${env:X}"}}).name == "${env:X}"
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ def test_what_comes_out_is_not_looked_through_again(step):
         ("${}", "'${}' is no reference: write ${env:NAME}, or $${ for a plain ${"),
         ("${env:CRM", "a reference has no '}': write ${env:NAME}, or $${ for a plain ${"),
         ("${env:NOT_SET_AT_ALL}", "environment variable NOT_SET_AT_ALL is not set"),
-        ("${vualt:x}", "no secret is installed under the name 'vualt'; did you mean 'vault'?"),
-        ("${vault:nothing}", "the vault holds no nothing"),
-        ("${vault:crash}", "the secret provider 'vault' failed with RuntimeError"),
-        ("${vault:plain}", "the secret provider 'vault' returned something that is no secret"),
+        ("${seaf:x}", "no secret is installed under the name 'seaf'; did you mean 'safe'?"),
+        ("${safe:nothing}", "the safe holds no nothing"),
+        ("${safe:crash}", "the secret provider 'safe' failed with RuntimeError"),
+        ("${safe:plain}", "the secret provider 'safe' returned something that is no secret"),
     ],
 )
 def test_what_cannot_be_resolved_is_one_problem_at_its_place(refusal, text, message):
@@ -97,8 +97,8 @@ def test_what_cannot_be_resolved_is_one_problem_at_its_place(refusal, text, mess
 
 
 def test_a_reference_that_fails_in_many_places_is_told_once(refusal):
-    assert refusal({"name": "${vault:nothing}", "key": "${vault:nothing}"}) == [
-        "routes[0].flow[0].step.name: the vault holds no nothing",
+    assert refusal({"name": "${safe:nothing}", "key": "${safe:nothing}"}) == [
+        "routes[0].flow[0].step.name: the safe holds no nothing",
     ]
 
 
@@ -132,39 +132,37 @@ def test_a_configuration_keeps_no_value_that_it_does_not_need(catalogue, monkeyp
 
 def test_references_are_resolved_all_at_once_and_each_once(catalogue, monkeypatch):
     monkeypatch.setattr(references, "TIME_LIMIT", 0.2)
-    vault = catalogue.get("secret", "vault")
-    vault.asked.clear()
-    flow = [{"step": {"name": "${vault:slow}"}}, {"step": {"name": "${vault:slow}", "key": "a ${vault:x} ${vault:x}"}}]
-    document = {"routes": [{"name": "one", "flow": flow}], "secrets": {"vault": {"values": {"x": "1"}}}}
+    safe = catalogue.get("secret", "safe")
+    safe.asked.clear()
+    flow = [{"step": {"name": "${safe:slow}"}}, {"step": {"name": "${safe:slow}", "key": "a ${safe:x} ${safe:x}"}}]
+    document = {"routes": [{"name": "one", "flow": flow}], "secrets": {"safe": {"values": {"x": "1"}}}}
     started = time.perf_counter()
     with pytest.raises(
-        ConfigError, match=r"flow\[0\].step.name: the secret provider 'vault' did not answer within 0.2 s"
+        ConfigError, match=r"flow\[0\].step.name: the secret provider 'safe' did not answer within 0.2 s"
     ):
         asyncio.run(load(document, catalogue))
 
-    assert sorted(vault.asked) == ["slow", "x"]
+    assert sorted(safe.asked) == ["slow", "x"]
     assert time.perf_counter() - started < 5
 
 
 def test_options_of_a_provider_may_be_references_to_another(step, refusal, monkeypatch):
     monkeypatch.setenv("VAULT_TOKEN", "t0ken")
 
-    assert step({"name": "${vault:token}"}, vault={"token": "${env:VAULT_TOKEN}"}).name == "t0ken"
-    assert refusal({}, vault={"token": "${vault:x}"}) == [
-        "secrets.vault.token: the options of 'vault' hold references themselves, so it cannot be used here",
+    assert step({"name": "${safe:token}"}, safe={"token": "${env:VAULT_TOKEN}"}).name == "t0ken"
+    assert refusal({}, safe={"token": "${safe:x}"}) == [
+        "secrets.safe.token: the options of 'safe' hold references themselves, so it cannot be used here",
     ]
-    assert refusal({"name": "${env:NOT_SET_AT_ALL}"}, vault={"token": "${env:NOT_SET_AT_ALL}"}) == [
-        "secrets.vault.token: environment variable NOT_SET_AT_ALL is not set",
+    assert refusal({"name": "${env:NOT_SET_AT_ALL}"}, safe={"token": "${env:NOT_SET_AT_ALL}"}) == [
+        "secrets.safe.token: environment variable NOT_SET_AT_ALL is not set",
     ]
 
 
 def test_mistakes_in_the_section_are_told_where_they_are_and_only_there(refusal):
-    assert refusal({"name": "${vault:x}"}, vault={"valeus": {}}) == [
-        "secrets.vault.valeus: there is no option 'valeus'; did you mean 'values'?",
+    assert refusal({"name": "${safe:x}"}, safe={"valeus": {}}) == [
+        "secrets.safe.valeus: there is no option 'valeus'; did you mean 'values'?",
     ]
-    assert refusal({}, vualt={}) == [
-        "secrets.vualt: no secret is installed under the name 'vualt'; did you mean 'vault'?"
-    ]
+    assert refusal({}, seaf={}) == ["secrets.seaf: no secret is installed under the name 'seaf'; did you mean 'safe'?"]
 
 
 def test_every_part_of_a_document_may_hold_references(catalogue, monkeypatch):

@@ -316,8 +316,8 @@ def test_a_workspace_that_has_no_place_for_plugins_is_none(workspace):
 
 
 def test_the_project_file_of_a_new_plugin_is_as_ours_are():
-    names = Names(FAMILIES["interceptor"], "ip-allow")
-    ours = tomllib.loads((ROOT / "plugins/interceptors/ip-allow/pyproject.toml").read_text())
+    names = Names(FAMILIES["interceptor"], "restrict-access")
+    ours = tomllib.loads((ROOT / "plugins/interceptors/restrict-access/pyproject.toml").read_text())
     new = tomllib.loads(rendered(names)["pyproject.toml"])
     assert new["project"].pop("description").endswith(".")
     del ours["project"]["description"]
@@ -501,14 +501,14 @@ def test_checking_leaves_no_trace(tmp_path):
 
 
 def test_the_copy_in_the_folder_is_checked_and_not_the_installed_one(tmp_path):
-    installed = importlib.import_module("hookgate_interceptor_ip_allow")
-    copy = shutil.copytree(ROOT / "plugins/interceptors/ip-allow", tmp_path / "copy")
-    module = copy / "hookgate_interceptor_ip_allow" / "__init__.py"
+    installed = importlib.import_module("hookgate_interceptor_restrict_access")
+    copy = shutil.copytree(ROOT / "plugins/interceptors/restrict-access", tmp_path / "copy")
+    module = copy / "hookgate_interceptor_restrict_access" / "__init__.py"
     module.write_text(module.read_text().replace("def on_request", "def on_reqest"))
 
     assert [finding.file for finding in findings(copy)] == [module]
-    assert findings(ROOT / "plugins/interceptors/ip-allow") == []
-    assert sys.modules["hookgate_interceptor_ip_allow"] is installed
+    assert findings(ROOT / "plugins/interceptors/restrict-access") == []
+    assert sys.modules["hookgate_interceptor_restrict_access"] is installed
 
 
 def test_the_exit_code_says_whether_there_are_findings(tmp_path):

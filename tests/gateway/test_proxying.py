@@ -140,7 +140,7 @@ def test_hop_by_hop_headers_stay_on_their_hop_and_the_client_is_named():
 
 
 def test_only_a_trusted_proxy_may_say_who_the_client_is():
-    flow = [{"ip-allow": {"networks": ["203.0.113.7"]}}]
+    flow = [{"ip-filter": {"allow": ["203.0.113.7"]}}]
     with upstream() as backend:
         trusting = front(backend, gateway={"trusted_proxies": ["127.0.0.0/8"]}, route={"flow": flow})
         headers = {"X-Forwarded-For": "198.51.100.1, 203.0.113.7"}

@@ -91,8 +91,8 @@ def test_conditions_hosts_and_methods_choose_between_routes_of_one_path():
 
 @pytest.mark.row("FL-10")
 def test_a_step_on_the_wrong_side_is_refused_with_the_sides_it_may_stand_on():
-    with pytest.raises(ConfigError, match=r"routes\[0\].response\[0\]: ip-allow cannot stand in `response`.*`flow`"):
-        with running({"routes": [{"name": "one", "response": [{"ip-allow": {"networks": ["10.0.0.0/8"]}}]}]}):
+    with pytest.raises(ConfigError, match=r"routes\[0\].response\[0\]: ip-filter cannot stand in `response`.*`flow`"):
+        with running({"routes": [{"name": "one", "response": [{"ip-filter": {"allow": ["10.0.0.0/8"]}}]}]}):
             pass
 
 

@@ -153,6 +153,7 @@ connections:
   backend: {targets: [{url: "BACKEND"}]}
 """
 NOBODY = "http://192.0.2.1"
+FAULTS = "'connect-failed', 'connect-refused', 'connect-timeout', 'dns-failed', 'tls-failed', 'timeout' or 'broken'"
 MOCKS = """\
 - {match: {path: /broken}, fault: broken}
 - {response: {status: 203, headers: {x-backend: "1"}, body: hello}}
@@ -321,7 +322,7 @@ def test_reading_a_body_is_no_difference_and_replacing_or_mapping_it_is(site):
     result = simulated(routed("read", "shout"), Call("POST", "/", body=b"abc"), "- {response: {body: hello}}", site)
 
     assert changes(result, "read") == changes(result, "read", "on_response") == []
-    assert changes(result, "shout") == [("request.body", "3 bytes", "4 bytes")]
+    assert changes(result, "shout") == [("request.body", "3 bytes: abc", "4 bytes: ABC!")]
     assert changes(result, "shout", "on_response") == [("response.body", "5 bytes", "a stream of unknown length")]
     assert (result.response["body"], result.attempts[0]["sent"]["body_bytes"]) == ("HELLO", 4)
 
@@ -400,7 +401,7 @@ def test_a_connection_that_fails_is_tried_again_on_the_next_target():
         ("{}", "mocks.yaml:1:1: a mock file is a list"),
         ("", "mocks.yaml:1:1: a mock file is a list"),
         ("- {}", "mocks.yaml:1:3: [0]: a mock has either a response or a fault"),
-        ("- {fault: slow}", "mocks.yaml:1:11: [0].fault: should be 'connect-failed', 'timeout' or 'broken'"),
+        ("- {fault: slow}", "mocks.yaml:1:11: [0].fault: should be 'connect-failed', 'connect-refused', "),
         ("-\n  match: {route: a}\n  fault: broken", "mocks.yaml:2:11: [0].match.route: there is no option 'route'"),
         ("- response: {status: 99}", "mocks.yaml:1:22: [0].response.status: "),
         ("- response: {body: a, json: 1}", "mocks.yaml:1:13: [0].response: body and json are both there"),
@@ -454,7 +455,7 @@ def test_the_command_takes_headers_a_body_a_client_and_mocks(document, site, tmp
     result = json.loads(shown.stdout)
     sent = result["attempts"][0]["sent"]
 
-    assert (shown.returncode, result["route"], result["params"]) == (0, "proxied", {"id": "7"})
+    assert (shown.returncode, result["route"]["name"], result["params"]) == (0, "proxied", {"id": "7"})
     assert (sent["method"], sent["url"], sent["body_bytes"]) == ("PUT", "http://192.0.2.1/v2/7?x=1", 3)
     assert ["x-forwarded-for", "192.0.2.7"] in sent["headers"]
     assert ["x-forwarded-host", "api.example"] in sent["headers"]
@@ -538,7 +539,7 @@ def test_everything_wrong_with_the_usage_is_told_at_once_with_its_place(document
         "--header[2]:1:1: leave out Content-Length: it follows from --body",
         "--client:1:1: '10.0.0' is no IP address; write one such as 10.0.0.1",
         f"{tmp_path}/none: --body: cannot be read: No such file or directory; name a file",
-        f"{tmp_path}/mocks.yaml:1:11: [0].fault: should be 'connect-failed', 'timeout' or 'broken'",
+        f"{tmp_path}/mocks.yaml:1:11: [0].fault: should be {FAULTS}",
         "7 problems; nothing was changed.",
     ]
 

@@ -1,6 +1,7 @@
 """The pages in docs/ hold what is true: they are generated, loaded and run."""
 
 import inspect
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import cache, wraps
 from pathlib import Path
@@ -16,13 +18,17 @@ import pytest
 from typer.testing import CliRunner
 
 import hookgate
-from hookgate import config
+from hookgate import Options, Source, config
 from hookgate.catalogue import Catalogue
 from hookgate.commands import app
 from hookgate.document import parse
+from hookgate.gateway import Gateway
 from hookgate.hooks import hooks_of
 from hookgate.hookspecs import LifecycleSpec, hookimpl
+from hookgate.testing import upstream
+from hookgate.testing.gateway import Memory
 
+from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from
 from .pages import anchors, blocks, every, links, pages, sections, write_files
 from .workspace import FAMILIES, ROOT, plugins
 
@@ -31,22 +37,12 @@ TUTORIAL = Path("docs/first-plugin.md")
 SIGNATURE = re.compile(r"`?(?:async )?def (\w+)")
 NO_USER_YET = {
     "app.add_commands",
-    "balancer.chosen",
-    "balancer.release",
-    "credential.client_certificate",
-    "credential.rejected",
-    "interceptor.on_fault",
-    "monitor.observe",
     "observer.exchange_started",
     "observer.target_changed",
 }
 """Hooks that no plugin of this checkout implements. The list only gets shorter."""
 NO_TEST_FILE_YET = {
     "app.add_commands",
-    "balancer.chosen",
-    "balancer.release",
-    "credential.client_certificate",
-    "monitor.observe",
     "observer.target_changed",
 }
 """Hooks that only their example exercises, on the page that `test_python_on_a_page_runs` runs. The list only gets
@@ -74,8 +70,16 @@ def world(tmp_path, monkeypatch):
         monkeypatch.setenv(name, f"value-of-{name}")
     monkeypatch.delenv("CRM_URL", raising=False)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("HOOKGATE_SCRIPTS", str(ROOT / "docs/examples/scripts"))
     for name in re.findall(r"\$\{file:([\w-]+)\}", "\n".join(texts)):
         (tmp_path / name).write_text("secret\n")
+    for name, pem in zip(("CRM_CERTIFICATE", "CRM_CERTIFICATE_KEY"), client_pair(), strict=True):
+        monkeypatch.setenv(name, pem)
+    login = {"client_token": "token", "lease_duration": 3600, "renewable": True}
+    known = json.dumps({"auth": login, "data": {"data": {"password": "secret"}, "metadata": {}}})
+    with upstream(lambda request: (200, {"content-type": "application/json"}, known)) as vault:
+        monkeypatch.setenv("VAULT_ADDR", vault.url)
+        yield
 
 
 # --- what is generated ------------------------------------------------------------------------------------------------
@@ -181,7 +185,7 @@ def test_every_page_can_be_reached_from_the_first_one():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_good(example, world):
-    done = CliRunner().invoke(app, ["check", str(example)])
+    done = CliRunner().invoke(app, ["check", "--strict", str(example)])
 
     assert (done.exit_code, done.exception) == (0, None)
     assert ": good: " in done.output
@@ -190,7 +194,7 @@ def test_an_example_is_good(example, world):
 @pytest.mark.parametrize("listed", shipped(), ids=lambda listed: f"{listed.family}-{listed.name}")
 async def test_the_example_of_a_plugin_uses_it(listed, world):
     text = (ROOT / f"docs/examples/plugins/{listed.family}-{listed.name}.yaml").read_bytes()
-    loaded = await config.load(parse(text, "example.yaml"), Catalogue())
+    loaded = await Gateway(Memory(text.decode())).check()
     used = {(plugin.entry.family, plugin.entry.name) for plugin in loaded.instances.values()}
 
     if listed.family == "secret":
@@ -210,8 +214,9 @@ async def test_yaml_that_is_a_document_loads(block, world, tmp_path, monkeypatch
     write_files(block.page, tmp_path)
     monkeypatch.chdir(tmp_path)
 
-    if isinstance(document, dict) and document.keys() & set(config.SECTIONS):
-        await config.load(document, Catalogue(tmp_path / "plugins" if Path("plugins").exists() else None))
+    if isinstance(document, Mapping) and document.keys() & set(config.SECTIONS):
+        catalogue = Catalogue(tmp_path / "plugins" if Path("plugins").exists() else None)
+        await config.load(document, catalogue, host=Gateway(Source(Options())))
 
 
 # --- Python and shell -------------------------------------------------------------------------------------------------

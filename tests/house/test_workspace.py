@@ -53,10 +53,12 @@ def test_there_is_one_version_one_licence_and_one_way_to_build(folder):
 
 
 @each_plugin
-def test_a_plugin_is_three_files_and_nothing_else(plugin):
+def test_a_plugin_is_a_project_a_package_and_its_tests(plugin):
     beside = {path.relative_to(plugin.folder).parts[0] for path in workspace.files() if plugin.folder in path.parents}
+    tests = {name for name in beside if name.endswith(".py")}
 
-    assert beside == {"pyproject.toml", plugin.package, f"test_{plugin.name.replace('-', '_')}.py"}
+    assert beside - tests == {"pyproject.toml", plugin.package}
+    assert [name for name in tests if name.startswith("test_")]
     assert (ROOT / plugin.folder / plugin.package / "__init__.py").is_file()
 
 
@@ -67,13 +69,15 @@ def test_all_names_of_a_plugin_derive_from_its_folder(plugin):
     defaults = points.pop("hookgate.defaults", {})
 
     assert metadata["name"] == plugin.distribution
-    assert plugin.family.group in points
     assert points.keys() <= GROUPS.keys(), "an entry-point group that no family has"
     for group, entries in points.items():
         family = GROUPS[group]
-        suffix = "" if family == plugin.family else camel(family.name)
-        assert entries == {plugin.name: f"{plugin.package}:{plugin.class_name}{suffix}"}
-    own = points[plugin.family.group][plugin.name]
+        (name, (package, _, cls)), *more = [(name, place.partition(":")) for name, place in entries.items()]
+        assert (name, package, more) == (plugin.name, plugin.package, [])
+        # The name of its family is added where another class of the plugin, or of the house, has the plain one.
+        plain = plugin.class_name.lower()
+        assert cls.lower() in ({plain} if family == plugin.family else set()) | {plain + camel(family.name).lower()}
+    own = points.get(plugin.family.group, {}).get(plugin.name)
     assert defaults in ({}, {plugin.family.name: own}), "hookgate.defaults names the family and the plugin's own class"
 
 
@@ -88,7 +92,8 @@ def test_the_classes_of_a_plugin_are_what_their_family_wants(plugin):
         assert issubclass(cls, GROUPS[group].base)
         assert issubclass(cls.options_type, Options)
         shared = cls.options_type.__module__.startswith("hookgate.")
-        assert shared or cls.options_type.__name__ == f"{cls.__name__}Options"
+        names = {f"{cls.__name__}Options", f"{plugin.class_name}Options"}
+        assert shared or cls.options_type.__name__.lower() in {name.lower() for name in names}
 
 
 @each_plugin

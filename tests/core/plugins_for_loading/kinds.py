@@ -93,12 +93,12 @@ class Pair(Interceptor[PairOptions]):
     def on_request(self, exchange): ...
 
 
-class VaultOptions(Options):
+class SafeOptions(Options):
     values: dict[str, str] = {}
     token: Secret | None = None
 
 
-class Vault(SecretProvider[VaultOptions]):
+class Safe(SecretProvider[SafeOptions]):
     """Knows secrets, and misbehaves by name."""
 
     asked: list[str] = []
@@ -115,7 +115,7 @@ class Vault(SecretProvider[VaultOptions]):
         if reference == "plain":
             return "not wrapped"
         if reference not in self.options.values:
-            raise LookupError(f"the vault holds no {reference}")
+            raise LookupError(f"the safe holds no {reference}")
         return Secret(self.options.values[reference])
 
 
