@@ -9,10 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from generating.markdown import prose, table
-from hookgate import sections
+from hookgate import connectionsection, sections
+from hookgate.apis import sections as apis
 from hookgate.building import HostOptions
+from hookgate.retryconfig import RetrySection
 from hookgate.settings import Settings
 from hookgate.tlsconfig import CertificateSection, ClientCertificatesSection, TlsSection
+from hookgate.traceconfig import TraceRule, TraceSection
+from hookgate.upstreamtls import UpstreamTlsSection
 
 SECTIONS = {
     "gateway": sections.GatewaySection,
@@ -25,11 +29,22 @@ SECTIONS = {
     "match": sections.MatchSection,
     "destination": sections.DestinationSection,
     "route-limits": sections.RouteLimitsSection,
-    "connection": sections.ConnectionSection,
-    "target": sections.TargetSection,
-    "header-action": sections.HeaderActionSection,
-    "timeouts": sections.TimeoutsSection,
-    "pool": sections.PoolSection,
+    "connection": connectionsection.ConnectionSection,
+    "target": connectionsection.TargetSection,
+    "retry": RetrySection,
+    "header-action": connectionsection.HeaderActionSection,
+    "timeouts": connectionsection.TimeoutsSection,
+    "pool": connectionsection.PoolSection,
+    "upstream-tls": UpstreamTlsSection,
+    "trace": TraceSection,
+    "trace-rule": TraceRule,
+    "profile": sections.ProfileSection,
+    "api": apis.ApiSection,
+    "resource": apis.ResourceSection,
+    "operation": apis.OperationSection,
+    "scope-destination": apis.ScopeDestination,
+    "application": apis.ApplicationSection,
+    "plan": apis.PlanSection,
     "entry": HostOptions,
 }
 """The records whose fields configuration.md lists, by the name of the block they stand in."""
