@@ -26,6 +26,7 @@ from hookgate import (
     Timeouts,
 )
 from hookgate.client import Client, HttpxPool
+from hookgate.client.wire import request_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENCE = 10.0
@@ -848,3 +849,19 @@ async def test_the_client_refuses_what_is_not_a_plain_absolute_url(url):
             await small.request("GET", url)
 
     assert "u:p" not in str(caught.value)
+
+
+async def test_what_httpx_asks_for_twice_is_sent_whole_or_not_at_all():
+    """A connection of HTTP/2 may say that it has not looked at a request whose body httpcore has read."""
+    held = request_of(Outbound("POST", Target("http", "a", 80), "/", body=Body(b"whole"))).stream
+    assert [[chunk async for chunk in held] for _ in range(2)] == [[b"whole"], [b"whole"]]
+    await held.aclose()
+
+    async def upload():
+        yield b"a stream"
+
+    once = request_of(Outbound("POST", Target("http", "a", 80), "/", body=Body(upload()))).stream
+    assert [chunk async for chunk in once] == [b"a stream"]
+    with pytest.raises(RuntimeError):
+        [chunk async for chunk in once]
+    await once.aclose()

@@ -250,6 +250,7 @@ def test_a_head_that_drips_is_504_at_the_request_timeout(lane):
             accepted, _ = server.accept()
             with accepted:
                 try:
+                    accepted.recv(65536)
                     for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"y" * 100:
                         accepted.sendall(bytes([byte]))
                         time.sleep(0.05)

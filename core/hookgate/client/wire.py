@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from functools import lru_cache
 
 from hookgate.bodies import Body
@@ -95,16 +95,23 @@ class _Exact(httpx.URL):
 
 
 class _Upload(httpx.AsyncByteStream):
-    """The body of a request, as httpx wants it."""
+    """The body of a request, as httpx wants it.
+
+    httpcore asks for it again where a connection of HTTP/2 says that it has not looked at the request. A body that is
+    held goes out once more then; of a stream nothing is left, and the call fails rather than send an empty one.
+    """
 
     def __init__(self, body: Body) -> None:
-        self._chunks = body.stream()
+        self._body = body
+        self._chunks: AsyncGenerator[bytes, None] | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        self._chunks = self._body.stream()
         return self._chunks
 
     async def aclose(self) -> None:
-        await self._chunks.aclose()
+        if self._chunks is not None:
+            await self._chunks.aclose()
 
 
 @lru_cache(maxsize=4096)
