@@ -12,7 +12,7 @@ from rich.text import Text
 from hookgate.catalogue import Catalogue
 from hookgate.commands.output import errors, out
 from hookgate.hooks import hooks_of
-from hookgate.plugin import Plugin
+from hookgate.plugin import Interceptor, Plugin
 from hookgate.settings import Settings
 
 
@@ -68,11 +68,19 @@ def _facts(catalogue: Catalogue, entry: Any) -> dict[str, Any]:
         **facts,
         "summary": _summary(entry.plugin),
         "description": inspect.getdoc(entry.plugin) or "",
+        **_placement(entry.plugin),
         "hooks": list(hooks_of(entry.plugin, spec)),
         "reads": sorted(entry.plugin.reads),
         "writes": sorted(entry.plugin.writes),
         "options": entry.plugin.options_type.model_json_schema(),
     }
+
+
+def _placement(plugin: type[Plugin[Any]]) -> dict[str, Any]:
+    """Say of a step what it is and where it may stand (FL-7, FL-10, FL-11); nothing of other plugins."""
+    if not issubclass(plugin, Interceptor):
+        return {}
+    return {"category": plugin.category, "sides": sorted(plugin.sides), "scopes": sorted(plugin.scopes)}
 
 
 def _details(facts: dict[str, Any]) -> None:
@@ -83,7 +91,10 @@ def _details(facts: dict[str, Any]) -> None:
         out.print(Text(f"broken: {facts['broken']}", style="red"))
         return
     out.print(Text(facts["description"]))
-    out.print(Text(f"\nhooks: {', '.join(facts['hooks'])}"))
+    out.print()
+    if "category" in facts:
+        out.print(Text(f"category: {facts['category']}"))
+    out.print(Text(f"hooks: {', '.join(facts['hooks'])}"))
     for title in ("reads", "writes"):
         if facts[title]:
             out.print(Text(f"{title}: {', '.join(facts[title])}"))
