@@ -149,12 +149,12 @@ def test_what_a_step_hides_is_shown_nowhere_in_the_trace_not_even_before(lane, p
     with upstream(lambda request: (200, {"x-id": "secret-id"}, "fine")) as backend:
         described = document(backend, "enrich", "upper", "hide", lane=lane)
         with running(described, plugins_dir=plugins) as gate:
-            ask(gate, "/orders/7?pin=9876&size=1", "POST", content=body, headers={"X-Card": "4222222222222"})
+            ask(gate, "/orders/7?pin=secret-pin&size=1", "POST", content=body, headers={"X-Card": "4222222222222"})
             (trace,) = traces(gate, 1)
             assert backend.requests[0].header("x-card") == "4222222222222"
 
     told = json.dumps(trace)
-    for hidden in ("41111111", "4222222", "9876", "secret-id"):
+    for hidden in ("41111111", "4222222", "secret-pin", "secret-id"):
         assert hidden not in told
     assert "size=1" in told
     assert trace["hooks"][1]["changes"][0]["before"].startswith("55 bytes")
