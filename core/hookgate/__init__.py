@@ -63,11 +63,17 @@ from hookgate.plugin import (
     Transport,
 )
 from hookgate.secret import Secret
+from hookgate.section import Definition, Item, Reference, Section, Site
 from hookgate.waiting import Signal
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Site",
+    "Section",
+    "Reference",
+    "Item",
+    "Definition",
     "MASK",
     "ApiInfo",
     "App",

@@ -24,7 +24,8 @@ from hookgate.hooks import hooks_of
 from hookgate.hookspecs import FlowSpec
 from hookgate.linting.names import Accepted
 from hookgate.plugin import Entry, FlowOptions, Interceptor, Options, Plugin
-from hookgate.validation import NESTED, flattened
+from hookgate.section import Item, Section
+from hookgate.validation import NESTED, flattened, near
 
 HOST_KEY = "_"
 """The key inside an entry's options that belongs to the host and never to the plugin."""
@@ -116,7 +117,9 @@ class Builder:
         """Warnings that entries accept, by id: the mappings of the document themselves."""
         self.connections: Collection[str] | None = None
         """Names of the connections of the document, once they are known."""
-        self._previous = previous or {}
+        self.named: dict[str, set[str]] = {}
+        """Names in sections, as they are written."""
+        self.previous = previous or {}
         self._shared = _named(shared or {}, profiles or {})
         self._built: dict[_Named, Plugin[Any] | None] = {}
         self._failed: set[_Named] = set()
@@ -171,6 +174,23 @@ class Builder:
         if plugin is None:
             raise PydanticOmit  # pydantic leaves it out of the list it stands in
         return plugin
+
+    def define(self, family: str, name: str, value: object, path: Path) -> None:
+        """Let a name stand for one instance; one that is taken already is a mistake."""
+        if (family, name) in self._shared:
+            self.problems.append(Problem(path, f"the name {name!r} is taken by another {family}", at_key=True))
+            return
+        self._shared[family, name] = value, path
+
+    def refer(self, section: str, name: str) -> None:
+        """Look for a name of an item in a section.
+
+        Raises:
+            ValueError: there is none.
+        """
+        known = self.connections if section == "connections" and self.connections is not None else self.named.get(section)
+        if known is not None and name not in known:
+            raise ValueError(f"there is no {section.removesuffix('s')} {name!r}{near(name, known)}")
 
     def share(self) -> None:
         """Build the named instances and the profiles, each once."""
@@ -273,7 +293,7 @@ class Builder:
         return options
 
     def _instance(self, cls: type[Plugin[Any]], options: Options, entry: Entry, prefix: Path) -> Plugin[Any]:
-        before = self._previous.get(entry.id)
+        before = self.previous.get(entry.id)
         if before is not None and type(before) is cls and before.options == options and before.entry == entry:
             return before  # it lives on with its state
         try:
@@ -389,4 +409,6 @@ def construct(plugin: type[PluginT], options: Mapping[str, Any], catalogue: Cata
     problems = list(_inside(checked, options, ()))
     if problems:
         raise ConfigError(problems)
+    if issubclass(plugin, Section):
+        return plugin((Item("", checked, (), dict(options)),))
     return plugin(checked)

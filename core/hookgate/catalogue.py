@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,12 +23,7 @@ from hookgate.sitefolder import read_folder
 FAMILIES = "hookgate.families"
 DEFAULTS = "hookgate.defaults"
 """Entry points named after a family, for the plugin that serves where a document chooses none."""
-SECTIONS = "hookgate.sections"
-"""Entry points named after a top-level section of the document that another distribution understands."""
 BUNDLE = "hookgate"
-
-Section = Callable[[Any], Mapping[str, Any]]
-"""Turns a section into a fragment with ``routes`` and ``connections``; raises ``ConfigError`` with paths inside it."""
 
 
 class PluginLookupError(LookupError):
@@ -143,19 +138,6 @@ class Catalogue:
                 return entry_point.name
         raise BrokenError(f"the default {family}", f"{_distribution(claimants[0])} registers no {family} for {value}")
 
-    def sections(self) -> list[str]:
-        """Return the names of the top-level sections that other distributions understand."""
-        return sorted({entry_point.name for entry_point in self._groups.get(SECTIONS, ())})
-
-    def section(self, name: str) -> Section:
-        """Return what turns a section into routes and connections.
-
-        Raises:
-            LookupError: nothing does, it is broken, or there are two.
-        """
-        section: Section = self._import(self._only(name), f"the section {name!r}")
-        return section
-
     def listing(self) -> list[Listed]:
         """Return every plugin there is, by family and name; a broken one with the reason.
 
@@ -211,16 +193,6 @@ class Catalogue:
         for file, why in self._broken_files.items():
             message += f"; {file} cannot be imported: {why}"
         return message
-
-    def _only(self, name: str) -> metadata.EntryPoint:
-        """Return the entry point of a section."""
-        candidates = [entry_point for entry_point in self._groups.get(SECTIONS, ()) if entry_point.name == name]
-        if not candidates:
-            raise NotInstalledError(f"nothing that is installed understands the section {name!r}")
-        if len(candidates) > 1:
-            who = " and ".join(_distribution(candidate) for candidate in candidates)
-            raise AmbiguousError(f"the section {name!r} is understood by {who}; only one of them may stay")
-        return candidates[0]
 
     @staticmethod
     def _import(entry_point: metadata.EntryPoint, what: str) -> Any:

@@ -1,41 +1,42 @@
 """Loading a document: everything is validated, and every mistake is reported at once with its place.
 
-References are resolved first. Sections of other distributions (entry-point group ``hookgate.sections``) are turned into
-routes and connections. Then every record and every entry is checked by itself, so that a mistake in one hides none in
-another, and plugins are built on the way. Nothing is started here but the secret providers that references ask.
+References are resolved first. Then sections are read, those first that define what others name; what they add to the
+gateway is asked of them in phases, over all of them: instances, connections, routes, checks (``section.py``). Every
+record and every entry is checked by itself, so that a mistake in one hides none in another, and plugins are built on
+the way. Nothing is started here but the secret providers that references ask.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from hookgate.apiinfo import Application
-from hookgate.apis.routes import Apis
-from hookgate.apis.tree import Tree
 from hookgate.building import Builder
 from hookgate.catalogue import Catalogue
 from hookgate.connectionconfig import ConnectionConfig, HeaderActionConfig, TargetConfig, connection_of
 from hookgate.document import Document
 from hookgate.errors import ConfigError, Path, Problem
-from hookgate.linting.plans import plans_never_entered
 from hookgate.linting.run import Linter
 from hookgate.plugin import App, FlowOptions, Host, Observer, Plugin
 from hookgate.references import ENVIRONMENTS, References
 from hookgate.references import SECTION as SECRETS
 from hookgate.routeconfig import RouteConfig, Routes, routes_in
+from hookgate.section import Definition, Section
 from hookgate.sections import GatewaySection, ManagementSection, ProfileSection
+from hookgate.site import LoadingSite, read_sections
 from hookgate.tlsconfig import check
-from hookgate.validation import checked, near
+from hookgate.validation import checked
+
+log = logging.getLogger("hookgate")
 
 __all__ = ["Configuration", "ConnectionConfig", "HeaderActionConfig", "RouteConfig", "TargetConfig", "load"]
 
 SECTIONS = (
-    *("gateway", "management", "plugins", "profiles", SECRETS, "routes", "connections"),
-    *("apis", "applications", "plans", ENVIRONMENTS),
+    *("gateway", "management", "plugins", "profiles", SECRETS, ENVIRONMENTS, "routes", "connections"),
 )
 """Top-level keys that core understands. Beside them `$schema` is for editors, and `x-…` for whatever anchors need."""
 PATIENCE = 0.01
@@ -67,10 +68,8 @@ class Configuration:
     """Puts asterisks in the place of every value that a reference was resolved to."""
     warnings: tuple[Problem, ...] = ()
     """What can be meant so, and seldom is."""
-    trees: tuple[Tree, ...] = ()
-    """The APIs."""
-    applications: Mapping[str, Application] = field(default_factory=dict)
-    """By client id."""
+    sections: Mapping[str, Section[Any]] = field(default_factory=dict)
+    """Those of other distributions, by name."""
 
     def __repr__(self) -> str:
         return f"<Configuration: {len(self.routes)} routes, {len(self.connections)} connections>"
@@ -137,11 +136,14 @@ def _stands_in(path: Path, places: set[Path]) -> bool:
 
 
 class _Part(NamedTuple):
-    """A route or connection with its place, and the section it came from if that is another distribution's."""
+    """A connection with its place."""
 
     raw: Any
     path: Path
-    origin: str
+
+
+def _is_own(name: str) -> bool:
+    return name in SECTIONS or name == "$schema" or name.startswith("x-")
 
 
 class _Loader:
@@ -154,7 +156,6 @@ class _Loader:
         self.problems: list[Problem] = []
         self._catalogue = catalogue
         self._document = document
-        self._routes: list[_Part] = []
         self._connections: dict[str, _Part] = {}
         self._builder = Builder(catalogue, previous, self._mapping("plugins"), self.problems, self._profiles())
         self._rested = time.monotonic()
@@ -164,28 +165,41 @@ class _Loader:
         return self._builder.warnings
 
     async def load(self) -> Configuration:
-        self._take(self._document, (), "")
-        self._extend()
-        self._builder.connections = self._connections.keys()
-        self._builder.share()
+        builder = self._builder
+        written = {name: value for name, value in self._document.items() if not _is_own(name)}
+        sections = read_sections(builder, written, SECTIONS)
+        for section in sections.values():
+            for found in self._asked(section, "instances"):
+                builder.define(found.family, found.name, found.written, found.path)
+        self._name_connections(self._mapping("connections").items())
+        for section in sections.values():
+            self._add_connections(self._asked(section, "connections"))
+        builder.connections = self._connections.keys()
+        builder.share()
         gateway, flow, observers, exposed = self._gateway(("gateway",))
         management, apps = self._management(("management",))
         self._check_listeners(gateway, management)
         connections: dict[str, ConnectionConfig] = {}
         for name, part in self._connections.items():
             await self._rest()
-            connection = connection_of(self._builder, name, part.raw, part.path)
+            connection = connection_of(builder, name, part.raw, part.path)
             if connection is not None:
                 connections[name] = connection
-        routes = Routes(self._builder, self._connections.keys())
-        for part in self._routes:
+        routes = Routes(builder, self._connections.keys())
+        listed = routes_in(self._document.get("routes"))
+        if listed is None:
+            self.problems.append(Problem(("routes",), "should be a list of routes"))
+        for index, raw in enumerate(listed or ()):
             await self._rest()
-            routes.add(part.raw, part.path, part.origin)
-        apis = Apis(self._builder, self._document, gateway)
-        for _ in apis.load(self._connections.keys()):
-            await self._rest()
-        for config, path in apis.routes:
-            routes.take(config, path)
+            routes.add(raw, ("routes", index))
+        site = LoadingSite(builder, sections, gateway, routes)
+        for section in sections.values():
+            for config in self._asked(section, "routes", site):
+                await self._rest()
+                if config is not None:
+                    routes.take(config)
+        for section in sections.values():
+            self.problems += self._asked(section, "check", site)
         routes.check_conflicts()
         return Configuration(
             gateway,
@@ -196,9 +210,8 @@ class _Loader:
             exposed,
             connections,
             tuple(routes.built),
-            self._builder.instances,
-            trees=tuple(apis.trees),
-            applications=apis.applications,
+            {**builder.instances, **{section.entry.id: section for section in sections.values()}},
+            sections=sections,
         )
 
     async def lint(self, config: Configuration) -> None:
@@ -208,12 +221,25 @@ class _Loader:
             await self._rest()
             linter.look(route.name, config.flow, route.steps)
         self.warnings.extend(linter.warnings())
-        self.warnings.extend(plans_never_entered(config, self._mapping("plans")))
+        for section in config.sections.values():
+            self.warnings.extend(self._asked(section, "review", config))
 
     async def _rest(self) -> None:
         if time.monotonic() - self._rested > PATIENCE:
             await asyncio.sleep(0)
             self._rested = time.monotonic()
+
+    def _asked(self, section: Section[Any], hook: str, *arguments: Any) -> Iterable[Any]:
+        """Ask a hook of a section, if it has that; what goes wrong in it is told as a mistake in the section."""
+        method = getattr(section, hook, None)
+        if method is None:
+            return
+        try:
+            yield from method(*arguments)
+        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
+            log.error("%s failed in %s", section.entry.id, hook, exc_info=error)
+            message = f"cannot be understood: {type(error).__name__}: {error}"
+            self.problems.append(Problem((section.entry.name,), message))
 
     # --- the document as a whole ------------------------------------------------------------------------------------
 
@@ -231,42 +257,18 @@ class _Loader:
             checked(ProfileSection, profile, ("profiles", name), self.problems)
         return profiles
 
-    def _take(self, fragment: Mapping[str, Any], path: Path, origin: str) -> None:
-        """Take over the routes and connections of the document, or of what a section was turned into."""
-        routes = routes_in(fragment.get("routes"))
-        if routes is None:
-            self.problems.append(Problem((*path, "routes"), "should be a list of routes"))
-        self._routes += [_Part(raw, (*path, "routes", index), origin) for index, raw in enumerate(routes or ())]
-        connections = fragment.get("connections")
-        if connections is not None and not isinstance(connections, Mapping):
-            self.problems.append(Problem((*path, "connections"), "should be a mapping of names"))
-            return
-        for name, raw in (connections or {}).items():
-            place = (*path, "connections", name)
-            if name in self._connections:
-                self.problems.append(Problem(place, f"the name {name!r} is taken by another connection", at_key=True))
-            else:
-                self._connections[name] = _Part(raw, place, origin)
+    def _name_connections(self, written: Iterable[tuple[str, Any]]) -> None:
+        for name, raw in written:
+            self._connections[name] = _Part(raw, ("connections", name))
 
-    def _extend(self) -> None:
-        """Turn the sections of other distributions into routes and connections; refuse keys nobody knows."""
-        offered = self._catalogue.sections()
-        for name, value in self._document.items():
-            if name in SECTIONS or name == "$schema" or name.startswith("x-"):
-                continue
-            if name not in offered:
-                message = f"there is no section {name!r}{near(name, [*SECTIONS, *offered])}"
-                self.problems.append(Problem((name,), message, at_key=True))
-                continue
-            try:
-                self._take(self._catalogue.section(name)(value), (name,), name)
-            except LookupError as error:
-                self.problems.append(Problem((name,), str(error), at_key=True))
-            except ConfigError as error:
-                self.problems += [problem.under((name,)) for problem in error.problems]
-            except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
-                message = f"the section {name!r} cannot be understood: {type(error).__name__}: {error}"
-                self.problems.append(Problem((name,), message))
+    def _add_connections(self, found: Iterable[Definition]) -> None:
+        """Take over the connections that a section adds. The document's own come first, whatever the order."""
+        for each in found:
+            if each.name in self._connections:
+                message = f"this makes a connection {each.name!r}, and there is one of that name"
+                self.problems.append(Problem(each.path, message))
+            else:
+                self._connections[each.name] = _Part(each.written, each.path)
 
     # --- gateway and management -------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookgate import hookspecs, plugin
+from hookgate import hookspecs, plugin, section
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +40,5 @@ TRANSPORTS = Family("transport", "transports", hookspecs.TransportSpec, plugin.T
 SECRETS = Family("secret", "secrets", hookspecs.SecretsSpec, plugin.SecretProvider, "Resolve references.")
 DISCOVERY = Family("discovery", "discovery", hookspecs.DiscoverySpec, plugin.Discovery, "Targets that come and go.")
 APPS = Family("app", "apps", hookspecs.AppSpec, plugin.App, "Pages and APIs.")
+SECTIONS = Family("section", "sections", hookspecs.SectionSpec, section.Section, "What stands at the top of a document.")
+COMMANDS = Family("command", "commands", hookspecs.CommandSpec, plugin.Command, "What people type behind hookgate.")

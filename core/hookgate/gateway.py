@@ -16,7 +16,6 @@ from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Literal, cast
 
-from hookgate.apiinfo import Application
 from hookgate.bodies import Body
 from hookgate.catalogue import Catalogue
 from hookgate.client import Client
@@ -33,6 +32,7 @@ from hookgate.overview import note_answer, overview, target_facts
 from hookgate.paths import normalise
 from hookgate.plugin import Host, Plugin, Source
 from hookgate.rotation import Rotation
+from hookgate.section import Section
 from hookgate.tracing.decide import Tracing
 from hookgate.viaforwarded import Disclosure
 
@@ -329,9 +329,9 @@ class Gateway:
             raise LookupError(f"there is no connection named {name!r}")
         return self.live.backends[name].connection
 
-    def application(self, client_id: str) -> Application | None:
-        """Return the application of the live document that has a client id (FL-34)."""
-        return self.live.config.applications.get(client_id) if self.live is not None else None
+    def section(self, name: str) -> Section[Any] | None:
+        """Return a section of the live document."""
+        return self.live.config.sections.get(name) if self.live is not None else None
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the gateway; a failure is logged."""

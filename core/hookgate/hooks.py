@@ -51,7 +51,7 @@ def _inspected(cls: Any, spec: Any) -> Mapping[str, bool]:
             found[name] = _check_function(cls, name, getattr(bare, name), specs[name])
         elif name in specs and inspect.isroutine(inspect.getattr_static(bare, name)):
             raise HookError(f"{cls.__name__}.{name} has the name of a hook; put @hookimpl above it or rename it")
-    if not found:
+    if not found and not getattr(spec, "passive", False):
         raise HookError(f"{cls.__name__} has no hook; write one of {', '.join(specs)} under @hookimpl")
     try:  # pluggy has the last word: whatever the checks above do not know is refused in its own words
         manager.register(bare, cls.__name__)
@@ -85,7 +85,8 @@ def _check_function(cls: type, name: str, function: Any, spec: Any) -> bool:
             f"{cls.__name__}.{name} takes ({', '.join(given) or 'nothing'}); the hook is called with "
             f"({', '.join(wanted) or 'nothing'}){_near(strange, wanted)}",
         )
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    gives_several = str(inspect.signature(spec).return_annotation).startswith("Iterable")
+    if inspect.isasyncgenfunction(function) or (inspect.isgeneratorfunction(function) and not gives_several):
         raise HookError(f"{cls.__name__}.{name} has a yield in it; a hook returns its result")
     is_async = inspect.iscoroutinefunction(function)
     if is_async and not inspect.iscoroutinefunction(spec):

@@ -8,15 +8,17 @@ the order is what the deployer wrote. A plugin implements as few hooks as it lik
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from hookgate.errors import Problem
     from hookgate.exchange import Exchange, Health, Identity, Outbound, Outcome, Target
     from hookgate.messages import Response
     from hookgate.plugin import Blueprint, Certificate, Commands, Host, Secret, Send
+    from hookgate.section import Definition, Site
 
 PROJECT = "hookgate"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -238,13 +240,49 @@ class DiscoverySpec:
         """Return when the targets may have changed."""
 
 
+class SectionSpec:
+    """``hookgate.sections``: what stands at the top level of a document. All of these hooks are asked while one is
+    loaded, in this order, each of every section in the order of the document. They return and keep nothing, since the
+    document may still be refused. A section that is only referred to has none.
+    """
+
+    passive = True
+
+    @hookspec
+    def instances(self) -> Iterable[Definition]:
+        """Return what can be placed by a name of its own. Sections with this hook or the next are read first."""
+
+    @hookspec
+    def connections(self) -> Iterable[Definition]:
+        """Return connections, as the section ``connections`` would have them."""
+
+    @hookspec
+    def routes(self, site: Site) -> Iterable[Any]:
+        """Return routes, as ``site.route`` makes them; what is ``None`` counts for nothing.
+
+        Best a generator: calls are served between two routes.
+        """
+
+    @hookspec
+    def check(self, site: Site) -> Iterable[Problem]:
+        """Return mistakes that no record can see by itself. With any of them the document does not go live."""
+
+    @hookspec
+    def review(self, configuration: Any) -> Iterable[Problem]:
+        """Return warnings about a document that is right: what can be meant so, and seldom is."""
+
+
+class CommandSpec:
+    """``hookgate.commands``: what people type behind ``hookgate``. The name of the entry point is the first word."""
+
+    @hookspec
+    def add_commands(self, commands: Commands) -> None:
+        """Add a command, or a group of them, of the entry point's name to a ``typer.Typer``."""
+
+
 class AppSpec:
     """``hookgate.apps``: pages and APIs on the management listener, or exposed on the public one by name."""
 
     @hookspec(firstresult=True)
     def blueprint(self, host: Host) -> Blueprint:
         """Return a Quart blueprint; core mounts it under ``/-/`` of the management listener."""
-
-    @hookspec
-    def add_commands(self, commands: Commands) -> None:
-        """Add sub-commands to the ``hookgate`` command."""

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
-    from hookgate.apiinfo import Application
     from hookgate.counters import Counters
     from hookgate.exchange import Outbound, Target
     from hookgate.expressions import Expression
@@ -46,6 +45,7 @@ __all__ = [
     "Branch",
     "Certificate",
     "Clock",
+    "Command",
     "Commands",
     "Credential",
     "Discovery",
@@ -136,8 +136,9 @@ class Host(Protocol):
             LookupError: there is none.
         """
 
-    def application(self, client_id: str) -> Application | None:
-        """Return the application of the live document that has a client id (FL-34)."""
+    def section(self, name: str) -> Any:
+        """Return a section of the live document, ``None`` if it has none of that name. Ask anew for each use: a reload
+        puts another one in its place."""
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Any:
         """Run a task that the house ends with itself; a failure is logged under the name."""
@@ -389,6 +390,12 @@ class App(Plugin[OptionsT]):
     """Pages and APIs; see :class:`hookgate.hookspecs.AppSpec`."""
 
     family = "app"
+
+
+class Command(Plugin[OptionsT]):
+    """A command of ``hookgate``; see :class:`hookgate.hookspecs.CommandSpec`. It has no options: none is written down."""
+
+    family = "command"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hookgate.building import Builder
-from hookgate.errors import Path, Problem
+from hookgate.errors import Path, Problem, dotted
 from hookgate.paths import compile_destination
 from hookgate.plugin import FlowOptions, Ways
 from hookgate.router import Route, conflicts
@@ -28,6 +28,8 @@ class RouteConfig:
     """What is taken off the front of the path for the backend."""
     prefix: str = ""
     """What is put there instead."""
+    path: Path = field(default=(), compare=False)
+    """Where it stands in the document, or what it was made of."""
 
 
 class Routes:
@@ -65,22 +67,29 @@ class Routes:
         said = section.model_copy(update={"flow": (), "request": (), "response": ()})
         self.built.append(RouteConfig(section.name, said, steps, route))
 
-    def take(self, config: RouteConfig, path: Path) -> None:
-        """Take in a route that was made elsewhere; mistakes in it are told at a place."""
+    def make(self, raw: Mapping[str, Any], path: Path, origin: str, made_of: Mapping[str, str]) -> RouteConfig | None:
+        """Make a route of what a document would say, where something else stands at a place; see :meth:`take`."""
+        elsewhere = Routes(self._builder, self._connections)
+        problems, noted = self._builder.problems, len(self._builder.problems)
+        elsewhere.add(raw, path, origin)
+        problems[noted:] = [_elsewhere(each, path, made_of) for each in problems[noted:]]
+        return replace(elsewhere.built[0], path=path) if elsewhere.built else None
+
+    def take(self, config: RouteConfig) -> None:
+        """Take in a route that was made elsewhere."""
         if config.name in self._places:
             message = f"this makes a route {config.name!r}, and there is one of that name"
-            self._builder.problems.append(Problem(path, message))
+            self._builder.problems.append(Problem(config.path, message))
             return
-        self._places[config.name] = path
+        self._places[config.name] = config.path
         self.built.append(config)
 
     def check_conflicts(self) -> None:
         """Note the routes that could never be taken."""
         for earlier, later in conflicts([config.route for config in self.built]):
             message = f"takes the same calls as the route {earlier.name!r}, so it would never run; change one of them"
-            self._builder.problems.append(
-                Problem((*self._places[later.name], *(() if later.api else ("match",))), message)
-            )
+            place = self._places[later.name]
+            self._builder.problems.append(Problem((*place, *(("match",) if place[0] == "routes" else ())), message))
 
     def _route(self, section: RouteSection, path: Path) -> Route | None:
         match = section.match
@@ -104,6 +113,15 @@ class Routes:
                 compile_destination(to.path, route.parameters, to.path_params)
             except ValueError as error:
                 problems.append(Problem((*path, "to", "path"), str(error)))
+
+
+def _elsewhere(problem: Problem, path: Path, made_of: Mapping[str, str]) -> Problem:
+    """Tell a mistake in what was made of an item at the field it was made of, or at the item."""
+    said = dotted(problem.path[len(path) :])
+    found = max((part for part in made_of if said.startswith(part)), key=len, default=None)
+    if found is not None:
+        return Problem((*path, made_of[found]), problem.message)
+    return Problem(path, f"{said}: {problem.message}" if said else problem.message)
 
 
 def _is_good(name: str, path: str) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from hookgate.apis.sections import ApiSection, ApplicationSection, PlanSection
 from hookgate.building import HOST_KEY, HostOptions
 from hookgate.catalogue import Catalogue, PluginLookupError
 from hookgate.connectionsection import ConnectionSection
@@ -51,14 +50,13 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
         "routes": {"type": "array", "items": _record(RouteSection, "section", definitions)},
         "connections": _names_of(_record(ConnectionSection, "section", definitions)),
         "plugins": _names_of({"$ref": "#/$defs/interceptor"}),
-        "apis": {"type": "array", "items": _record(ApiSection, "section", definitions)},
-        "applications": _names_of(_record(ApplicationSection, "section", definitions)),
-        "plans": _names_of(_record(PlanSection, "section", definitions)),
         "environments": _names_of(_names_of({"type": ["string", "number", "boolean"]})),
         "profiles": _names_of(_record(ProfileSection, "section", definitions)),
     }
     _record(HostOptions, "section", definitions)
     for family in catalogue.families.values():
+        if family.name in ("section", "command"):  # no entries of these stand in a flow
+            continue
         definitions[family.name] = _entries(catalogue, family, definitions)
     described: dict[str, Any] = {
         "$schema": {"type": "string", "description": "Where an editor finds this schema."},
@@ -69,7 +67,7 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
             "properties": _options_of(catalogue, "secret", definitions),
             "additionalProperties": False,
         },
-        **{name: {"description": "Understood by another distribution."} for name in catalogue.sections()},
+        **{name: _section(catalogue, name, definitions) for name in _usable(catalogue, "section")},
     }
     return {
         "$schema": DIALECT,
@@ -89,13 +87,21 @@ _SECTIONS = {
     "routes": "Which calls pass which steps and go where.",
     "connections": "Backends and the ways to them, by name.",
     "plugins": "Instances with a name of their own; placing that name in several flows shares one instance.",
-    "apis": "APIs: trees of resources and operations whose flows come down from the API.",
-    "applications": "Applications that call APIs, by name.",
-    "plans": "What applications pass beside the flow of an API, by name.",
     "environments": "Values by environment, for `${environment:NAME}`.",
     "profiles": "Security profiles with a name of their own, placed by it on routes and connections.",
     "secrets": "Options of what resolves references such as `${env:NAME}`.",
 }
+
+
+def _usable(catalogue: Catalogue, family: str) -> list[str]:
+    return [line.name for line in catalogue.listing() if line.family == family and line.plugin is not None]
+
+
+def _section(catalogue: Catalogue, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    cls: Any = catalogue.get("section", name)
+    record = _record(cls.options_type, "section", definitions)
+    shaped = {"record": record, "names": _names_of(record), "list": {"type": "array", "items": record}}[cls.shape]
+    return {"description": _summary(cls), **shaped}
 
 
 def _names_of(schema: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from generating.markdown import prose, table
 from hookgate import connectionsection, sections
-from hookgate.apis import sections as apis
+from hookgate_apis import records as apis
 from hookgate.building import HostOptions
 from hookgate.retryconfig import RetrySection
 from hookgate.settings import Settings

@@ -316,12 +316,12 @@ def test_a_section_is_understood_by_the_distribution_that_registers_it(install):
     install(
         "acme-apis",
         "acme_apis",
-        "def apis(value): return {'routes': value}\n",
-        "[hookgate.sections]\napis = acme_apis:apis\n",
+        "from hookgate import Options, Section\nclass Apis(Section[Options]): pass\n",
+        "[hookgate.sections]\nacmes = acme_apis:Apis\n",
     )
     catalogue = Catalogue()
 
-    assert catalogue.sections() == ["apis"]
-    assert catalogue.section("apis")([1]) == {"routes": [1]}
-    with pytest.raises(NotInstalledError, match="nothing that is installed understands the section 'plans'"):
-        catalogue.section("plans")
+    assert "acmes" in catalogue.names("section")
+    assert catalogue.get("section", "acmes").__name__ == "Apis"
+    with pytest.raises(NotInstalledError, match="no section is installed under the name 'acme'; did you mean 'acmes'"):
+        catalogue.get("section", "acme")

@@ -615,44 +615,38 @@ def test_connections_are_equal_when_they_say_the_same_and_hold_the_same_instance
 # --- sections of other distributions --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def crms(catalogue, monkeypatch):
-    def understand(section):
-        monkeypatch.setattr(catalogue, "sections", lambda: ["crms"])
-        monkeypatch.setattr(catalogue, "section", lambda name: section)
-
-    return understand
-
-
-def test_a_section_of_another_distribution_becomes_routes_and_connections(crms, loaded):
-    crms(
-        lambda value: {
-            "routes": [route("step", name=name) for name in value],
-            "connections": {"b": {"targets": "http://b"}},
+def test_a_section_of_another_distribution_becomes_routes_and_connections(loaded):
+    config = loaded(
+        {
+            "backends": {"b": {"url": "http://b", "path": "/b"}},
+            "routes": [route("step", "shared-b", match={"path": "/x"})],
+            "connections": {"c": {"targets": "http://c"}},
         }
     )
-    config = loaded({"crms": ["two"], "routes": [route("step", match={"path": "/x"})], "connections": {}})
 
-    assert [each.name for each in config.routes] == ["one", "two"]
-    assert [each.steps.flow[0].entry.origin for each in config.routes] == ["", "crms"]
-    assert list(config.connections) == ["b"]
+    assert [each.name for each in config.routes] == ["one", "to b"]
+    assert [[step.entry.origin for step in each.steps.flow] for each in config.routes] == [["", ""], ["backends"]]
+    assert [step.entry.id for step in config.routes[0].steps.flow] == ["routes.one/step", "backends.b/step"]
+    assert list(config.connections) == ["c", "b"]
+    assert list(config.sections) == ["backends"]
 
 
-def test_mistakes_in_such_a_section_are_told_inside_it(crms, problems):
-    def refuse(value):
-        from hookgate.errors import Problem
-
-        raise ConfigError([Problem((0, "version"), "is required")])
-
-    crms(refuse)
-    assert problems({"crms": [{}]}) == ["crms[0].version: is required"]
-    crms(lambda value: {"routes": [{"name": "x", "flow": ["stp"]}]})
-    assert problems("crms: 1\nroutes:\n  - {name: a}\n")[0].startswith(
-        "gateway.yaml:1:7: crms.routes[0].flow[0]: no interceptor"
+def test_mistakes_in_such_a_section_are_told_inside_it(problems):
+    assert problems({"backends": {"b": {}}}) == ["backends.b.url: is required"]
+    assert problems("backends: {b: {url: x, path: /b}}\n") == [
+        "gateway.yaml:1:21: backends.b.url.targets: 'x' is no location: write scheme://host or scheme://host:port"
+    ]
+    assert problems({"backends": {"b": {"url": "http://b", "path": "/x", "step": "stp"}}})[0].startswith(
+        "backends.b.step: no interceptor is installed under the name 'stp'"
     )
-    crms(lambda value: 1 / 0)
-    assert problems({"crms": 1}) == [
-        "crms: the section 'crms' cannot be understood: ZeroDivisionError: division by zero"
+    assert problems({"backends": {"b": {"url": "http://b", "path": "boom"}}}) == [
+        "backends: cannot be understood: ZeroDivisionError: division by zero"
+    ]
+    assert problems({"backends": {"b": {"url": "http://b", "path": "/x"}}, "routes": [route(name="to b")]}) == [
+        "backends.b: this makes a route 'to b', and there is one of that name"
+    ]
+    assert problems({"backends": {"b": {"url": "http://b", "path": "/x"}}, "connections": {"b": {"targets": "http://c"}}}) == [
+        "backends.b.url: this makes a connection 'b', and there is one of that name"
     ]
 
 

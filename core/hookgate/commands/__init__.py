@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from hookgate import __version__
+from hookgate.catalogue import Catalogue
 from hookgate.commands import (
     check,
     connections,
     demo,
-    flow,
     import_openapi,
     new_plugin,
     plugin_check,
@@ -26,12 +28,33 @@ from hookgate.commands import (
 )
 from hookgate.commands.output import errors
 from hookgate.errors import ConfigError, MachineError
+from hookgate.plugin import Options
 
 BAD_DOCUMENT = 2
 MACHINE_REFUSES = 3
 
+class Commands(TyperGroup):
+    """Core's own commands, and those that are installed: a class is imported when its command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all."""
+        return [*super().list_commands(ctx), *Catalogue().names("command")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find one by its name."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name in (catalogue := Catalogue()).names("command"):
+            group = typer.Typer()
+            group.callback()(lambda: None)  # so that a single command does not lose its name
+            catalogue.get("command", cmd_name)(Options()).add_commands(group)
+            made = typer.main.get_command(group)
+            found = made.commands.get(cmd_name)  # type: ignore[attr-defined]
+        return found
+
+
 app = typer.Typer(
     name="hookgate",
+    cls=Commands,
     help="An API gateway made of plugins.",
     epilog="Exit codes: 0 done · 1 failed · 2 bad document or usage · 3 refused by this machine (a port in use).",
     no_args_is_help=True,
@@ -44,7 +67,6 @@ plugin = typer.Typer(name="plugin", help="For authors of plugins.", no_args_is_h
 plugin.command("check")(plugin_check.command)
 plugin.callback()(lambda: None)  # without it a single command would lose its name
 app.add_typer(plugin)
-app.add_typer(flow.app)
 importing = typer.Typer(name="import", help="Make a document of what describes an API.", no_args_is_help=True)
 importing.command("openapi")(import_openapi.command)
 importing.callback()(lambda: None)

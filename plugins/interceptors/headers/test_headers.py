@@ -208,7 +208,7 @@ class Knows(Interceptor[Options]):
 
     @hookimpl
     def on_request(self, exchange):
-        exchange.application = self.host.application(exchange.request.headers.get("x-client", ""))
+        exchange.application = self.host.section("applications").find(exchange.request.headers.get("x-client", ""))
         if exchange.application is not None:
             exchange.plan = exchange.application.plans.get(exchange.api.name, "")
             exchange.identity = Identity("ann", claims={"tenant": "t1"})

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from hookgate import (
     Branch,
     Credential,
+    Definition,
     Expression,
     FlowOptions,
     Interceptor,
@@ -14,6 +15,7 @@ from hookgate import (
     Options,
     Secret,
     SecretProvider,
+    Section,
     Transport,
     hookimpl,
 )
@@ -141,3 +143,36 @@ class Pigeon(Transport[Options]):
 class Watcher(Observer[Options]):
     @hookimpl
     def exchange_started(self, exchange): ...
+
+
+class Backend(Options):
+    url: str
+    """Where it is."""
+    path: str = "/"
+    """What goes there."""
+    step: str = "step"
+    """What calls pass."""
+
+
+class Backends(Section[Backend]):
+    """Backends with a route each."""
+
+    kind = "backend"
+
+    @hookimpl
+    def instances(self):
+        return [Definition(f"shared-{item.name}", "step", item.path, "interceptor") for item in self.items]
+
+    @hookimpl
+    def connections(self):
+        return [Definition(item.name, {"targets": item.record.url}, (*item.path, "url")) for item in self.items]
+
+    @hookimpl
+    def routes(self, site):
+        for item in self.items:
+            record = item.record
+            if record.path == "boom":
+                1 / 0
+            match, to = {"path": record.path}, {"connection": item.name}
+            written = {"name": f"to {item.name}", "match": match, "flow": [record.step], "to": to}
+            yield site.route(written, item.path, {"flow": "step", "match": "path"})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hookgate.catalogue import DEFAULTS, FAMILIES, SECTIONS
+from hookgate.catalogue import DEFAULTS, FAMILIES
 from hookgate.commands.authoring.findings import Finding
 from hookgate.commands.authoring.names import Names, near, normalised
 from hookgate.families import Family
@@ -102,7 +102,7 @@ class Project:
             return
         family = self._groups.get(group)
         if family is None:
-            if group not in (FAMILIES, SECTIONS):
+            if group not in (FAMILIES):
                 self._note(where, f"no family has the entry-point group {group!r}{near(group, self._groups)}")
             return
         for name, value in entries.items():

@@ -40,7 +40,7 @@ class House:
         """Know none."""
         raise LookupError(f"there is no connection {name!r}")
 
-    def application(self, client_id: str) -> None:
+    def section(self, name: str) -> None:
         """Know none."""
 
     @property

@@ -92,7 +92,8 @@ class ClientId(Interceptor[ClientIdOptions]):
             raise self._refusal("This API is for known applications, and the call has no client id.", "missing")
         if len(given) > 1:
             raise self._refusal("The call has several client ids; send one.", "ambiguous")
-        application = self._house.application(next(iter(given)))
+        known = self._house.section("applications")
+        application = known.find(next(iter(given))) if known is not None else None
         if application is None:
             raise self._refusal("The client id is not known.", "unknown")
         plan = ""

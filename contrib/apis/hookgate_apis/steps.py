@@ -8,21 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hookgate.apis.inheritance import Item
-from hookgate.apis.plan import NAME as PLAN
-from hookgate.apis.plan import PlanStep
-from hookgate.apis.tree import Direction, Scope
-from hookgate.building import HOST_KEY, Builder, misplaced, written
-from hookgate.errors import Problem
+from hookgate.building import HOST_KEY, misplaced, written
 from hookgate.plugin import Interceptor, Ways
+from hookgate.section import Site
+from hookgate_apis.inheritance import Item
+from hookgate_apis.plan import NAME as PLAN
+from hookgate_apis.plan import PlanStep
+from hookgate_apis.tree import Direction, Scope
 
 
 class Steps:
     """Builds the steps of APIs: each where it is placed, and again where its values differ."""
 
-    def __init__(self, builder: Builder, plans: Mapping[str, Any]) -> None:
-        self._builder = builder
-        self._plans = plans
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        plans = site.section("plans")
+        self._plans = plans.items if plans is not None else ()
         self._built: dict[tuple[str, str, tuple[str, ...]], Interceptor[Any] | PlanStep | None] = {}
         self._checked: set[tuple[str, str]] = set()
 
@@ -70,22 +71,17 @@ class Steps:
         if variant:
             host.pop("id", None)
         own = {**options, HOST_KEY: host} if host else options
-        step: Interceptor[Any] | None = self._builder.place(
-            "interceptor", {entry.name: own} if own else entry.name, place, owner, item.scope
-        )
-        return step
+        return self._site.step({entry.name: own} if own else entry.name, place, owner, item.scope)
 
     def _plan(self, api: str, item: Item) -> PlanStep | None:
         if not self._plans:
             return None
         flows = {
-            name: self._builder.steps(raw, ("plans", name), f"plans.{name}@{api}", f"plans.{name}")
-            for name, raw in self._plans.items()
-            if isinstance(raw, Mapping)
+            plan.name: self._site.flow(plan.raw or {}, plan.path, f"plans.{plan.name}@{api}", f"plans.{plan.name}")
+            for plan in self._plans
         }
         step = PlanStep(flows, f"apis.{api}")
-        self._builder.instances[step.entry.id] = step
-        self._builder.placed.setdefault(step.entry.id, item.place)
+        self._site.adopt(step, item.place)
         return step
 
     def _enter_plan(self, api: str, lists: dict[Direction, list[tuple[str, Interceptor[Any]]]]) -> None:
@@ -114,4 +110,4 @@ class Steps:
             allowed = ", ".join(sorted(type(step).scopes))
             reason = f"{step.entry.name} cannot be placed on the {item.kind}; it may stand on: {allowed}"
         if reason:
-            self._builder.problems.append(Problem(item.place, reason))
+            self._site.problem(item.place, reason)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hookgate.apis.inheritance import Difference, Item, difference, first_break
-from hookgate.apis.tree import DIRECTIONS, Direction, Scope
+from hookgate_apis.inheritance import Difference, Item, difference, first_break
+from hookgate_apis.tree import DIRECTIONS, Direction, Scope
 from hookgate.building import HOST_KEY, written
 
 NOTHING = Difference()

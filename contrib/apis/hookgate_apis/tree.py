@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hookgate.apis.inheritance import Item, Own, effective
-from hookgate.apis.sections import ApiSection, ResourceSection, ScopeSection
 from hookgate.building import HOST_KEY, Rejected, written
 from hookgate.errors import Path, Problem
 from hookgate.plugin import Interceptor
 from hookgate.validation import near
+from hookgate_apis.inheritance import Item, Own, effective
+from hookgate_apis.records import ApiSection, ResourceSection, ScopeSection
 
 Direction = Literal["request", "response"]
 DIRECTIONS: tuple[Direction, ...] = ("request", "response")

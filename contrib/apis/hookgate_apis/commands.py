@@ -11,16 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
-from hookgate.apis.inheritance import Difference, Item, difference, restored
-from hookgate.apis.preview import Change, broken_at, preview
-from hookgate.apis.restore import CannotEdit, restored_text
-from hookgate.apis.tree import DIRECTIONS, Direction, Scope
 from hookgate.commands.check import configuration
 from hookgate.commands.output import document_path, errors, out
 from hookgate.config import Configuration, RouteConfig
 from hookgate.flow import Flow, order
+from hookgate.hookspecs import hookimpl
+from hookgate.plugin import Command, Options
 from hookgate.settings import Settings
 from hookgate.validation import near
+from hookgate_apis.inheritance import Difference, Item, difference, restored
+from hookgate_apis.preview import Change, broken_at, preview
+from hookgate_apis.restore import CannotEdit, restored_text
+from hookgate_apis.tree import DIRECTIONS, Direction, Scope, Tree
 
 FAILED = 1
 BAD_USAGE = 2
@@ -31,6 +33,22 @@ app = typer.Typer(
     help="Look at flows as they come down, compare them, and take breaks back.",
     no_args_is_help=True,
 )
+
+
+class Flows(Command[Options]):
+    """Show how flows come down, where that is broken, what a change would do, and take a break back."""
+
+    @hookimpl
+    def add_commands(self, commands: typer.Typer) -> None:
+        """Add the group `flow`."""
+        commands.add_typer(app)
+
+
+def _trees(config: Configuration) -> tuple[Tree, ...]:
+    apis: Any = config.sections.get("apis")
+    return apis.trees if apis is not None else ()
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -78,7 +96,7 @@ def _scopes(config: Configuration) -> Iterator[_Labelled]:
         if (said := route.route.api) is not None:
             name = f"{said.name} {said.version}".rstrip()
             running.setdefault(" ".join(filter(None, (name, said.resource, said.operation))), route)
-    for tree in config.trees:
+    for tree in _trees(config):
         for scope in tree.scopes():
             taken = running.get(scope.name)
             flow = Flow(config.flow, taken.steps) if taken is not None else None
@@ -170,7 +188,7 @@ def diff(
 ) -> None:
     """Show what changes in the flow of every API, resource and operation, and what does not get to children: those with
     a broken flow, and those that set the values themselves. Values are not shown, since they may be secret."""
-    before, after = ([scope for tree in configuration(path).trees for scope in tree.scopes()] for path in (old, new))
+    before, after = ([scope for tree in _trees(configuration(path)) for scope in tree.scopes()] for path in (old, new))
     changes = list(preview(before, after))
     if json:
         out.print_json(data=[_as_data(change) for change in changes])
@@ -287,7 +305,7 @@ def restore(
 
 
 def _scope(config: Configuration, name: str) -> Scope:
-    scopes = {scope.name: scope for tree in config.trees for scope in tree.scopes()}
+    scopes = {scope.name: scope for tree in _trees(config) for scope in tree.scopes()}
     if name not in scopes:
         raise typer.BadParameter(f"there is no scope {name!r}{near(name, scopes)}")
     return scopes[name]

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hookgate.apis.tree import DIRECTIONS, FROM
+from hookgate_apis.tree import DIRECTIONS, FROM
 from hookgate.document import parse
 from hookgate.errors import ConfigError, HookgateError, Path
 

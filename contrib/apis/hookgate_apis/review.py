@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hookgate.apis.plan import PlanStep
+from hookgate.config import Configuration
 from hookgate.errors import Problem
 from hookgate.plugin import Branch, Interceptor, Ways
+from hookgate_apis.plan import PlanStep
 
 if TYPE_CHECKING:
-    from hookgate.config import Configuration
+    from hookgate_apis.sections import Applications
 
 
-def plans_never_entered(config: Configuration, plans: Mapping[str, Any]) -> Iterator[Problem]:
+def plans_never_entered(config: Configuration, applications: Applications) -> Iterator[Problem]:
     """Give a warning for each API that an application calls by a plan with a flow, and that never enters plans."""
+    plans: Any = config.sections.get("plans")
     full = {
-        name
-        for name, raw in plans.items()
-        if isinstance(raw, Mapping) and any(raw.get(side) for side in ("flow", "request", "response"))
+        plan.name
+        for plan in (plans.items if plans is not None else ())
+        if plan.record.flow or plan.record.request or plan.record.response
     }
     enters: dict[str, bool] = {}
     for route in config.routes:
@@ -26,8 +28,8 @@ def plans_never_entered(config: Configuration, plans: Mapping[str, Any]) -> Iter
             name = route.route.api.name
             enters[name] = enters.get(name, False) or _enters_plans(step for _, step in route.steps.way_in)
     told: set[str] = set()
-    for application in config.applications.values():
-        for api, plan in application.plans.items():
+    for application in applications.items:
+        for api, plan in application.record.plans.items():
             if plan in full and enters.get(api) is False and api not in told:
                 told.add(api)
                 path = ("applications", application.name, "plans", api)
