@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import PydanticCustomError, PydanticOmit
@@ -38,6 +38,7 @@ _Named = tuple[str, str]
 """Family and name of an instance that has a name of its own."""
 
 PluginT = TypeVar("PluginT", bound=Plugin[Any])
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Rejected(Exception):
@@ -149,6 +150,26 @@ class Builder:
         listed = entries if isinstance(entries, list | tuple) else ()
         built = [self.place(family, entry, (*path, index), owner) for index, entry in enumerate(listed)]
         return [plugin for plugin in built if plugin is not None]
+
+    def record(self, model: type[ModelT], raw: object, path: Path, owner: str, origin: str = "") -> ModelT | None:
+        """Check a record and build the plugins in it; ``None`` for one with mistakes, which are noted."""
+        before = self._owner, self._origin
+        self._owner, self._origin = owner, origin
+        try:
+            found = model.model_validate({} if raw is None else raw, context={"builder": self})
+        except ValidationError as error:
+            self.problems += flattened(error, model, raw, path)
+            return None
+        finally:
+            self._owner, self._origin = before
+        if _may_hold_plugins(model):
+            places = list(plugins_in(found, raw, path))
+            _leave_out_disabled(found)
+            for each in places:
+                if each.plugin is not None:
+                    self.placed.setdefault(each.plugin.entry.id, each.path)
+            self.problems += _out_of_place(each for each in places if each.plugin is not None)
+        return found
 
     def steps(self, raw: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
         """Build the three lists of a flow."""
@@ -289,7 +310,7 @@ class Builder:
         finally:
             self._owner = before
         if _may_hold_plugins(cls.options_type):
-            problems += _inside(options, entry.options, entry.prefix)
+            problems += _out_of_place(plugins_in(options, entry.options, entry.prefix))
         return options
 
     def _instance(self, cls: type[Plugin[Any]], options: Options, entry: Entry, prefix: Path) -> Plugin[Any]:
@@ -360,32 +381,77 @@ def _may_hold_plugins(options: Any) -> bool:
     return False
 
 
-def _inside(value: object, raw: object, path: Path) -> Iterator[Problem]:
-    """Look through options for contained flows with misplaced steps, and for plugins that may not be disabled."""
-    if isinstance(value, BaseModel):
-        raw = raw if isinstance(raw, Mapping) else {}
+class Inside(NamedTuple):
+    """A plugin in options or a record, with its place."""
+
+    plugin: Plugin[Any] | None
+    """``None`` for one that is disabled where none may be missing."""
+    path: Path
+    side: str = ""
+    """The list of a flow that it stands in, if it stands in one."""
+    sure: bool = True
+    """Its place is its own, and not that of a list in which entries are disabled."""
+
+
+def plugins_in(value: object, raw: object, path: Path, side: str = "") -> Iterator[Inside]:
+    """Walk over the plugins that options or a record hold, beside what they were made of; not over what is in these."""
+    if isinstance(value, Plugin):
+        yield Inside(value, path, side)
+    elif isinstance(value, BaseModel):
+        if not _may_hold_plugins(type(value)):
+            return
+        raw, in_flow = raw if isinstance(raw, Mapping) else {}, isinstance(value, FlowOptions)
         for name, field in type(value).model_fields.items():
-            key = field.alias if field.alias in raw else name
+            key = str(field.alias if field.alias in raw else name)
             if name not in value.__dict__:
-                yield Problem((*path, str(key)), "this plugin cannot be disabled; another one has to stand here")
-            elif isinstance(value, FlowOptions) and name in SIDES:
-                yield from _in_a_flow(value.__dict__[name], raw.get(key), name, (*path, name))
+                yield Inside(None, (*path, key))
             else:
-                yield from _inside(value.__dict__[name], raw.get(key), (*path, str(key)))
+                in_list = name if in_flow and name in SIDES else ""
+                yield from plugins_in(value.__dict__[name], raw.get(key), (*path, key), in_list)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _inside(item, raw.get(key) if isinstance(raw, Mapping) else None, (*path, key))
+            yield from plugins_in(item, raw.get(key) if isinstance(raw, Mapping) else None, (*path, key), side)
     elif isinstance(value, list | tuple):
-        listed = raw if isinstance(raw, list | tuple) and len(raw) == len(value) else [None] * len(value)
-        for index, item in enumerate(value):
-            yield from _inside(item, listed[index], (*path, index))
+        listed = raw if isinstance(raw, list | tuple) else (raw,) * (len(value) == 1)
+        places = [index for index, entry in enumerate(listed) if not is_disabled(entry)]
+        sure = len(places) == len(value)
+        for number, item in enumerate(value):
+            if sure:
+                at = (*path, places[number]) if listed is raw else path
+                yield from plugins_in(item, listed[places[number]], at, side)
+            else:
+                yield from (found._replace(path=path, sure=False) for found in plugins_in(item, None, path, side))
 
 
-def _in_a_flow(steps: tuple[Plugin[Any], ...], raw: object, side: str, path: Path) -> Iterator[Problem]:
-    listed = raw if isinstance(raw, list | tuple) else ()
-    for index, step in enumerate(steps):
-        if reason := misplaced(step, side):  # disabled steps are gone from the flow, so that its indices say nothing
-            yield Problem((*path, index) if len(listed) == len(steps) else path, reason)
+def _leave_out_disabled(value: object) -> None:
+    """Let an optional plugin that is disabled be one that is not written."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            if name not in value.__dict__:
+                value.__dict__[name] = field.default
+            elif isinstance(value.__dict__[name], BaseModel | tuple):
+                _leave_out_disabled(value.__dict__[name])
+    elif isinstance(value, tuple):
+        for item in value:
+            _leave_out_disabled(item)
+
+
+def is_disabled(entry: object) -> bool:
+    """Whether an entry says that it is to be left out."""
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        (options,) = entry.values()
+        host = options.get(HOST_KEY) if isinstance(options, Mapping) else None
+        return isinstance(host, Mapping) and host.get("disabled") is True
+    return False
+
+
+def _out_of_place(found: Iterable[Inside]) -> Iterator[Problem]:
+    """Look for misplaced steps of contained flows, and for plugins that may not be disabled."""
+    for each in found:
+        if each.plugin is None:
+            yield Problem(each.path, "this plugin cannot be disabled; another one has to stand here")
+        elif each.side and (reason := misplaced(each.plugin, each.side)):
+            yield Problem(each.path, reason)
 
 
 @lru_cache(maxsize=1)
@@ -406,7 +472,7 @@ def construct(plugin: type[PluginT], options: Mapping[str, Any], catalogue: Cata
         checked = plugin.options_type.model_validate(dict(options), context={"builder": Builder(catalogue)})
     except ValidationError as error:
         raise ConfigError(flattened(error, plugin.options_type, options, ())) from None
-    problems = list(_inside(checked, options, ()))
+    problems = list(_out_of_place(plugins_in(checked, options, ())))
     if problems:
         raise ConfigError(problems)
     if issubclass(plugin, Section):

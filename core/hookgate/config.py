@@ -275,30 +275,20 @@ class _Loader:
     def _gateway(
         self, path: Path
     ) -> tuple[GatewaySection, FlowOptions, tuple[Observer[Any], ...], dict[str, App[Any]]]:
-        raw = self._document.get("gateway")
-        section = checked(GatewaySection, raw, path, self.problems) or GatewaySection()
-        given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
-        flow = self._builder.steps(given, path, "gateway")
-        observers = self._builder.places("observer", given.get("observers"), (*path, "observers"), "gateway")
-        exposed: dict[str, App[Any]] = {}
-        listed = given.get("expose")
-        for prefix, entry in listed.items() if isinstance(listed, Mapping) else ():
-            app = self._builder.place("app", entry, (*path, "expose", prefix), "gateway.expose")
-            if app is not None:
-                exposed[prefix] = app
-        plain: dict[str, Any] = {"flow": (), "request": (), "response": (), "observers": (), "expose": {}}
-        return section.model_copy(update=plain), flow, tuple(observers), exposed
+        section = self._builder.record(GatewaySection, self._document.get("gateway"), path, "gateway")
+        section = section or GatewaySection()
+        return section, section, section.observers, dict(section.expose)
 
     def _management(self, path: Path) -> tuple[ManagementSection, tuple[App[Any], ...]]:
         raw = self._document.get("management")
-        section = checked(ManagementSection, raw, path, self.problems) or ManagementSection()
-        entries = raw.get("apps") if isinstance(raw, Mapping) else None
-        if entries is None:
-            entries = self._default_apps(path) if section.enabled else ()
+        enabled = not isinstance(raw, Mapping) or raw.get("enabled", True) is not False
         # what a listener that is switched off would serve is checked, but never started
-        builder = self._builder if section.enabled else Builder(self._catalogue, problems=self.problems)
-        apps = builder.places("app", entries, (*path, "apps"), "management")
-        return section.model_copy(update={"apps": ()}), tuple(apps) if section.enabled else ()
+        builder = self._builder if enabled else Builder(self._catalogue, problems=self.problems)
+        section = builder.record(ManagementSection, raw, path, "management") or ManagementSection()
+        apps = section.apps
+        if apps is None and section.enabled:
+            apps = tuple(builder.places("app", self._default_apps(path), (*path, "apps"), "management"))
+        return section, (apps or ()) if section.enabled else ()
 
     def _default_apps(self, path: Path) -> tuple[str, ...]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +12,6 @@ from hookgate.connectionsection import ConnectionSection, location
 from hookgate.errors import Path, Problem
 from hookgate.plugin import Balancer, Credential, Discovery, HeaderProvider, Monitor, Transport
 from hookgate.upstreamtls import UpstreamTlsSection, check
-from hookgate.validation import checked
 
 FAILOVER = "failover"
 """The balancer of a connection with backups, unless another is named."""
@@ -63,57 +62,38 @@ def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> Connecti
     """
     noted = len(builder.problems)
     owner = f"connections.{name}"
-    section = checked(ConnectionSection, raw, path, builder.problems)
-    given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
-    transport = _chosen(builder, "transport", given, path, owner)
-    listed = given.get("targets")
-    several = isinstance(listed, list | tuple) and len(listed) > 1
-    backups = bool(given.get("backups"))
-    discovery = None
-    if given.get("discovery") is not None:
-        discovery = builder.place("discovery", given["discovery"], (*path, "discovery"), owner)
-        several = True
-    balancer = None
-    if several or backups or given.get("balancer"):
-        chosen = {**given, "balancer": given.get("balancer") or FAILOVER} if backups else given
-        balancer = _chosen(builder, "balancer", chosen, path, owner)
-    monitors = _monitors(builder, given.get("monitor"), (*path, "monitor"), owner)
-    if given.get("monitor") and isinstance(listed, str) and not backups:
+    section = builder.record(ConnectionSection, raw, path, owner)
+    if section is None:
+        return None
+    transport = section.transport or _default(builder, "transport", path, owner)
+    balancer = section.balancer
+    found = given.get("discovery") is not None if isinstance(given := raw, Mapping) else False
+    if balancer is None and section.backups:
+        balancer = builder.place("balancer", FAILOVER, (*path, "balancer"), owner)
+    elif balancer is None and (len(section.targets) > 1 or found or given.get("balancer")):
+        balancer = _default(builder, "balancer", path, owner)
+    if section.monitor and isinstance(given.get("targets"), str) and not section.backups:
         message = "a monitor needs load balancing: write targets as a list"
         builder.problems.append(Problem((*path, "monitor"), message, at_key=True))
-    headers = _headers(builder, given.get("headers"), (*path, "headers"), owner)
-    credentials = builder.places("credential", given.get("auth"), (*path, "auth"), owner)
+    headers = _headers(section)
+    credentials = section.auth
     _check_signing(builder, credentials, given.get("auth"), (*path, "auth"))
     _warn_of_one_header(builder, credentials, (*path, "auth"))
-    if section is None or transport is None:
+    if transport is None:
         return None
     targets = _targets(builder, section, transport, (*path, "targets"))
     _check_client_certificates(builder, credentials, targets, (*path, "targets"))
     _check_tls(builder, section, targets, (*path, "tls"))
     if len(builder.problems) > noted:
         return None
-    plain = {"transport": None, "balancer": None, "monitor": (), "discovery": None, "auth": (), "headers": ()}
     return ConnectionConfig(
-        name,
-        section.model_copy(update=plain),
-        transport,
-        balancer,
-        monitors,
-        tuple(credentials),
-        headers,
-        targets,
-        discovery,
+        name, section, transport, balancer, section.monitor, credentials, headers, targets, section.discovery
     )
 
 
-def _chosen(builder: Builder, family: str, given: Mapping[str, Any], path: Path, owner: str) -> Any:
-    """Build what the connection names, or the default of the family."""
-    if given.get(family) is not None:
-        noted = len(builder.problems)
-        plugin = builder.place(family, given[family], (*path, family), owner)
-        if plugin is not None or len(builder.problems) > noted:
-            return plugin
-    try:  # nothing is named, or what is named is disabled
+def _default(builder: Builder, family: str, path: Path, owner: str) -> Any:
+    """Build the default of a family."""
+    try:
         default = builder.catalogue.default(family)
     except LookupError as error:
         builder.problems.append(Problem(path, str(error)))
@@ -126,31 +106,16 @@ def _chosen(builder: Builder, family: str, given: Mapping[str, Any], path: Path,
     return builder.place(family, default, (*path, family), owner)
 
 
-def _monitors(builder: Builder, given: object, path: Path, owner: str) -> tuple[Monitor[Any], ...]:
-    """Build one monitor, or those of a list."""
-    if isinstance(given, list | tuple):
-        return tuple(builder.places("monitor", given, path, owner))
-    monitor = builder.place("monitor", given, path, owner) if given is not None else None
-    return () if monitor is None else (monitor,)
+def _headers(section: ConnectionSection) -> tuple[HeaderActionConfig, ...]:
+    return tuple(
+        HeaderActionConfig(action, name, given.from_)  # type: ignore[arg-type]
+        for given in section.headers
+        for action in ACTIONS
+        if (name := getattr(given, action)) is not None and (given.from_ is not None or action == "remove")
+    )
 
 
-def _headers(builder: Builder, listed: object, path: Path, owner: str) -> tuple[HeaderActionConfig, ...]:
-    found: list[HeaderActionConfig] = []
-    for index, given in enumerate(listed if isinstance(listed, list | tuple) else ()):
-        if not isinstance(given, Mapping):
-            continue
-        provider = None
-        if given.get("from") is not None:
-            provider = builder.place("header", given["from"], (*path, index, "from"), owner)
-        found += [
-            HeaderActionConfig(action, given[action], provider)  # type: ignore[arg-type]
-            for action in ACTIONS
-            if given.get(action) is not None and (provider is not None or action == "remove")
-        ]
-    return tuple(found)
-
-
-def _check_signing(builder: Builder, credentials: list[Any], listed: object, path: Path) -> None:
+def _check_signing(builder: Builder, credentials: Sequence[Any], listed: object, path: Path) -> None:
     for index, credential in enumerate(credentials[:-1]):
         if type(credential).signs_message:
             at = (*path, index) if isinstance(listed, list) and len(listed) == len(credentials) else path
@@ -166,7 +131,7 @@ def _check_tls(builder: Builder, section: ConnectionSection, targets: tuple[Targ
 
 
 def _check_client_certificates(
-    builder: Builder, credentials: list[Any], targets: tuple[TargetConfig, ...], path: Path
+    builder: Builder, credentials: Sequence[Any], targets: tuple[TargetConfig, ...], path: Path
 ) -> None:
     """Refuse a client certificate where a target is called without TLS, and would never see it (HC-13).
 
@@ -184,7 +149,7 @@ def _has_certificate(credential: Any) -> bool:
     return False
 
 
-def _warn_of_one_header(builder: Builder, credentials: list[Any], path: Path) -> None:
+def _warn_of_one_header(builder: Builder, credentials: Sequence[Any], path: Path) -> None:
     """Warn where several credentials write one header: each adds a line, and most backends read only one (X7)."""
     writers: dict[str, list[str]] = {}
     for credential in credentials:

@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from hookgate.entries import TOKEN, as_list, entries, entry
-from hookgate.plugin import Options
+from hookgate.entries import TOKEN
+from hookgate.plugin import Balancer, Credential, Discovery, HeaderProvider, Monitor, Options, Transport
 from hookgate.retryconfig import RetrySection
 from hookgate.upstreamtls import UpstreamTlsSection
 
@@ -107,7 +107,7 @@ def _one_or_several(value: object) -> tuple[object, ...]:
 
 
 Monitors = Annotated[
-    tuple[Any, ...],
+    tuple[Monitor[Any], ...],
     BeforeValidator(_one_or_several),
     WithJsonSchema(
         {
@@ -119,7 +119,6 @@ Monitors = Annotated[
         }
     ),
 ]
-Credentials = Annotated[tuple[Any, ...], BeforeValidator(as_list), entries("credential")]
 
 
 class TargetSection(Options):
@@ -148,7 +147,7 @@ class HeaderActionSection(Options):
     """Append a line, whatever is there."""
     remove: str | None = None
     """Take all lines of that name out."""
-    from_: Annotated[Any, entry("header")] = Field(default=None, alias="from")
+    from_: HeaderProvider[Any] | None = Field(default=None, alias="from")
     """Where the value comes from: a header plugin."""
 
     @model_validator(mode="after")
@@ -156,7 +155,7 @@ class HeaderActionSection(Options):
         named = [name for name in (self.set, self.add, self.remove) if name is not None]
         if len(named) != 1:
             raise ValueError("write exactly one of set, add and remove")
-        if (self.remove is None) != (self.from_ is not None):
+        if (self.remove is None) != ("from_" not in self.__dict__ or self.from_ is not None):  # it may be disabled
             raise ValueError("set and add take their value from a header plugin: write from; remove has none")
         if not TOKEN.fullmatch(named[0]):
             raise ValueError(f"{named[0]!r} is not a header name")
@@ -233,11 +232,11 @@ class ConnectionSection(Options):
     ] = ()
     """URLs that take over, in this order, while those of `targets` cannot be reached (HC-14); the balancer is then
     `failover` unless another is named."""
-    discovery: Annotated[Any, entry("discovery")] = None
+    discovery: Discovery[Any] | None = None
     """Finds the targets, and notices when they come and go; in place of `targets`."""
     base_path: Annotated[str, AfterValidator(_base_path)] = "/"
     """Path in front of every path on this backend."""
-    balancer: Annotated[Any, entry("balancer")] = None
+    balancer: Balancer[Any] | None = None
     """Which target is next; the default balancer if left out."""
     max_tries: int = Field(default=1, ge=1, le=100)
     """Attempts in all; only one that could not connect is followed by another (AC-7), unless `retry` says more."""
@@ -251,9 +250,9 @@ class ConnectionSection(Options):
     """Watches whether targets are well; one monitor or a list of them. Needs a list of targets."""
     headers: tuple[HeaderActionSection, ...] = ()
     """What is done to headers, in this order, before credentials sign."""
-    auth: Credentials = ()
+    auth: tuple[Credential[Any], ...] = ()
     """Credentials, in this order; one that signs the message comes last."""
-    transport: Annotated[Any, entry("transport")] = None
+    transport: Transport[Any] | None = None
     """What carries the calls; the default transport if left out."""
     timeouts: TimeoutsSection = TimeoutsSection()
     """Time limits of one attempt."""
@@ -266,7 +265,7 @@ class ConnectionSection(Options):
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> ConnectionSection:
-        if bool(self.targets) == (self.discovery is not None):
+        if bool(self.targets) == ("discovery" not in self.__dict__ or self.discovery is not None):
             raise ValueError("write either targets, or discovery to have them found")
         if self.backups and len(self.targets) != 1:
             raise ValueError("backups stand behind one target; write several that share the calls into targets")

@@ -12,7 +12,7 @@ from hookgate.paths import compile_destination
 from hookgate.plugin import FlowOptions, Ways
 from hookgate.router import Route, conflicts
 from hookgate.sections import RouteSection
-from hookgate.validation import checked, near
+from hookgate.validation import near
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,9 @@ class Routes:
         self._places: dict[str, Path] = {}
 
     def add(self, raw: Any, path: Path, origin: str = "") -> None:
-        """Check a route and build its steps; what is wrong with it is noted.
-
-        Steps are built even where the section around them is wrong, so that one mistake hides none of the others.
-        """
+        """Check a route and build its steps; what is wrong with it is noted."""
         problems = self._builder.problems
-        section = checked(RouteSection, raw, path, problems)
-        given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
-        name = section.name if section is not None else given.get("name")
+        name = raw.get("name") if isinstance(raw, Mapping) else None
         owner = f"routes.{name}" if isinstance(name, str) and name else f"routes[{path[-1]}]"
         if isinstance(name, str) and name in self._places:
             message = f"the name {name!r} is taken by another route; names are unique"
@@ -57,15 +52,12 @@ class Routes:
             owner += f"[{path[-1]}]"
         elif isinstance(name, str):
             self._places[name] = path
-        steps = self._builder.steps(given, path, owner, origin)
-        if section is None:
-            return
-        route = self._route(section, path)
-        if route is None:
+        section = self._builder.record(RouteSection, raw, path, owner, origin)
+        route = self._route(section, path) if section is not None else None
+        if section is None or route is None:
             return
         self._check_destination(section, route, path)
-        said = section.model_copy(update={"flow": (), "request": (), "response": ()})
-        self.built.append(RouteConfig(section.name, said, steps, route))
+        self.built.append(RouteConfig(section.name, section, section, route))
 
     def make(self, raw: Mapping[str, Any], path: Path, origin: str, made_of: Mapping[str, str]) -> RouteConfig | None:
         """Make a route of what a document would say, where something else stands at a place; see :meth:`take`."""
@@ -105,9 +97,6 @@ class Routes:
         if to is None:
             return
         problems = self._builder.problems
-        if to.connection not in self._connections:
-            message = f"there is no connection {to.connection!r}{near(to.connection, self._connections)}"
-            problems.append(Problem((*path, "to", "connection"), message))
         if to.path is not None:
             try:
                 compile_destination(to.path, route.parameters, to.path_params)

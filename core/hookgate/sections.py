@@ -16,7 +16,8 @@ from pydantic import (
 from hookgate.entries import TOKEN, as_list, entries, entry
 from hookgate.expressions import Expression
 from hookgate.listenerconfig import Address, Forwarded, Pseudonym, PublicAddress
-from hookgate.plugin import Options
+from hookgate.plugin import App, FlowOptions, Interceptor, Observer, Options
+from hookgate.section import Reference
 from hookgate.tlsconfig import TlsSection
 from hookgate.traceconfig import TraceSection
 
@@ -36,8 +37,6 @@ def _name(value: str) -> str:
 
 
 Interceptors = Annotated[tuple[Any, ...], BeforeValidator(as_list), entries("interceptor")]
-Observers = Annotated[tuple[Any, ...], BeforeValidator(as_list), entries("observer")]
-Apps = Annotated[tuple[Any, ...], BeforeValidator(as_list), entries("app")]
 Method = Annotated[str, AfterValidator(_method)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -91,7 +90,7 @@ class RouteLimitsSection(Options):
     """Longest body that a step may read whole."""
 
 
-class GatewaySection(Options):
+class GatewaySection(FlowOptions):
     """The data path as a whole."""
 
     listen: tuple[PublicAddress, ...] = ("127.0.0.1:8080",)
@@ -107,15 +106,15 @@ class GatewaySection(Options):
     """Which calls are traced; none if left out."""
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$|^$")] = ""
     """Name of the environment that this gateway serves, such as `dev` or `prod`: steps and values may depend on it."""
-    flow: Interceptors = ()
+    flow: tuple[Interceptor[Any], ...] = ()
     """Steps left of those of every route, on 404 and 405 too."""
-    request: Interceptors = ()
+    request: tuple[Interceptor[Any], ...] = ()
     """Steps on the way in only."""
-    response: Interceptors = ()
+    response: tuple[Interceptor[Any], ...] = ()
     """Steps on the way out only."""
-    observers: Observers = ()
+    observers: tuple[Observer[Any], ...] = ()
     """Who watches the calls."""
-    expose: dict[str, Annotated[Any, entry("app")]] = Field(default_factory=dict)
+    expose: dict[str, App[Any]] = Field(default_factory=dict)
     """Apps on the public listener, by the path they stand under."""
     limits: LimitsSection = LimitsSection()
     """Bounds on what comes in."""
@@ -153,7 +152,7 @@ class ManagementSection(Options):
     """Whether there is a management listener."""
     listen: tuple[Address, ...] = ("127.0.0.1:8001",)
     """Addresses of the management listener. A change needs a restart."""
-    apps: Apps | None = None
+    apps: tuple[App[Any], ...] | None = None
     """What is served there, under `/-/`; by default what the installed plugins offer as default."""
 
 
@@ -195,7 +194,7 @@ class MatchSection(Options):
 class DestinationSection(Options):
     """Where a route's calls go."""
 
-    connection: str
+    connection: Reference["connections"]
     """Name of a connection."""
     path: str | None = None
     """Path on the backend, with the variables of the match; the path of the request if left out."""
@@ -209,7 +208,7 @@ class DestinationSection(Options):
     """Answers may go on for as long as they like: time limits end at the response head, the idle limit goes on."""
 
 
-class RouteSection(Options):
+class RouteSection(FlowOptions):
     """Calls that match, the steps they pass, and where they go."""
 
     name: Name
@@ -218,11 +217,11 @@ class RouteSection(Options):
     """What the route is for."""
     match: MatchSection = MatchSection()
     """Which calls it takes; all if left out."""
-    flow: Interceptors = ()
+    flow: tuple[Interceptor[Any], ...] = ()
     """Steps as drawn: the client on the left, the backend on the right."""
-    request: Interceptors = ()
+    request: tuple[Interceptor[Any], ...] = ()
     """Steps on the way in only, right of those in `flow`."""
-    response: Interceptors = ()
+    response: tuple[Interceptor[Any], ...] = ()
     """Steps on the way out only, right of those in `flow`."""
     to: DestinationSection | None = None
     """Where the calls go; left out where a step always answers."""

@@ -107,9 +107,9 @@ def test_a_mistake_in_a_record_hides_none_in_the_entries_inside_it(problems):
         "connections.crm.targets",
         "connections.crm.headers[0].from",
         "connections.crm.auth[0]",
+        "routes[0].flow[1].stp",
         "routes[0].name",
         "routes[0].to.timeout",
-        "routes[0].flow[1].stp",
     ]
 
 
@@ -182,7 +182,11 @@ def test_steps_and_plugins_are_built_in_order_and_apart_from_the_sections(loaded
         ("remove", "X-B", None),
     ]
     assert [each.entry.name for each in crm.credentials] == ["token", "signer"]
-    assert (one.section.flow, crm.section.auth, crm.section.headers, config.gateway.observers) == ((), (), (), ())
+    assert (one.section.flow, crm.section.auth, config.gateway.observers) == (
+        one.steps.flow,
+        crm.credentials,
+        config.observers,
+    )
 
 
 def test_ids_say_owner_plugin_and_number_and_can_be_given(loaded):
