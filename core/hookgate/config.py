@@ -11,34 +11,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from hookgate.building import Builder
 from hookgate.catalogue import Catalogue
 from hookgate.connectionconfig import ConnectionConfig, HeaderActionConfig, TargetConfig, connection_of
+from hookgate.connectionsection import ConnectionSection
 from hookgate.document import Document
 from hookgate.errors import ConfigError, Path, Problem
 from hookgate.linting.run import Linter
 from hookgate.plugin import App, FlowOptions, Host, Observer, Plugin
-from hookgate.references import ENVIRONMENTS, References
-from hookgate.references import SECTION as SECRETS
-from hookgate.routeconfig import RouteConfig, Routes, routes_in
-from hookgate.section import Definition, Section
-from hookgate.sections import GatewaySection, ManagementSection, ProfileSection
-from hookgate.site import LoadingSite, read_sections
+from hookgate.references import References
+from hookgate.routeconfig import RouteConfig, Routes
+from hookgate.section import Definition, Item, Section
+from hookgate.sections import GatewaySection, ManagementSection
+from hookgate.site import LoadingSite, Reader
 from hookgate.tlsconfig import check
-from hookgate.validation import checked
 
 log = logging.getLogger("hookgate")
 
 __all__ = ["Configuration", "ConnectionConfig", "HeaderActionConfig", "RouteConfig", "TargetConfig", "load"]
 
-SECTIONS = (
-    *("gateway", "management", "plugins", "profiles", SECRETS, ENVIRONMENTS, "routes", "connections"),
-)
-"""Top-level keys that core understands. Beside them `$schema` is for editors, and `x-…` for whatever anchors need."""
 PATIENCE = 0.01
 """Seconds after which loading lets others run: calls are served meanwhile."""
 
@@ -135,17 +130,6 @@ def _stands_in(path: Path, places: set[Path]) -> bool:
     return any(path[:length] in places for length in range(len(path) + 1)) if places else False
 
 
-class _Part(NamedTuple):
-    """A connection with its place."""
-
-    raw: Any
-    path: Path
-
-
-def _is_own(name: str) -> bool:
-    return name in SECTIONS or name == "$schema" or name.startswith("x-")
-
-
 class _Loader:
     def __init__(
         self,
@@ -156,8 +140,7 @@ class _Loader:
         self.problems: list[Problem] = []
         self._catalogue = catalogue
         self._document = document
-        self._connections: dict[str, _Part] = {}
-        self._builder = Builder(catalogue, previous, self._mapping("plugins"), self.problems, self._profiles())
+        self._builder = Builder(catalogue, previous, problems=self.problems)
         self._rested = time.monotonic()
 
     @property
@@ -166,34 +149,26 @@ class _Loader:
 
     async def load(self) -> Configuration:
         builder = self._builder
-        written = {name: value for name, value in self._document.items() if not _is_own(name)}
-        sections = read_sections(builder, written, SECTIONS)
-        for section in sections.values():
+        reader = Reader(builder, self._document, self._rest)
+        for section in await reader.read("instances"):
             for found in self._asked(section, "instances"):
                 builder.define(found.family, found.name, found.written, found.path)
-        self._name_connections(self._mapping("connections").items())
-        for section in sections.values():
-            self._add_connections(self._asked(section, "connections"))
-        builder.connections = self._connections.keys()
+        await reader.read("connections")
+        added = [found for section in reader.sections.values() for found in self._asked(section, "connections")]
+        builder.connections = {*builder.named["connections"], *(found.name for found in added)}
         builder.share()
-        gateway, flow, observers, exposed = self._gateway(("gateway",))
-        management, apps = self._management(("management",))
-        self._check_listeners(gateway, management)
-        connections: dict[str, ConnectionConfig] = {}
-        for name, part in self._connections.items():
+        await reader.read()
+        sections = reader.sections
+        gateway: GatewaySection = sections["gateway"].record
+        connections = {}
+        for item in [*sections["connections"].items, *self._written(added)]:
             await self._rest()
-            connection = connection_of(builder, name, part.raw, part.path)
+            connection = connection_of(builder, item)
             if connection is not None:
-                connections[name] = connection
-        routes = Routes(builder, self._connections.keys())
-        listed = routes_in(self._document.get("routes"))
-        if listed is None:
-            self.problems.append(Problem(("routes",), "should be a list of routes"))
-        for index, raw in enumerate(listed or ()):
-            await self._rest()
-            routes.add(raw, ("routes", index))
-        site = LoadingSite(builder, sections, gateway, routes)
-        for section in sections.values():
+                connections[item.name] = connection
+        routes = Routes(builder)
+        site = LoadingSite(builder, sections, routes)
+        for section in sorted(sections.values(), key=lambda each: each.entry.name != "routes"):  # they keep their names
             for config in self._asked(section, "routes", site):
                 await self._rest()
                 if config is not None:
@@ -203,16 +178,45 @@ class _Loader:
         routes.check_conflicts()
         return Configuration(
             gateway,
-            management,
-            flow,
-            observers,
-            apps,
-            exposed,
+            sections["management"].record,
+            gateway,
+            gateway.observers,
+            self._apps(sections["management"].record),
+            dict(gateway.expose),
             connections,
             tuple(routes.built),
             {**builder.instances, **{section.entry.id: section for section in sections.values()}},
             sections=sections,
         )
+
+    def _written(self, added: Iterable[Definition]) -> Iterator[Item[ConnectionSection]]:
+        """Check the connections that sections add. Those of the document keep their names, whatever the order."""
+        seen = set(self._builder.named["connections"])
+        for each in added:
+            if each.name in seen:
+                message = f"this makes a connection {each.name!r}, and there is one of that name"
+                self.problems.append(Problem(each.path, message))
+                continue
+            seen.add(each.name)
+            record = self._builder.record(ConnectionSection, each.written, each.path, f"connections.{each.name}")
+            if record is not None:
+                yield Item(each.name, record, each.path, each.written)
+
+    def _apps(self, management: ManagementSection) -> tuple[App[Any], ...]:
+        """What the management listener serves; what one that is switched off would serve is checked, but never started."""
+        if not management.enabled:
+            for app in management.apps or ():
+                self._builder.instances.pop(app.entry.id)
+            return ()
+        if management.apps is not None:
+            return management.apps
+        try:
+            default = self._catalogue.default("app")
+        except LookupError as error:
+            self.problems.append(Problem(("management",), str(error)))
+            return ()
+        listed = () if default is None else (default,)
+        return tuple(self._builder.places("app", listed, ("management", "apps"), "management"))
 
     async def lint(self, config: Configuration) -> None:
         """Note what is written correctly and hardly meant so."""
@@ -240,81 +244,3 @@ class _Loader:
             log.error("%s failed in %s", section.entry.id, hook, exc_info=error)
             message = f"cannot be understood: {type(error).__name__}: {error}"
             self.problems.append(Problem((section.entry.name,), message))
-
-    # --- the document as a whole ------------------------------------------------------------------------------------
-
-    def _mapping(self, name: str) -> Mapping[str, Any]:
-        value = self._document.get(name)
-        if value is not None and not isinstance(value, Mapping):
-            self.problems.append(Problem((name,), "should be a mapping of names"))
-            return {}
-        return value or {}
-
-    def _profiles(self) -> Mapping[str, Any]:
-        """Security profiles: named credentials and ways to authenticate, placed by name and swapped in one place."""
-        profiles = self._mapping("profiles")
-        for name, profile in profiles.items():
-            checked(ProfileSection, profile, ("profiles", name), self.problems)
-        return profiles
-
-    def _name_connections(self, written: Iterable[tuple[str, Any]]) -> None:
-        for name, raw in written:
-            self._connections[name] = _Part(raw, ("connections", name))
-
-    def _add_connections(self, found: Iterable[Definition]) -> None:
-        """Take over the connections that a section adds. The document's own come first, whatever the order."""
-        for each in found:
-            if each.name in self._connections:
-                message = f"this makes a connection {each.name!r}, and there is one of that name"
-                self.problems.append(Problem(each.path, message))
-            else:
-                self._connections[each.name] = _Part(each.written, each.path)
-
-    # --- gateway and management -------------------------------------------------------------------------------------
-
-    def _gateway(
-        self, path: Path
-    ) -> tuple[GatewaySection, FlowOptions, tuple[Observer[Any], ...], dict[str, App[Any]]]:
-        section = self._builder.record(GatewaySection, self._document.get("gateway"), path, "gateway")
-        section = section or GatewaySection()
-        return section, section, section.observers, dict(section.expose)
-
-    def _management(self, path: Path) -> tuple[ManagementSection, tuple[App[Any], ...]]:
-        raw = self._document.get("management")
-        enabled = not isinstance(raw, Mapping) or raw.get("enabled", True) is not False
-        # what a listener that is switched off would serve is checked, but never started
-        builder = self._builder if enabled else Builder(self._catalogue, problems=self.problems)
-        section = builder.record(ManagementSection, raw, path, "management") or ManagementSection()
-        apps = section.apps
-        if apps is None and section.enabled:
-            apps = tuple(builder.places("app", self._default_apps(path), (*path, "apps"), "management"))
-        return section, (apps or ()) if section.enabled else ()
-
-    def _default_apps(self, path: Path) -> tuple[str, ...]:
-        try:
-            default = self._catalogue.default("app")
-        except LookupError as error:
-            self.problems.append(Problem(path, str(error)))
-            return ()
-        return () if default is None else (default,)
-
-    def _check_listeners(self, gateway: GatewaySection, management: ManagementSection) -> None:
-        """Refuse listeners that do not fit together. What is for management is on no public listener."""
-        encrypted = [index for index, address in enumerate(gateway.listen) if address.startswith("https://")]
-        if encrypted and gateway.tls is None:
-            message = f"{gateway.listen[encrypted[0]]} needs certificates: write tls"
-            self.problems.append(Problem(("gateway", "listen", encrypted[0]), message))
-        if gateway.tls is not None and not encrypted:
-            message = "no listener speaks TLS; write https:// in front of an address of listen"
-            self.problems.append(Problem(("gateway", "tls"), message, at_key=True))
-        if gateway.proxy_protocol and not gateway.trusted_proxies:
-            message = "nobody may send a PROXY header; name the networks of those who do in trusted_proxies"
-            self.problems.append(Problem(("gateway", "proxy_protocol"), message))
-        seen: set[str] = set()
-        private = management.listen if management.enabled else ()
-        for name, addresses in (("gateway", gateway.listen), ("management", private)):
-            for index, address in enumerate(each.removeprefix("https://") for each in addresses):
-                if address in seen and not address.endswith(":0"):
-                    message = f"{address} is listened on already; every listener has an address of its own"
-                    self.problems.append(Problem((name, "listen", index), message))
-                seen.add(address)

@@ -11,6 +11,7 @@ from hookgate.building import Builder
 from hookgate.connectionsection import ConnectionSection, location
 from hookgate.errors import Path, Problem
 from hookgate.plugin import Balancer, Credential, Discovery, HeaderProvider, Monitor, Transport
+from hookgate.section import Item
 from hookgate.upstreamtls import UpstreamTlsSection, check
 
 FAILOVER = "failover"
@@ -55,19 +56,16 @@ class ConnectionConfig:
     """Finds the targets where the document lists none."""
 
 
-def connection_of(builder: Builder, name: str, raw: Any, path: Path) -> ConnectionConfig | None:
-    """Check a connection and build its plugins; ``None`` for one with a mistake, which is noted.
-
-    Plugins are built even where the section around them is wrong, so that one mistake hides none of the others.
-    """
+def connection_of(builder: Builder, item: Item[ConnectionSection]) -> ConnectionConfig | None:
+    """Add to a connection what it leaves to defaults, and check what no record sees; ``None`` for one with a mistake,
+    which is noted."""
     noted = len(builder.problems)
+    name, section, path = item.name, item.record, item.path
+    given: Mapping[str, Any] = item.raw
     owner = f"connections.{name}"
-    section = builder.record(ConnectionSection, raw, path, owner)
-    if section is None:
-        return None
     transport = section.transport or _default(builder, "transport", path, owner)
     balancer = section.balancer
-    found = given.get("discovery") is not None if isinstance(given := raw, Mapping) else False
+    found = given.get("discovery") is not None
     if balancer is None and section.backups:
         balancer = builder.place("balancer", FAILOVER, (*path, "balancer"), owner)
     elif balancer is None and (len(section.targets) > 1 or found or given.get("balancer")):

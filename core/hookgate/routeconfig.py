@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,40 +35,29 @@ class RouteConfig:
 class Routes:
     """Takes in the routes of a document one by one."""
 
-    def __init__(self, builder: Builder, connections: Collection[str]) -> None:
+    def __init__(self, builder: Builder) -> None:
         self.built: list[RouteConfig] = []
         self._builder = builder
-        self._connections = connections
         self._places: dict[str, Path] = {}
 
-    def add(self, raw: Any, path: Path, origin: str = "") -> None:
-        """Check a route and build its steps; what is wrong with it is noted."""
-        problems = self._builder.problems
-        name = raw.get("name") if isinstance(raw, Mapping) else None
-        owner = f"routes.{name}" if isinstance(name, str) and name else f"routes[{path[-1]}]"
-        if isinstance(name, str) and name in self._places:
-            message = f"the name {name!r} is taken by another route; names are unique"
-            problems.append(Problem((*path, "name"), message))
-            owner += f"[{path[-1]}]"
-        elif isinstance(name, str):
-            self._places[name] = path
-        section = self._builder.record(RouteSection, raw, path, owner, origin)
-        route = self._route(section, path) if section is not None else None
-        if section is None or route is None:
-            return
-        self._check_destination(section, route, path)
-        self.built.append(RouteConfig(section.name, section, section, route))
+    def placed(self, record: RouteSection, path: Path) -> RouteConfig | None:
+        """Make a route of its record."""
+        route = self._route(record, path)
+        if route is None:
+            return None
+        self._check_destination(record, route, path)
+        return RouteConfig(record.name, record, record, route, path=path)
 
     def make(self, raw: Mapping[str, Any], path: Path, origin: str, made_of: Mapping[str, str]) -> RouteConfig | None:
-        """Make a route of what a document would say, where something else stands at a place; see :meth:`take`."""
-        elsewhere = Routes(self._builder, self._connections)
+        """Make a route of what a document would say, where something else stands at a place."""
         problems, noted = self._builder.problems, len(self._builder.problems)
-        elsewhere.add(raw, path, origin)
+        record = self._builder.record(RouteSection, raw, path, f"routes.{raw.get('name')}", origin)
+        made = self.placed(record, path) if record is not None else None
         problems[noted:] = [_elsewhere(each, path, made_of) for each in problems[noted:]]
-        return replace(elsewhere.built[0], path=path) if elsewhere.built else None
+        return made
 
     def take(self, config: RouteConfig) -> None:
-        """Take in a route that was made elsewhere."""
+        """Take in a route, whoever has made it."""
         if config.name in self._places:
             message = f"this makes a route {config.name!r}, and there is one of that name"
             self._builder.problems.append(Problem(config.path, message))
@@ -119,10 +108,3 @@ def _is_good(name: str, path: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def routes_in(value: object) -> Sequence[Any] | None:
-    """Return the list of routes; ``None`` if it is none."""
-    if value is None:
-        return ()
-    return value if isinstance(value, list | tuple) else None

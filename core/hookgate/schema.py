@@ -14,10 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from hookgate.building import HOST_KEY, HostOptions
 from hookgate.catalogue import Catalogue, PluginLookupError
-from hookgate.connectionsection import ConnectionSection
 from hookgate.families import Family
 from hookgate.plugin import Plugin
-from hookgate.sections import GatewaySection, ManagementSection, ProfileSection, RouteSection
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FAMILY = "x-hookgate-family"
@@ -44,15 +42,7 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
             "description": "A reference, such as `${env:NAME}`.",
         },
     }
-    sections = {
-        "gateway": _record(GatewaySection, "section", definitions),
-        "management": _record(ManagementSection, "section", definitions),
-        "routes": {"type": "array", "items": _record(RouteSection, "section", definitions)},
-        "connections": _names_of(_record(ConnectionSection, "section", definitions)),
-        "plugins": _names_of({"$ref": "#/$defs/interceptor"}),
-        "environments": _names_of(_names_of({"type": ["string", "number", "boolean"]})),
-        "profiles": _names_of(_record(ProfileSection, "section", definitions)),
-    }
+    values = _names_of(_names_of({"type": ["string", "number", "boolean"]}))
     _record(HostOptions, "section", definitions)
     for family in catalogue.families.values():
         if family.name in ("section", "command"):  # no entries of these stand in a flow
@@ -60,14 +50,14 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
         definitions[family.name] = _entries(catalogue, family, definitions)
     described: dict[str, Any] = {
         "$schema": {"type": "string", "description": "Where an editor finds this schema."},
-        **{name: {"description": _SECTIONS[name], **schema} for name, schema in sections.items()},
+        **{name: _section(catalogue, name, definitions) for name in _usable(catalogue, "section")},
+        "environments": {"description": "Values by environment, for `${environment:NAME}`.", **values},
         "secrets": {
-            "description": _SECTIONS["secrets"],
+            "description": "Options of what resolves references such as `${env:NAME}`.",
             "type": "object",
             "properties": _options_of(catalogue, "secret", definitions),
             "additionalProperties": False,
         },
-        **{name: _section(catalogue, name, definitions) for name in _usable(catalogue, "section")},
     }
     return {
         "$schema": DIALECT,
@@ -79,18 +69,6 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
-
-
-_SECTIONS = {
-    "gateway": "The data path as a whole.",
-    "management": "Health, pages and APIs for those who run the gateway.",
-    "routes": "Which calls pass which steps and go where.",
-    "connections": "Backends and the ways to them, by name.",
-    "plugins": "Instances with a name of their own; placing that name in several flows shares one instance.",
-    "environments": "Values by environment, for `${environment:NAME}`.",
-    "profiles": "Security profiles with a name of their own, placed by it on routes and connections.",
-    "secrets": "Options of what resolves references such as `${env:NAME}`.",
-}
 
 
 def _usable(catalogue: Catalogue, family: str) -> list[str]:
@@ -129,6 +107,7 @@ def _rewritten(schema: Any) -> Any:
         may_be_null = "default" in rest and rest["default"] is None
         return {**rest, "anyOf": [entry, {"type": "null"}]} if may_be_null else {**rest, **entry}
     properties = schema.get("properties")
+    schema = {key: value for key, value in schema.items() if key != "x-hookgate-section"}  # for forms, not for editors
     inner = {
         key: value if key in ("default", "const", "enum", "examples", "required") else _rewritten(value)
         for key, value in schema.items()

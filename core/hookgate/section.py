@@ -83,6 +83,9 @@ class Section(Plugin[RecordT]):
     key: ClassVar[tuple[str, ...]] = ("name",)
     """The fields that tell the records of a list apart."""
 
+    always: ClassVar[bool] = False
+    """It is there, with its defaults, where a document leaves it out; of core's own only."""
+
     def __init__(self, items: Sequence[Item[RecordT]] = ()) -> None:
         self.items = tuple(items)
         """What is right among its items; a document with mistakes does not go live."""
@@ -90,8 +93,8 @@ class Section(Plugin[RecordT]):
 
     @property
     def record(self) -> RecordT:
-        """The record of a section that is one."""
-        return self.items[0].record
+        """The record of a section that is one; its defaults while there are mistakes in it."""
+        return self.items[0].record if self.items else self.options_type()  # type: ignore[return-value]
 
     def names(self) -> Collection[str]:
         """Return the names of its items, which others may refer to."""
@@ -134,6 +137,9 @@ class Site(Protocol):
 
     def adopt(self, step: Interceptor[Any], path: Path) -> None:
         """Take in a step that the section has made itself."""
+
+    def placed(self, item: Item[Any]) -> RouteConfig | None:
+        """Make a route of an item whose record is that of a route."""
 
     def route(
         self, written: Mapping[str, Any], path: Path, made_of: Mapping[str, str] | None = None

@@ -2,108 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any
-
-from pydantic import ValidationError
 
 from hookgate.building import Builder
 from hookgate.errors import ConfigError, Path, Problem
 from hookgate.plugin import Entry, FlowOptions, Interceptor
 from hookgate.routeconfig import RouteConfig, Routes
 from hookgate.section import Item, Section
-from hookgate.sections import GatewaySection
-from hookgate.validation import flattened, near
+from hookgate.validation import near
 
-DEFINING = ("instances", "connections")
-"""Hooks of sections that define what others may name: these are read first."""
-
-
-def read_sections(builder: Builder, written: Mapping[str, Any], own: Iterable[str]) -> dict[str, Section[Any]]:
-    """Read sections, in the order of the document; what is wrong with one is noted, and it is left out then."""
-    classes: dict[str, type[Section[Any]]] = {}
-    installed = builder.catalogue.names("section")
-    for name in written:
-        if name not in installed:
-            message = f"there is no section {name!r}{near(name, [*own, *installed])}"
-            builder.problems.append(Problem((name,), message, at_key=True))
-            continue
-        try:
-            classes[name] = builder.catalogue.get("section", name)  # type: ignore[assignment]
-        except LookupError as error:
-            builder.problems.append(Problem((name,), str(error), at_key=True))
-    for name, cls in classes.items():
-        builder.named[name] = set(cls.names_in(written.get(name)))
-    first = [name for name, cls in classes.items() if any(hasattr(cls, hook) for hook in DEFINING)]
-    order = dict.fromkeys((*first, *classes))
-    read = {name: _read(builder, name, classes[name], written[name]) for name in order}
-    return {name: section for name in classes if (section := read[name]) is not None}
+FIRST = ("secrets", "environments")
+"""Sections that references need, which are resolved before anything is read."""
+OWN = ("gateway", "management", "connections", "routes")
+"""Sections that are there in any case."""
 
 
-def _read(builder: Builder, name: str, cls: type[Section[Any]], value: Any) -> Section[Any] | None:
-    items = list(_items(builder, name, cls, value))
-    before = builder.previous.get(f"sections.{name}")
-    if isinstance(before, cls) and type(before) is cls and before.items == tuple(items):
-        return before  # it lives on with its state
-    try:
-        section = cls(items)
-    except ConfigError as error:
-        builder.problems += error.problems
-        return None
-    except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
-        builder.problems.append(Problem((name,), f"cannot be understood: {type(error).__name__}: {error}"))
-        return None
-    section.entry = Entry(f"sections.{name}", name, "section")
-    return section
+class Reader:
+    """Reads the sections of one document, a few at a time: those that define what others name come first."""
 
-
-def _items(builder: Builder, name: str, cls: type[Section[Any]], value: Any) -> Iterable[Item[Any]]:
-    parts: list[tuple[str, Any, Path]] = []
-    match cls.shape:
-        case "record":
-            parts = [(name, value, (name,))]
-        case "names":
-            if value is not None and not isinstance(value, Mapping):
-                builder.problems.append(Problem((name,), "should be a mapping of names"))
-                return
-            parts = [(key, raw, (name, key)) for key, raw in (value or {}).items()]
-        case "list":
-            if value is not None and not isinstance(value, list | tuple):
-                builder.problems.append(Problem((name,), f"should be a list of {cls.plural or name}"))
-                return
-            parts = [
-                (cls.name_of(raw) if isinstance(raw, Mapping) else "", raw, (name, index))
-                for index, raw in enumerate(value or ())
-            ]
-    seen: dict[str, Path] = {}
-    for key, raw, path in parts:
-        record = _record(builder, cls, raw, path)
-        if cls.shape == "list" and key:
-            if key in seen:
-                message = f"the name {key!r} is taken by another {cls.kind or 'one'}; names are unique"
-                builder.problems.append(Problem((*path, cls.key[0]), message))
+    def __init__(self, builder: Builder, document: Mapping[str, Any], rest: Callable[[], Awaitable[None]]) -> None:
+        self._builder = builder
+        self._document = document
+        self._rest = rest
+        self._classes: dict[str, type[Section[Any]]] = {}
+        self._read: dict[str, Section[Any]] = {}
+        installed = builder.catalogue.names("section")
+        for name in dict.fromkeys((*document, *OWN)):
+            if name in FIRST or name == "$schema" or name.startswith("x-"):
                 continue
-            seen[key] = path
-        if record is not None:
-            yield Item(key, record, path, raw)
+            if name not in installed:
+                message = f"there is no section {name!r}{near(name, [*FIRST, *installed])}"
+                builder.problems.append(Problem((name,), message, at_key=True))
+                continue
+            try:
+                cls: Any = builder.catalogue.get("section", name)
+            except LookupError as error:
+                builder.problems.append(Problem((name,), str(error), at_key=True))
+                continue
+            if name in document or cls.always:
+                self._classes[name] = cls
+                builder.named[name] = set(cls.names_in(document.get(name)))
 
+    @property
+    def sections(self) -> dict[str, Section[Any]]:
+        """What has been read, in the order of the document."""
+        return {name: self._read[name] for name in self._classes if name in self._read}
 
-def _record(builder: Builder, cls: type[Section[Any]], raw: Any, path: Path) -> Any:
-    model = cls.options_type
-    try:
-        return model.model_validate({} if raw is None else raw, context={"builder": builder})
-    except ValidationError as error:
-        builder.problems += flattened(error, model, raw, path)
-        return None
+    async def read(self, having: str = "") -> list[Section[Any]]:
+        """Read the sections that have a hook, or those that are left."""
+        now = [name for name, cls in self._classes.items() if name not in self._read and (not having or hasattr(cls, having))]
+        found = []
+        for name in now:
+            items = [item async for item in self._items(name, self._classes[name])]
+            section = self._made(name, self._classes[name], tuple(items))
+            if section is not None:
+                self._read[name] = section
+                found.append(section)
+        return found
+
+    def _made(self, name: str, cls: type[Section[Any]], items: tuple[Item[Any], ...]) -> Section[Any] | None:
+        before = self._builder.previous.get(f"sections.{name}")
+        if type(before) is cls and before.items == items:
+            return before  # it lives on with its state
+        try:
+            section = cls(items)
+        except ConfigError as error:
+            self._builder.problems += error.problems
+            return None
+        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
+            self._builder.problems.append(Problem((name,), f"cannot be understood: {type(error).__name__}: {error}"))
+            return None
+        section.entry = Entry(f"sections.{name}", name, "section")
+        return section
+
+    async def _items(self, name: str, cls: type[Section[Any]]) -> AsyncIterator[Item[Any]]:
+        problems, seen = self._builder.problems, dict[str, Path]()
+        for key, raw, path in self._parts(name, cls, self._document.get(name)):
+            await self._rest()
+            owner = name if cls.shape == "record" else f"{name}.{key}" if key else f"{name}[{path[-1]}]"
+            if cls.shape == "list" and key in seen:
+                message = f"the name {key!r} is taken by another {cls.kind or name}; names are unique"
+                problems.append(Problem((*path, cls.key[0]), message))
+                owner += f"[{path[-1]}]"
+            record = self._builder.record(cls.options_type, raw, path, owner)
+            if record is not None and key not in seen:
+                yield Item(key, record, path, raw)
+            if key:
+                seen[key] = path
+
+    def _parts(self, name: str, cls: type[Section[Any]], value: Any) -> Iterator[tuple[str, Any, Path]]:
+        wrong = ""
+        if cls.shape == "record":
+            yield name, value, (name,)
+        elif cls.shape == "names":
+            if value is None or isinstance(value, Mapping):
+                yield from ((key, raw, (name, key)) for key, raw in (value or {}).items())
+            else:
+                wrong = "should be a mapping of names"
+        elif value is None or isinstance(value, list | tuple):
+            for index, raw in enumerate(value or ()):
+                yield cls.name_of(raw) if isinstance(raw, Mapping) else "", raw, (name, index)
+        else:
+            wrong = f"should be a list of {cls.plural or name}"
+        if wrong:
+            self._builder.problems.append(Problem((name,), wrong))
 
 
 class LoadingSite:
     """What sections ask; see :class:`hookgate.section.Site`."""
 
-    def __init__(
-        self, builder: Builder, sections: Mapping[str, Section[Any]], gateway: GatewaySection, routes: Routes
-    ) -> None:
-        self.gateway = gateway
+    def __init__(self, builder: Builder, sections: Mapping[str, Section[Any]], routes: Routes) -> None:
+        self.gateway: Any = sections["gateway"].record
         self._builder = builder
         self._sections = sections
         self._routes = routes
@@ -137,6 +147,10 @@ class LoadingSite:
         """Take in a step that the section has made itself."""
         self._builder.instances[step.entry.id] = step
         self._builder.placed.setdefault(step.entry.id, path)
+
+    def placed(self, item: Item[Any]) -> RouteConfig | None:
+        """Make a route of an item whose record is that of a route."""
+        return self._routes.placed(item.record, item.path)
 
     def route(
         self, written: Mapping[str, Any], path: Path, made_of: Mapping[str, str] | None = None
