@@ -120,6 +120,8 @@ class Builder:
         """Names of the connections of the document, once they are known."""
         self.named: dict[str, set[str]] = {}
         """Names in sections, as they are written."""
+        self.broken: set[str] = set()
+        """Names of items that cannot be used for their mistakes: whoever refers to them hears nothing more of it."""
         self.previous = previous or {}
         self._shared = _named(shared or {}, profiles or {})
         self._built: dict[_Named, Plugin[Any] | None] = {}
@@ -236,6 +238,8 @@ class Builder:
         try:
             cls = self.catalogue.get(family, entry.name)
         except LookupError as error:
+            if entry.name in self.broken:
+                raise Rejected([]) from None  # what is wrong with it is told where it is defined
             raise Rejected([Problem(entry.prefix, str(error), at_key=bool(entry.prefix))]) from None
         host, problems = self._host_options(entry)
         base = f"{self._owner}/{entry.name}"

@@ -86,7 +86,9 @@ class Reader:
                 problems.append(Problem((*path, cls.key[0]), message))
                 owner += f"[{path[-1]}]"
             record = self._builder.record(cls.options_type, raw, path, owner)
-            if record is not None and key not in seen:
+            if record is None:
+                self._builder.broken.add(key)
+            elif key not in seen:
                 yield Item(key, record, path, raw)
             if key:
                 seen[key] = path
