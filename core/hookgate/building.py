@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import PydanticCustomError, PydanticOmit
 
 from hookgate.catalogue import Catalogue
@@ -22,7 +22,6 @@ from hookgate.errors import ConfigError, Path, Problem
 from hookgate.expressions import Expression
 from hookgate.hooks import hooks_of
 from hookgate.hookspecs import FlowSpec
-from hookgate.linting.names import Accepted
 from hookgate.plugin import Entry, FlowOptions, Interceptor, Options, Plugin
 from hookgate.section import Item, Section
 from hookgate.validation import NESTED, flattened, near
@@ -49,6 +48,12 @@ class Rejected(Exception):
         super().__init__("; ".join(map(str, self.problems)))
 
 
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ValueError("say why it is meant so")
+    return text
+
+
 class HostOptions(Options):
     """What an entry may say to the host, under `_`."""
 
@@ -60,7 +65,7 @@ class HostOptions(Options):
     """Checked, but left out of the flow."""
     when: Expression | None = None
     """The step is skipped for calls where this is false."""
-    accept: Accepted = Field(default_factory=dict)
+    accept: dict[str, Annotated[str, Field(max_length=1000), AfterValidator(_reason)]] = Field(default_factory=dict)
     """Warnings of `hookgate check` that are meant so: the name of the rule, and the reason."""
 
 
@@ -139,7 +144,7 @@ class Builder:
         try:
             built = self.build(family, value)
             if built is not None:
-                self.placed.setdefault(built.entry.id, path)
+                self._note_place(built, value, path)
             return built
         except Rejected as rejected:
             self.problems.extend(problem.under(path) for problem in rejected.problems)
@@ -169,9 +174,20 @@ class Builder:
             _leave_out_disabled(found)
             for each in places:
                 if each.plugin is not None:
-                    self.placed.setdefault(each.plugin.entry.id, each.path)
+                    self._note_place(each.plugin, each.raw, each.path, sure=each.sure)
             self.problems += _out_of_place(each for each in places if each.plugin is not None)
         return found
+
+    def _note_place(self, plugin: Plugin[Any], raw: object, path: Path, *, sure: bool = True) -> None:
+        """Keep where a plugin stands, and where those in its options do."""
+        if plugin.entry.id in self.placed:
+            return
+        self.placed[plugin.entry.id] = path
+        if sure and isinstance(raw, Mapping) and len(raw) == 1 and _may_hold_plugins(type(plugin).options_type):
+            ((name, options),) = raw.items()
+            for inner in plugins_in(plugin.options, options, (*path, name)):
+                if inner.plugin is not None:
+                    self._note_place(inner.plugin, inner.raw, inner.path, sure=inner.sure)
 
     def steps(self, raw: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
         """Build the three lists of a flow."""
@@ -393,6 +409,8 @@ class Inside(NamedTuple):
     path: Path
     side: str = ""
     """The list of a flow that it stands in, if it stands in one."""
+    raw: object = None
+    """The entry that it was made of."""
     sure: bool = True
     """Its place is its own, and not that of a list in which entries are disabled."""
 
@@ -400,7 +418,7 @@ class Inside(NamedTuple):
 def plugins_in(value: object, raw: object, path: Path, side: str = "") -> Iterator[Inside]:
     """Walk over the plugins that options or a record hold, beside what they were made of; not over what is in these."""
     if isinstance(value, Plugin):
-        yield Inside(value, path, side)
+        yield Inside(value, path, side, raw)
     elif isinstance(value, BaseModel):
         if not _may_hold_plugins(type(value)):
             return

@@ -23,6 +23,8 @@ from hookgate.sitefolder import read_folder
 FAMILIES = "hookgate.families"
 DEFAULTS = "hookgate.defaults"
 """Entry points named after a family, for the plugin that serves where a document chooses none."""
+ALWAYS = "hookgate.always"
+"""Entry points named after sections that are there, with their defaults, in documents that leave them out."""
 BUNDLE = "hookgate"
 
 
@@ -137,6 +139,10 @@ class Catalogue:
             if entry_point.value == value:
                 return entry_point.name
         raise BrokenError(f"the default {family}", f"{_distribution(claimants[0])} registers no {family} for {value}")
+
+    def always(self) -> list[str]:
+        """Return the names of sections that need not be written to be there."""
+        return sorted({entry_point.name for entry_point in self._groups.get(ALWAYS, ())})
 
     def listing(self) -> list[Listed]:
         """Return every plugin there is, by family and name; a broken one with the reason.

@@ -21,7 +21,6 @@ from hookgate.connectionconfig import ConnectionConfig, HeaderActionConfig, Targ
 from hookgate.connectionsection import ConnectionSection
 from hookgate.document import Document
 from hookgate.errors import ConfigError, Path, Problem
-from hookgate.linting.run import Linter
 from hookgate.plugin import App, FlowOptions, Host, Observer, Plugin
 from hookgate.references import References
 from hookgate.routeconfig import RouteConfig, Routes
@@ -64,7 +63,11 @@ class Configuration:
     warnings: tuple[Problem, ...] = ()
     """What can be meant so, and seldom is."""
     sections: Mapping[str, Section[Any]] = field(default_factory=dict)
-    """Those of other distributions, by name."""
+    """By name, in the order of the document."""
+    placed: Mapping[str, Path] = field(default_factory=dict)
+    """Where every entry stands, by the id of what was built of it."""
+    accepts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Warnings that entries accept, by id."""
 
     def __repr__(self) -> str:
         return f"<Configuration: {len(self.routes)} routes, {len(self.connections)} connections>"
@@ -114,7 +117,7 @@ async def _loaded(
             for problem in problems
         }
         raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
-    await loader.lint(config)
+    await loader.review(config)
     return replace(config, warnings=tuple(located.locate(warning) for warning in loader.warnings))
 
 
@@ -187,6 +190,8 @@ class _Loader:
             tuple(routes.built),
             {**builder.instances, **{section.entry.id: section for section in sections.values()}},
             sections=sections,
+            placed=builder.placed,
+            accepts=builder.accepts,
         )
 
     def _written(self, added: Iterable[Definition]) -> Iterator[Item[ConnectionSection]]:
@@ -218,15 +223,13 @@ class _Loader:
         listed = () if default is None else (default,)
         return tuple(self._builder.places("app", listed, ("management", "apps"), "management"))
 
-    async def lint(self, config: Configuration) -> None:
+    async def review(self, config: Configuration) -> None:
         """Note what is written correctly and hardly meant so."""
-        linter = Linter(self._document, self._builder.placed, self._builder.accepts)
-        for route in config.routes:
-            await self._rest()
-            linter.look(route.name, config.flow, route.steps)
-        self.warnings.extend(linter.warnings())
         for section in config.sections.values():
-            self.warnings.extend(self._asked(section, "review", config))
+            for warning in self._asked(section, "review", config):
+                await self._rest()
+                if warning is not None:
+                    self.warnings.append(warning)
 
     async def _rest(self) -> None:
         if time.monotonic() - self._rested > PATIENCE:

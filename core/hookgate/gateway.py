@@ -32,8 +32,7 @@ from hookgate.overview import note_answer, overview, target_facts
 from hookgate.paths import normalise
 from hookgate.plugin import Host, Plugin, Source
 from hookgate.rotation import Rotation
-from hookgate.section import Section
-from hookgate.tracing.decide import Tracing
+from hookgate.section import Detour, Section
 from hookgate.viaforwarded import Disclosure
 
 log = logging.getLogger("hookgate")
@@ -141,8 +140,7 @@ class Gateway:
             await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
             generation = Generation(self._number + 1, config, backends)
             generation.house = self
-            if config.gateway.trace is not None:
-                generation.tracing = Tracing(config.gateway.trace, self.clock)
+            generation.detour = self._detour(config)
         except BaseException as error:
             await self._shut_down([*providers, *started])
             if isinstance(error, asyncio.CancelledError | ConfigError):
@@ -154,6 +152,12 @@ class Gateway:
             raise ConfigError([Problem((name,), why)]) from error
         self._number += 1
         return generation
+
+    def _detour(self, config: Configuration) -> Detour | None:
+        found: list[Detour] = [section.detour(self) for section in config.sections.values() if hasattr(section, "detour")]
+        if len(found) < 2:
+            return found[0] if found else None
+        return lambda exchange, flow: next((other for each in found if (other := each(exchange, flow)) is not None), None)
 
     def _backend(self, name: str, config: Configuration) -> Backend:
         """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""

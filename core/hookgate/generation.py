@@ -22,7 +22,7 @@ from hookgate.messages import Response
 from hookgate.paths import compile_destination
 from hookgate.plugin import Certificate, Pool, Transport
 from hookgate.router import Route, Router
-from hookgate.tracing.decide import Tracing
+from hookgate.section import Detour
 from hookgate.upstreamtls import UpstreamTls
 from hookgate.viaforwarded import Disclosure
 
@@ -186,8 +186,8 @@ class Generation:
             self._compile(route)
         self.router = Router([route.route for route in config.routes])
         self.unrouted = Flow(config.flow, hook_timeout=gateway.hook_timeout)
-        self.tracing: Tracing | None = None
-        """Which calls are traced, if any may be."""
+        self.detour: Detour | None = None
+        """What may take calls through other flows, if a section asks for that."""
 
     def _compile(self, config: RouteConfig) -> None:
         gateway, route, to = self.config.gateway, config.route, config.section.to
@@ -254,8 +254,8 @@ class Generation:
         if self.at_most is not None and self.in_flight > self.at_most:
             return self._overloaded()
         passage = self._passage(exchange)
-        if self.tracing is not None and (reason := self.tracing.reason(exchange)):
-            return passage._replace(flow=self.tracing.traced(exchange, passage.flow, reason))
+        if self.detour is not None and (flow := self.detour(exchange, passage.flow)) is not None:
+            return passage._replace(flow=flow)
         return passage
 
     def _passage(self, exchange: Exchange) -> Passage:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hookgate.exchange import Exchange, Health, Identity, Outbound, Outcome, Target
     from hookgate.messages import Response
     from hookgate.plugin import Blueprint, Certificate, Commands, Host, Secret, Send
-    from hookgate.section import Definition, Site
+    from hookgate.section import Definition, Detour, Site
 
 PROJECT = "hookgate"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -266,6 +266,12 @@ class SectionSpec:
     @hookspec
     def check(self, site: Site) -> Iterable[Problem]:
         """Return mistakes that no record can see by itself. With any of them the document does not go live."""
+
+    @hookspec(firstresult=True)
+    def detour(self, host: Host) -> Detour | None:
+        """Return what may take a call through another flow than that of its route. Asked once for each generation;
+        what is returned is called for each call, so that a gateway where nobody returns one pays nothing.
+        """
 
     @hookspec
     def review(self, configuration: Any) -> Iterable[Problem]:

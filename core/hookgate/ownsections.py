@@ -103,4 +103,4 @@ class Routes(Section[RouteSection]):
     def routes(self, site: Site) -> Iterator[RouteConfig | None]:
         """Give each to the router."""
         for item in self.items:
-            yield site.placed(item)
+            yield site.made(item)

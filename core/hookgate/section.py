@@ -23,7 +23,7 @@ is returned, and nothing is kept: a document may be refused after all, and an un
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Definition", "Item", "Reference", "Section", "Site"]
 
+Detour = Callable[[Any, Any], Any]
+"""Takes an exchange and the flow of its route; gives the flow that the call takes instead, or ``None``."""
 Shape = Literal["names", "list", "record"]
 RecordT = TypeVar("RecordT", bound=Options)
 
@@ -119,6 +121,10 @@ class Site(Protocol):
 
     gateway: Any
     """The section ``gateway`` as a record."""
+    placed: Mapping[str, Path]
+    """Where every entry stands, by the id of what was built of it."""
+    accepts: Mapping[str, Mapping[str, str]]
+    """Warnings that entries accept, by id: the mappings of the document themselves."""
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> None:
         """Note a mistake; the same one at the same place counts once."""
@@ -138,7 +144,7 @@ class Site(Protocol):
     def adopt(self, step: Interceptor[Any], path: Path) -> None:
         """Take in a step that the section has made itself."""
 
-    def placed(self, item: Item[Any]) -> RouteConfig | None:
+    def made(self, item: Item[Any]) -> RouteConfig | None:
         """Make a route of an item whose record is that of a route."""
 
     def route(

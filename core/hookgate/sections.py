@@ -19,7 +19,6 @@ from hookgate.listenerconfig import Address, Forwarded, Pseudonym, PublicAddress
 from hookgate.plugin import App, FlowOptions, Interceptor, Observer, Options
 from hookgate.section import Reference
 from hookgate.tlsconfig import TlsSection
-from hookgate.traceconfig import TraceSection
 
 MIB = 1024 * 1024
 
@@ -102,8 +101,6 @@ class GatewaySection(FlowOptions):
     are clients themselves; with `required` they are turned away. A change needs a restart."""
     lane: bool = True
     """Read HTTP/1.1 in the fast lane; off, everything goes through Hypercorn."""
-    trace: TraceSection | None = None
-    """Which calls are traced; none if left out."""
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$|^$")] = ""
     """Name of the environment that this gateway serves, such as `dev` or `prod`: steps and values may depend on it."""
     flow: tuple[Interceptor[Any], ...] = ()

@@ -28,7 +28,7 @@ class Reader:
         self._classes: dict[str, type[Section[Any]]] = {}
         self._read: dict[str, Section[Any]] = {}
         installed = builder.catalogue.names("section")
-        for name in dict.fromkeys((*document, *OWN)):
+        for name in dict.fromkeys((*document, *OWN, *builder.catalogue.always())):
             if name in FIRST or name == "$schema" or name.startswith("x-"):
                 continue
             if name not in installed:
@@ -40,7 +40,7 @@ class Reader:
             except LookupError as error:
                 builder.problems.append(Problem((name,), str(error), at_key=True))
                 continue
-            if name in document or cls.always:
+            if name in document or cls.always or name in builder.catalogue.always():
                 self._classes[name] = cls
                 builder.named[name] = set(cls.names_in(document.get(name)))
 
@@ -116,6 +116,8 @@ class LoadingSite:
 
     def __init__(self, builder: Builder, sections: Mapping[str, Section[Any]], routes: Routes) -> None:
         self.gateway: Any = sections["gateway"].record
+        self.placed = builder.placed
+        self.accepts = builder.accepts
         self._builder = builder
         self._sections = sections
         self._routes = routes
@@ -150,7 +152,7 @@ class LoadingSite:
         self._builder.instances[step.entry.id] = step
         self._builder.placed.setdefault(step.entry.id, path)
 
-    def placed(self, item: Item[Any]) -> RouteConfig | None:
+    def made(self, item: Item[Any]) -> RouteConfig | None:
         """Make a route of an item whose record is that of a route."""
         return self._routes.placed(item.record, item.path)
 

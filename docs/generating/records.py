@@ -15,7 +15,7 @@ from hookgate.building import HostOptions
 from hookgate.retryconfig import RetrySection
 from hookgate.settings import Settings
 from hookgate.tlsconfig import CertificateSection, ClientCertificatesSection, TlsSection
-from hookgate.traceconfig import TraceRule, TraceSection
+from hookgate_trace.options import TraceRule, TraceSection
 from hookgate.upstreamtls import UpstreamTlsSection
 
 SECTIONS = {

@@ -13,8 +13,8 @@ from hookgate.commands import app
 from hookgate.config import load
 from hookgate.document import parse
 from hookgate.errors import ConfigError
-from hookgate.linting.names import RULES
-from hookgate.linting.run import Linter
+from hookgate_linting.names import RULES
+from hookgate_linting.run import Linter
 from hookgate.testing import running
 
 PLUGINS = """
@@ -395,7 +395,7 @@ def test_a_thousand_operations_are_linted_in_less_than_a_second(folder):
     config = asyncio.run(load({**TREE, "apis": [api]}, Catalogue(folder)))
 
     began = time.process_time()
-    linter = Linter({}, {}, {})
+    linter = Linter({}, {})
     for route in config.routes:
         linter.look(route.name, config.flow, route.steps)
     found = list(linter.warnings())

@@ -11,7 +11,7 @@ gateway:
   environment: test
   flow: [request-id]
   limits: {request_body: 1000000, buffered_body: 400000}
-  trace: {token: TOKEN}
+trace: {token: TOKEN}
 routes:
   - {name: plain, match: {path: "/plain/{id}"}, to: {connection: b}}
   - {name: get-only, match: {path: /get-only, methods: [GET]}, flow: [mark], to: {connection: b}}

@@ -24,10 +24,11 @@ from hypothesis import strategies as st
 from hookgate.client import httpx
 from hookgate.document import parse
 from hookgate.exchange import Outbound, Target
-from hookgate.simulation.mocks import Mock, Script
-from hookgate.testing import running, simulate, upstream
+from hookgate_simulation.mocks import Mock, Script
+from hookgate.testing import running, upstream
+from hookgate_simulation.testing import simulate
 from hookgate.testing.upstream import Reset
-from hookgate.tracing.masking import masked_head
+from hookgate_trace.masking import masked_head
 
 from .corpus import BIG, CASES, DOCUMENT, Case
 from .corpussteps import PLUGINS
@@ -297,7 +298,8 @@ BODIES = {"none": b"", "short": b"body", "long": b"body" * 60_000}
 )
 def test_a_flow_by_chance_is_the_same_live_and_simulated(both, flow, outer, answer, method, query, body):
     document = {
-        "gateway": {"lane": both.document["gateway"]["lane"], "trace": {"token": TOKEN}, "flow": outer},
+        "gateway": {"lane": both.document["gateway"]["lane"], "flow": outer},
+        "trace": {"token": TOKEN},
         "routes": [{"name": "all", **flow, "to": {"connection": "b"}}],
         "connections": {"b": {"targets": both.urls["BACKEND"], "pool": {"keep_alive": 0}}},
     }

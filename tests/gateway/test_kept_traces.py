@@ -27,9 +27,9 @@ def document(backend, path, *, lane=True, flow=(), **options):
         "gateway": {
             "lane": lane,
             "environment": "qa",
-            "trace": {"token": TOKEN, "rules": [{"name": "writes", "when": "request.method == 'POST'"}]},
             "observers": [{"trace": {"path": str(path), **options}}],
         },
+        "trace": {"token": TOKEN, "rules": [{"name": "writes", "when": "request.method == 'POST'"}]},
         "management": {"apps": ["health", "trace"]},
         "routes": [
             {"name": "orders", "match": {"path": "/orders/{id}"}, "flow": list(flow), "to": {"connection": "crm"}},

@@ -7,8 +7,8 @@ import pytest
 from hookgate import ConfigError
 from hookgate.catalogue import Catalogue
 from hookgate.config import load
-from hookgate.simulation import Call, simulate
-from hookgate.simulation.mocks import Mock
+from hookgate_simulation import Call, simulate
+from hookgate_simulation.mocks import Mock
 from hookgate.testing import running, upstream
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
@@ -84,7 +84,8 @@ def plugins(tmp_path):
 
 def document(backend, *flow, lane=True, trace=None, **sections):
     return {
-        "gateway": {"lane": lane, "trace": {"token": TOKEN} if trace is None else trace},
+        "gateway": {"lane": lane},
+        "trace": {"token": TOKEN} if trace is None else trace,
         "routes": [
             {"name": "inner", "match": {"path": "/inner"}, "flow": [{"respond": {"body": "inner"}}]},
             {"name": "orders", "match": {"path": "/orders/{id}"}, "flow": list(flow), "to": {"connection": "crm"}},

@@ -13,7 +13,7 @@ from hookgate import ConfigError
 from hookgate.catalogue import Catalogue
 from hookgate.config import load
 from hookgate.document import parse
-from hookgate.simulation import Call, mocks_in, simulate
+from hookgate_simulation import Call, mocks_in, simulate
 from hookgate.testing import running, upstream
 from hookgate.testing.upstream import Reset
 
@@ -558,7 +558,7 @@ def test_everything_wrong_with_the_usage_is_told_at_once_with_its_place(document
     ],
 )
 def test_a_malformed_request_is_told_with_its_column(line, column, message):
-    from hookgate.commands.simulate import command
+    from hookgate_simulation.command import command
 
     with pytest.raises(ConfigError) as refused:
         command(document="any.yaml", request=line, header=None, body="", client="::1", upstream=None, json=False)

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from hookgate import ConfigError
 from hookgate.commands import app
-from hookgate.simulation import recorded
-from hookgate.testing import running, simulate, upstream
+from hookgate_simulation import recorded
+from hookgate.testing import running, upstream
+from hookgate_simulation.testing import simulate
 
 from .corpussteps import PLUGINS
 
@@ -187,7 +188,7 @@ def test_the_trace_of_a_live_call_can_be_replayed(plugins, tmp_path):
     answers = iter([(503, {}, "busy"), (200, {"x-backend": "b"}, "fine")])
     with upstream(lambda request: next(answers)) as backend:
         document = routed("mark", "read", "shout", targets=[backend.url], max_tries=2, retry={"on": [503]})
-        document["gateway"] = {"trace": {"token": "only-for-tests"}}
+        document["trace"] = {"token": "only-for-tests"}
         with running(document, plugins_dir=plugins) as gate:
             live = gate.request("GET", "/x", headers={"x-hookgate-trace": "only-for-tests"})
             (exchange,) = gate.wait_for_exchanges(1)
@@ -230,7 +231,7 @@ def test_the_command_answers_from_a_recording_and_shows_notes_facts_calls_and_ve
 
 
 def test_the_token_of_a_trace_reaches_no_backend_here_either():
-    document = {**routed(), "gateway": {"trace": {"token": "only-for-tests", "body": 0}}}
+    document = {**routed(), "trace": {"token": "only-for-tests", "body": 0}}
     result = simulate(document, headers={"X-Hookgate-Trace": "only-for-tests"})
 
     assert "x-hookgate-trace" not in dict(result.sent[0]["headers"])

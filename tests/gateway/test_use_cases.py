@@ -50,7 +50,8 @@ def test_where_a_call_comes_from_is_read(lane):
     facts = {"from": "request.client", "page": "request.headers.origin", "agent": "request.headers['user-agent']"}
     with upstream() as backend:
         document = {
-            "gateway": {"lane": lane, "trace": {"token": "only-for-tests"}},
+            "gateway": {"lane": lane},
+            "trace": {"token": "only-for-tests"},
             "routes": [{"name": "all", "flow": [{"extract": {"facts": facts}}], "to": {"connection": "crm"}}],
             "connections": {"crm": {"targets": backend.url}},
         }

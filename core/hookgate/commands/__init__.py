@@ -23,8 +23,6 @@ from hookgate.commands import (
     routes,
     schema,
     serve,
-    simulate,
-    trace,
 )
 from hookgate.commands.output import errors
 from hookgate.errors import ConfigError, MachineError
@@ -61,7 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, check, routes, simulate, plugins, schema, connections, trace, reload, demo, new_plugin):
+for module in (serve, check, routes, plugins, schema, connections, reload, demo, new_plugin):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
 plugin = typer.Typer(name="plugin", help="For authors of plugins.", no_args_is_help=True)
 plugin.command("check")(plugin_check.command)

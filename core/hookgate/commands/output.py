@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from hookgate.settings import Settings
-from hookgate.tracing.shown import Line, printable
+
+Line = tuple[tuple[str, str], ...]
+"""Parts with their styles: ``bold``, ``dim``, ``red`` and so on, or empty."""
 
 out = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -44,3 +46,8 @@ def start_logging(level: str | None = None) -> None:
     )
     for noisy in ("httpx", "httpcore", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def printable(text: str) -> str:
+    """Take out of a text what a terminal would take for commands."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)

@@ -24,7 +24,6 @@ from hookgate.plugin import Entry, FlowOptions, Interceptor, Plugin
 from hookgate.testing.clock import MovableClock
 from hookgate.testing.conformance import Nonconforming, conformance
 from hookgate.testing.gateway import Gate, running
-from hookgate.testing.simulation import simulate
 from hookgate.testing.upstream import Upstream, upstream
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "build",
     "conformance",
     "running",
-    "simulate",
     "through",
     "upstream",
 ]

@@ -295,9 +295,9 @@ def test_neither_traces_nor_logs_hold_what_is_masked(lane, message, tmp_path):
         document = {
             "gateway": {
                 "lane": lane,
-                "trace": {"token": "only-for-tests"},
                 "observers": [{"access-log": {"output": str(tmp_path / "access"), "query": True}}],
             },
+            "trace": {"token": "only-for-tests"},
             "routes": [{"name": "all", "flow": flow, "to": {"connection": "crm"}}],
             "connections": {"crm": {"targets": backend.url}},
         }

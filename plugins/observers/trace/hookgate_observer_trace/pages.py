@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from quart import Blueprint, Response, request
 
 from hookgate import Host
-from hookgate.tracing import as_lines
+from hookgate_trace import as_lines
 
 from .file import find, search
 from .filters import Filters, filters_of

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Any
 
 from hookgate.commands.output import out, print_line
-from hookgate.simulation import Simulation
-from hookgate.tracing.shown import INDENT, hook_lines
+from hookgate_simulation import Simulation
+from hookgate_trace.shown import INDENT, hook_lines
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AfterValidator, Field
-
-from hookgate.validation import near
-
 RULES = {
     "limit-before-identity": "A limit counts by the identity of callers, and nobody left of it identifies them.",
     "read-before-identity": "A step or its condition looks at the identity left of the step that finds it out.",
@@ -23,22 +17,3 @@ RULES = {
 """Rule -> what it finds."""
 ACCEPTABLE = tuple(RULES)[:-2]
 """The rules that find something in an entry, which can accept it."""
-
-
-def _rule(name: str) -> str:
-    if name not in ACCEPTABLE:
-        raise ValueError(f"there is no rule {name!r} that could be accepted{near(name, ACCEPTABLE)}")
-    return name
-
-
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise ValueError("say why it is meant so")
-    return text
-
-
-Accepted = dict[
-    Annotated[str, AfterValidator(_rule)],
-    Annotated[str, Field(max_length=1000), AfterValidator(_reason)],
-]
-"""Rules that an entry accepts, each with the reason."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from hookgate.linting.sequence import Position, Seen
+from hookgate_linting.sequence import Position, Seen
 
 
 class Finding(NamedTuple):

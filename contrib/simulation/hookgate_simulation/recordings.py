@@ -12,7 +12,7 @@ from hookgate.errors import ConfigError, Path, Problem
 from hookgate.forwarding import HOP_BY_HOP
 from hookgate.messages import Headers
 from hookgate.secret import MASK
-from hookgate.simulation.mocks import Mock
+from hookgate_simulation.mocks import Mock
 from hookgate.validation import checked
 
 MAX_BYTES = 64 * 1024 * 1024

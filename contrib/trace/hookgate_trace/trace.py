@@ -12,8 +12,8 @@ from typing import Any
 from hookgate.apiinfo import Callout
 from hookgate.exchange import Attempt, Exchange
 from hookgate.secret import MASK
-from hookgate.tracing.masking import masked_head, masked_query
-from hookgate.tracing.record import HookRun, Raw
+from hookgate_trace.masking import masked_head, masked_query
+from hookgate_trace.record import HookRun, Raw
 
 NOTES = 200
 """Notes of one trace; further ones are dropped."""

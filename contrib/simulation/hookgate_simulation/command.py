@@ -13,15 +13,26 @@ import typer
 
 from hookgate.commands.check import configuration
 from hookgate.commands.output import DocumentArgument, document_path, out
-from hookgate.commands.simulated import show
+from hookgate_simulation.shown import show
 from hookgate.errors import ConfigError, Problem
+from hookgate.hookspecs import hookimpl
 from hookgate.messages import Headers
-from hookgate.simulation import Call, Mock, mocks_in, recorded, simulate
+from hookgate.plugin import Command, Options
+from hookgate_simulation import Call, Mock, mocks_in, recorded, simulate
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_TARGET = re.compile(r"[^!-~]|#")
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _EXAMPLE = "write a method and a path, such as 'GET /orders?page=2'"
+
+
+class Simulate(Command[Options]):
+    """Take one call through a document without a network."""
+
+    @hookimpl
+    def add_commands(self, commands: typer.Typer) -> None:
+        """Add `simulate`."""
+        commands.command("simulate")(command)
 
 
 def command(

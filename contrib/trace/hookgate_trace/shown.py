@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-Line = tuple[tuple[str, str], ...]
-"""Parts with their styles: ``bold``, ``dim``, ``red`` and so on, or empty."""
+from hookgate.commands.output import Line, printable
 
 ARROWS = {"request": "→", "response": "←", "fault": "✗", "done": "·"}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -40,9 +39,7 @@ def hook_lines(hooks: Sequence[Mapping[str, Any]]) -> Iterator[list[Line]]:
         yield [line, *(made for change in run["changes"] for made in _difference(change))]
 
 
-def printable(text: str) -> str:
-    """Take out of a text what a terminal would take for commands."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
 
 
 def _style(decision: str) -> str:

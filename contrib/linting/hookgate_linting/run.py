@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hookgate.errors import Path, Problem
-from hookgate.linting.places import nested_places
-from hookgate.linting.rules import ALL, Finding
-from hookgate.linting.sequence import Position, Steps, positions
+from hookgate_linting.rules import ALL, Finding
+from hookgate_linting.sequence import Position, Steps, positions
 from hookgate.plugin import FlowOptions, Ways
 
 
@@ -28,18 +27,14 @@ class Linter:
     what is wrong with it is one finding.
     """
 
-    def __init__(
-        self, document: Mapping[str, Any], placed: Mapping[str, Path], accepts: Mapping[str, Mapping[str, str]]
-    ) -> None:
-        self._document = document
+    def __init__(self, placed: Mapping[str, Path], accepts: Mapping[str, Mapping[str, str]]) -> None:
         self._placed = placed
-        """Where entries stand that are no options of another one, by id."""
+        """Where entries stand, by id."""
         self._accepts = accepts
         """Rules that entries accept, by id; the very mapping of the document, so that copies count as one."""
         self._steps = Steps()
         self._flows: dict[tuple[Any, ...], list[_Found]] = {}
         self._found: dict[tuple[str, Path], _Found] = {}
-        self._places: dict[str, Path] = {}
         self._visited: dict[int, tuple[Mapping[str, str], Path]] = {}
         self._used: set[tuple[int, str]] = set()
 
@@ -90,19 +85,5 @@ class Linter:
         yield found
 
     def _place(self, at: Position) -> Path:
-        """Return where a step stands; those in a branch are looked for in the entry of the branch."""
-        entry_id = at.seen.step.entry.id
-        if entry_id in self._placed:
-            return self._placed[entry_id]
-        if entry_id not in self._places:
-            holder: Position | None = at.outer
-            while holder is not None and holder.seen.step.entry.id not in self._placed:
-                holder = holder.outer
-            if holder is None:
-                return ()
-            outermost = holder.seen.step
-            place = self._placed[outermost.entry.id]
-            self._places.setdefault(entry_id, place)
-            for inner, path in nested_places(outermost, self._document, place):
-                self._places[inner.entry.id] = path
-        return self._places[entry_id]
+        """Return where a step stands."""
+        return self._placed.get(at.seen.step.entry.id, ())

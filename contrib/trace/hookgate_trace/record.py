@@ -18,10 +18,10 @@ from hookgate.exchange import Exchange
 from hookgate.flow import Flow
 from hookgate.messages import Headers, Response
 from hookgate.step import Step
-from hookgate.tracing.masking import masked
+from hookgate_trace.masking import masked
 
 if TYPE_CHECKING:
-    from hookgate.tracing.trace import Trace
+    from hookgate_trace.trace import Trace
 
 Phase = Literal["request", "response", "fault", "done"]
 Fact = str | int | None

@@ -18,13 +18,13 @@ from hookgate.generation import Backend
 from hookgate.http.asgi import Edge
 from hookgate.messages import Request
 from hookgate.plugin import Options, Source
-from hookgate.simulation.mocks import Mock, Script
-from hookgate.simulation.network import MockClient, MockTransport, Sent, facts
-from hookgate.simulation.result import Simulation
-from hookgate.traceconfig import TraceSection
-from hookgate.tracing.decide import Tracing
-from hookgate.tracing.masking import masked_head, masked_query, note_signatures
-from hookgate.tracing.trace import Trace
+from hookgate_simulation.mocks import Mock, Script
+from hookgate_simulation.network import MockClient, MockTransport, Sent, facts
+from hookgate_simulation.result import Simulation
+from hookgate_trace.options import TraceSection
+from hookgate_trace.decide import Tracing
+from hookgate_trace.masking import masked_head, masked_query, note_signatures
+from hookgate_trace.trace import Trace
 
 SHOWN = 2048
 """Bytes of the final body that a result shows."""
@@ -112,7 +112,8 @@ class _Rehearsal(Gateway):
             ConfigError: a plugin could not be started.
         """
         generation = await self._bring_up(self._without_network(config))
-        generation.tracing = _Always(config.gateway.trace or TraceSection(), self.clock)
+        traces: Any = config.sections.get("trace")
+        generation.detour = _Always(traces.record if traces is not None else TraceSection(), self.clock).detour
         self._swap(generation)
 
     def _without_network(self, config: Configuration) -> Configuration:

@@ -12,9 +12,9 @@ from hookgate.catalogue import Catalogue
 from hookgate.config import Configuration, load
 from hookgate.document import parse
 from hookgate.errors import ConfigError, Problem
-from hookgate.simulation import Call, Mock, Simulation, mocks_in, recorded
-from hookgate.simulation import simulate as rehearse
-from hookgate.simulation.run import installed
+from hookgate_simulation import Call, Mock, Simulation, mocks_in, recorded
+from hookgate_simulation import simulate as rehearse
+from hookgate_simulation.run import installed
 from hookgate.testing.gateway import DocumentLike
 from hookgate.validation import checked
 

@@ -18,8 +18,8 @@ from hookgate.forwarding import EXPECT_A_BODY
 from hookgate.hookspecs import hookimpl
 from hookgate.messages import Headers, Response
 from hookgate.plugin import Options, Transport
-from hookgate.simulation.mocks import FAULTS, UNSENT, Mock, MockResponse, Script
-from hookgate.tracing.masking import masked_head, masked_query
+from hookgate_simulation.mocks import FAULTS, UNSENT, Mock, MockResponse, Script
+from hookgate_trace.masking import masked_head, masked_query
 
 CHUNK = 65536
 """Bytes of a mocked body that come at once."""

@@ -10,9 +10,9 @@ from hookgate.clock import Clock
 from hookgate.exchange import Exchange
 from hookgate.flow import Backend, Flow
 from hookgate.messages import Response
-from hookgate.traceconfig import TraceRule, TraceSection
-from hookgate.tracing.record import attach
-from hookgate.tracing.trace import Trace
+from hookgate_trace.options import TraceRule, TraceSection
+from hookgate_trace.record import attach
+from hookgate_trace.trace import Trace
 
 log = logging.getLogger("hookgate.trace")
 
@@ -47,6 +47,11 @@ class Tracing:
         if section.sample and random.random() < section.sample:  # noqa: S311 - a sample is no secret
             return "sample" if self._room() else ""
         return ""
+
+    def detour(self, exchange: Exchange, flow: Flow) -> Flow | None:
+        """Return the flow of a call that is traced."""
+        reason = self.reason(exchange)
+        return self.traced(exchange, flow, reason) if reason else None
 
     def traced(self, exchange: Exchange, flow: Flow, reason: str) -> Flow:
         """Begin the trace of a call; return the flow that writes it."""

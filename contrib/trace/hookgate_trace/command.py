@@ -17,9 +17,11 @@ from rich.text import Text
 from hookgate.client import Client
 from hookgate.commands.output import errors, out, print_line
 from hookgate.errors import Fault, MachineError
+from hookgate.hookspecs import hookimpl
 from hookgate.messages import Response
+from hookgate.plugin import Command, Options
 from hookgate.settings import Settings
-from hookgate.tracing.shown import as_lines, printable
+from hookgate_trace.shown import as_lines, printable
 
 PATIENCE = 30.0
 """Seconds to wait for the gateway; followers hear of it at least every 15."""
@@ -29,6 +31,15 @@ LONGEST = 1024 * 1024
 
 def _filter(name: str, text: str) -> Any:
     return typer.Option(f"--{name}", help=text)
+
+
+class Read(Command[Options]):
+    """Find and read the traces of a running gateway, or watch new ones come."""
+
+    @hookimpl
+    def add_commands(self, commands: typer.Typer) -> None:
+        """Add `trace`."""
+        commands.command("trace")(command)
 
 
 def command(
