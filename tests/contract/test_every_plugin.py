@@ -87,11 +87,18 @@ OPTIONS = {
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
+    ("section", "apis"): {"name": "orders"},
+    ("section", "plugins"): {"entry": "respond"},
+    ("section", "redirects"): {"source": "/a", "target": "/b"},
+    ("section", "routes"): {"name": "orders"},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
     ("transport", "unix"): {"path": "/nowhere/backend.sock"},
 }
 """What plugins are tried with where they need options, or do little without."""
-KNOWN: dict[tuple[str, str], dict[str, str]] = {}
+KNOWN: dict[tuple[str, str], dict[str, str]] = {
+    ("section", "connections"): {"schema": "`targets` may be left out only where discovery finds them; pool has the words of its record"},
+    ("section", "plugins"): {"schema": "it stands for any entry of a step"},
+}
 """Rules that a plugin does not keep yet, each with what is known of it."""
 
 

@@ -30,7 +30,7 @@ class OnApi(Interceptor[Options]):
 def step(**options):
     made = build(ClientId, **options)
     known = {client: application for application in (SHOP, KIOSK) for client in application.client_ids}
-    made.startup(SimpleNamespace(application=known.get))
+    made.startup(SimpleNamespace(section=lambda name: SimpleNamespace(find=known.get)))
     return made
 
 
