@@ -6,7 +6,6 @@ from hookgate.calling import Asked, CallOptions, UrlTemplate, VariableOptions
 from hookgate.clientcertificate import ClientCertificate
 from hookgate.clock import Clock
 from hookgate.counters import CalendarWindow, Decision, Limit
-from hookgate.entries import ConnectionName
 from hookgate.errors import (
     BadGateway,
     BadRequest,
@@ -63,17 +62,12 @@ from hookgate.plugin import (
     Transport,
 )
 from hookgate.secret import Secret
-from hookgate.section import Definition, Item, Reference, Section, Site
+from hookgate.section import ConnectionName, Definition, Item, Refers, Section, Site
 from hookgate.waiting import Signal
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Site",
-    "Section",
-    "Reference",
-    "Item",
-    "Definition",
     "MASK",
     "ApiInfo",
     "App",
@@ -98,6 +92,7 @@ __all__ = [
     "ContentTooLarge",
     "Credential",
     "Decision",
+    "Definition",
     "Discovery",
     "Entry",
     "Exchange",
@@ -116,6 +111,7 @@ __all__ = [
     "HttpClient",
     "Identity",
     "Interceptor",
+    "Item",
     "Limit",
     "LoopDetected",
     "MachineError",
@@ -133,15 +129,18 @@ __all__ = [
     "PluginError",
     "Pool",
     "Problem",
+    "Refers",
     "Request",
     "RequestTimeout",
     "Response",
     "Secret",
     "SecretProvider",
+    "Section",
     "Send",
     "ServiceUnavailable",
     "Signal",
     "Sink",
+    "Site",
     "Source",
     "Target",
     "Timeouts",

@@ -227,7 +227,9 @@ class Builder:
         Raises:
             ValueError: there is none.
         """
-        known = self.connections if section == "connections" and self.connections is not None else self.named.get(section)
+        known = (
+            self.connections if section == "connections" and self.connections is not None else self.named.get(section)
+        )
         if known is not None and name not in known:
             raise ValueError(f"there is no {section.removesuffix('s')} {name!r}{near(name, known)}")
 

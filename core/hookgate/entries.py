@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, ValidationInfo, WithJsonSchema
-
-from hookgate.validation import near
+from pydantic import WithJsonSchema
 
 
 def entry(family: str) -> Any:
@@ -34,15 +31,3 @@ def as_list(value: object) -> object:
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A token (RFC 9110, 5.6.2): names of headers and methods."""
-
-
-def _connection(name: str, info: ValidationInfo) -> str:
-    """Look for a name among the connections of the document that is being loaded; elsewhere any name will do."""
-    known: Collection[str] | None = getattr((info.context or {}).get("builder"), "connections", None)
-    if known is not None and name not in known:
-        raise ValueError(f"there is no connection {name!r}{near(name, known)}")
-    return name
-
-
-ConnectionName = Annotated[str, AfterValidator(_connection)]
-"""The name of a connection in the options of a plugin: a document that has no such connection is refused."""

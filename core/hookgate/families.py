@@ -40,5 +40,7 @@ TRANSPORTS = Family("transport", "transports", hookspecs.TransportSpec, plugin.T
 SECRETS = Family("secret", "secrets", hookspecs.SecretsSpec, plugin.SecretProvider, "Resolve references.")
 DISCOVERY = Family("discovery", "discovery", hookspecs.DiscoverySpec, plugin.Discovery, "Targets that come and go.")
 APPS = Family("app", "apps", hookspecs.AppSpec, plugin.App, "Pages and APIs.")
-SECTIONS = Family("section", "sections", hookspecs.SectionSpec, section.Section, "What stands at the top of a document.")
+SECTIONS = Family(
+    "section", "sections", hookspecs.SectionSpec, section.Section, "What stands at the top of a document."
+)
 COMMANDS = Family("command", "commands", hookspecs.CommandSpec, plugin.Command, "What people type behind hookgate.")

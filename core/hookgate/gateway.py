@@ -154,10 +154,14 @@ class Gateway:
         return generation
 
     def _detour(self, config: Configuration) -> Detour | None:
-        found: list[Detour] = [section.detour(self) for section in config.sections.values() if hasattr(section, "detour")]
+        found: list[Detour] = [
+            section.detour(self) for section in config.sections.values() if hasattr(section, "detour")
+        ]
         if len(found) < 2:
             return found[0] if found else None
-        return lambda exchange, flow: next((other for each in found if (other := each(exchange, flow)) is not None), None)
+        return lambda exchange, flow: next(
+            (other for each in found if (other := each(exchange, flow)) is not None), None
+        )
 
     def _backend(self, name: str, config: Configuration) -> Backend:
         """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""

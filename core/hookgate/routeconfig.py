@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from hookgate.building import Builder
@@ -12,7 +12,6 @@ from hookgate.paths import compile_destination
 from hookgate.plugin import FlowOptions, Ways
 from hookgate.router import Route, conflicts
 from hookgate.sections import RouteSection
-from hookgate.validation import near
 
 
 @dataclass(frozen=True, slots=True)

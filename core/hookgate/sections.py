@@ -17,7 +17,7 @@ from hookgate.entries import TOKEN, as_list, entries, entry
 from hookgate.expressions import Expression
 from hookgate.listenerconfig import Address, Forwarded, Pseudonym, PublicAddress
 from hookgate.plugin import App, FlowOptions, Interceptor, Observer, Options
-from hookgate.section import Reference
+from hookgate.section import ConnectionName
 from hookgate.tlsconfig import TlsSection
 
 MIB = 1024 * 1024
@@ -191,7 +191,7 @@ class MatchSection(Options):
 class DestinationSection(Options):
     """Where a route's calls go."""
 
-    connection: Reference["connections"]
+    connection: ConnectionName
     """Name of a connection."""
     path: str | None = None
     """Path on the backend, with the variables of the match; the path of the request if left out."""

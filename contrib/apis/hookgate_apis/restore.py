@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from hookgate_apis.tree import DIRECTIONS, FROM
 from hookgate.document import parse
 from hookgate.errors import ConfigError, HookgateError, Path
+from hookgate_apis.tree import DIRECTIONS, FROM
 
 _Edit = tuple[int, int, str]
 """From here to there the text becomes this one."""

@@ -59,9 +59,7 @@ class Maker:
                     said, compiled = made
                     compiled.api = info
                     cut = "" if to.keep_base_path else place.cut
-                    yield RouteConfig(
-                        said.name, said, ways, compiled, cut=cut, prefix=to.prefix or "", path=scope.path
-                    )
+                    yield RouteConfig(said.name, said, ways, compiled, cut=cut, prefix=to.prefix or "", path=scope.path)
 
     def _route(
         self, scope: Scope, place: _Place, host: str | None, method: str, to: ScopeDestination

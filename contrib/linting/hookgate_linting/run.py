@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hookgate.errors import Path, Problem
+from hookgate.plugin import FlowOptions, Ways
 from hookgate_linting.rules import ALL, Finding
 from hookgate_linting.sequence import Position, Steps, positions
-from hookgate.plugin import FlowOptions, Ways
 
 
 @dataclass(slots=True)

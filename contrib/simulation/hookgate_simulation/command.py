@@ -13,12 +13,12 @@ import typer
 
 from hookgate.commands.check import configuration
 from hookgate.commands.output import DocumentArgument, document_path, out
-from hookgate_simulation.shown import show
 from hookgate.errors import ConfigError, Problem
 from hookgate.hookspecs import hookimpl
 from hookgate.messages import Headers
 from hookgate.plugin import Command, Options
 from hookgate_simulation import Call, Mock, mocks_in, recorded, simulate
+from hookgate_simulation.shown import show
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_TARGET = re.compile(r"[^!-~]|#")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from hookgate_trace.masking import masked_head, masked_query
+
 from hookgate.bodies import Arrived, Body
 from hookgate.client import Client
 from hookgate.errors import BadGateway, ConnectFailed
@@ -19,7 +21,6 @@ from hookgate.hookspecs import hookimpl
 from hookgate.messages import Headers, Response
 from hookgate.plugin import Options, Transport
 from hookgate_simulation.mocks import FAULTS, UNSENT, Mock, MockResponse, Script
-from hookgate_trace.masking import masked_head, masked_query
 
 CHUNK = 65536
 """Bytes of a mocked body that come at once."""

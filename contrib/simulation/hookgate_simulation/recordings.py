@@ -12,8 +12,8 @@ from hookgate.errors import ConfigError, Path, Problem
 from hookgate.forwarding import HOP_BY_HOP
 from hookgate.messages import Headers
 from hookgate.secret import MASK
-from hookgate_simulation.mocks import Mock
 from hookgate.validation import checked
+from hookgate_simulation.mocks import Mock
 
 MAX_BYTES = 64 * 1024 * 1024
 """The largest recording that is read, in bytes."""

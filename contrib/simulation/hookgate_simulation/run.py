@@ -10,6 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NoReturn
 
+from hookgate_trace.decide import Tracing
+from hookgate_trace.masking import masked_head, masked_query, note_signatures
+from hookgate_trace.options import TraceSection
+from hookgate_trace.trace import Trace
+
 from hookgate.catalogue import Catalogue
 from hookgate.config import Configuration, TargetConfig
 from hookgate.exchange import Exchange, Outbound
@@ -21,10 +26,6 @@ from hookgate.plugin import Options, Source
 from hookgate_simulation.mocks import Mock, Script
 from hookgate_simulation.network import MockClient, MockTransport, Sent, facts
 from hookgate_simulation.result import Simulation
-from hookgate_trace.options import TraceSection
-from hookgate_trace.decide import Tracing
-from hookgate_trace.masking import masked_head, masked_query, note_signatures
-from hookgate_trace.trace import Trace
 
 SHOWN = 2048
 """Bytes of the final body that a result shows."""

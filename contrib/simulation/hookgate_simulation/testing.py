@@ -12,11 +12,11 @@ from hookgate.catalogue import Catalogue
 from hookgate.config import Configuration, load
 from hookgate.document import parse
 from hookgate.errors import ConfigError, Problem
+from hookgate.testing.gateway import DocumentLike
+from hookgate.validation import checked
 from hookgate_simulation import Call, Mock, Simulation, mocks_in, recorded
 from hookgate_simulation import simulate as rehearse
 from hookgate_simulation.run import installed
-from hookgate.testing.gateway import DocumentLike
-from hookgate.validation import checked
 
 
 def simulate(

@@ -39,9 +39,6 @@ def hook_lines(hooks: Sequence[Mapping[str, Any]]) -> Iterator[list[Line]]:
         yield [line, *(made for change in run["changes"] for made in _difference(change))]
 
 
-
-
-
 def _style(decision: str) -> str:
     if decision.startswith(("raised", "cancelled")):
         return "red"

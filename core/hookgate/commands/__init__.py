@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -31,20 +30,22 @@ from hookgate.plugin import Options
 BAD_DOCUMENT = 2
 MACHINE_REFUSES = 3
 
+
 class Commands(TyperGroup):
     """Core's own commands, and those that are installed: a class is imported when its command is named."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all."""
         return [*super().list_commands(ctx), *Catalogue().names("command")]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Find one by its name."""
         found = super().get_command(ctx, cmd_name)
         if found is None and cmd_name in (catalogue := Catalogue()).names("command"):
             group = typer.Typer()
             group.callback()(lambda: None)  # so that a single command does not lose its name
-            catalogue.get("command", cmd_name)(Options()).add_commands(group)
+            command: Any = catalogue.get("command", cmd_name)(Options())
+            command.add_commands(group)
             made = typer.main.get_command(group)
             found = made.commands.get(cmd_name)  # type: ignore[attr-defined]
         return found
