@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_greeting import Greeting
 
 from hookgate import ConfigError, Identity, Interceptor, Options, hookimpl
 from hookgate.testing import build, running, through
+from hookgate_interceptor_greeting import Greeting
 
 
 class Caller(Interceptor[Options]):

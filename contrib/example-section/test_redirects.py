@@ -3,10 +3,10 @@ import asyncio
 import pytest
 
 from hookgate import ConfigError
-from hookgate.catalogue import Catalogue
-from hookgate.config import load
-from hookgate.document import parse
-from hookgate.schema import document_schema
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.document.schema import document_schema
+from hookgate.gateway.configuration import load
 from hookgate.testing import running
 
 

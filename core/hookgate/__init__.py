@@ -1,12 +1,31 @@
 """hookgate: an API gateway whose every behaviour is a plugin. These names are the promise; everything else may move."""
 
-from hookgate.apiinfo import ApiInfo, Application, Callout
-from hookgate.bodies import Body, Sink
-from hookgate.calling import Asked, CallOptions, UrlTemplate, VariableOptions
-from hookgate.clientcertificate import ClientCertificate
-from hookgate.clock import Clock
-from hookgate.counters import CalendarWindow, Decision, Limit
-from hookgate.errors import (
+from hookgate.contract.backends import (
+    Balancer,
+    Certificate,
+    Credential,
+    Discovery,
+    HeaderProvider,
+    Monitor,
+    MonitorOptions,
+    Pool,
+    Send,
+    Transport,
+)
+from hookgate.contract.clock import Clock
+from hookgate.contract.counters import CalendarWindow, Decision, Limit
+from hookgate.contract.families import App, AuthMethod, Command, Family, Observer, SecretProvider, Source
+from hookgate.contract.hookspecs import hookimpl, hookspec
+from hookgate.contract.host import Host, HttpClient
+from hookgate.contract.plugin import Entry, Options, Plugin
+from hookgate.contract.secret import Secret
+from hookgate.contract.section import ConnectionName, Definition, Item, Refers, Route, Section, Site
+from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
+from hookgate.exchange.amid import Callout
+from hookgate.exchange.belonging import ApiInfo, Application
+from hookgate.exchange.bodies import Body, Sink
+from hookgate.exchange.certificate import ClientCertificate
+from hookgate.exchange.errors import (
     BadGateway,
     BadRequest,
     ConfigError,
@@ -28,42 +47,14 @@ from hookgate.errors import (
     Unauthorized,
     UnprocessableContent,
 )
-from hookgate.exchange import Attempt, Exchange, Health, Identity, Outbound, Outcome, Target, Timeouts
+from hookgate.exchange.exchange import Exchange, Identity
+from hookgate.exchange.masking import MASK, Masking
+from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.outbound import Attempt, Health, Outbound, Outcome, Target, Timeouts
+from hookgate.exchange.waiting import Signal
 from hookgate.expressions import Expression, ExpressionError
-from hookgate.families import Family
-from hookgate.hookspecs import hookimpl, hookspec
-from hookgate.masking import Masking
-from hookgate.messages import Headers, Request, Response
-from hookgate.nonces import Nonces
-from hookgate.plugin import (
-    MASK,
-    App,
-    AuthMethod,
-    Balancer,
-    Branch,
-    Certificate,
-    Credential,
-    Discovery,
-    Entry,
-    FlowOptions,
-    HeaderProvider,
-    Host,
-    HttpClient,
-    Interceptor,
-    Monitor,
-    MonitorOptions,
-    Observer,
-    Options,
-    Plugin,
-    Pool,
-    SecretProvider,
-    Send,
-    Source,
-    Transport,
-)
-from hookgate.secret import Secret
-from hookgate.section import ConnectionName, Definition, Item, Refers, Section, Site
-from hookgate.waiting import Signal
+from hookgate.workshop.calling import Asked, CallOptions, UrlTemplate, VariableOptions
+from hookgate.workshop.nonces import Nonces
 
 __version__ = "0.1.0"
 
@@ -86,6 +77,7 @@ __all__ = [
     "Certificate",
     "ClientCertificate",
     "Clock",
+    "Command",
     "ConfigError",
     "ConnectFailed",
     "ConnectionName",
@@ -135,6 +127,7 @@ __all__ = [
     "Response",
     "Secret",
     "SecretProvider",
+    "Route",
     "Section",
     "Send",
     "ServiceUnavailable",
@@ -150,6 +143,7 @@ __all__ = [
     "UnprocessableContent",
     "UrlTemplate",
     "VariableOptions",
+    "Ways",
     "hookimpl",
     "hookspec",
 ]

@@ -18,9 +18,9 @@ from typing import Any
 
 from generating.shipped import DOCS, FAMILIES, ROOT, first_party, specified
 from hookgate import Branch
-from hookgate.catalogue import Listed
-from hookgate.hooks import hooks_of
-from hookgate.hookspecs import LifecycleSpec
+from hookgate.contract.hooks import hooks_of
+from hookgate.contract.hookspecs import LifecycleSpec
+from hookgate.document.catalogue import Listed
 
 BLOCK = re.compile(r"^```python(?: [^\n]*)?\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)

@@ -9,7 +9,7 @@ from typing import Any
 from generating.evidence import examples, tests
 from generating.markdown import prose
 from generating.shipped import FAMILIES, slug, specified, title, users
-from hookgate.hookspecs import LifecycleSpec
+from hookgate.contract.hookspecs import LifecycleSpec
 
 
 def hook_reference() -> str:

@@ -9,9 +9,9 @@ from generating.markdown import prose, table
 from generating.records import options
 from generating.shipped import DOCS, FAMILIES, first_party, slug, spec_of, title
 from hookgate import Entry
-from hookgate.building import SIDES, misplaced
-from hookgate.catalogue import Listed
-from hookgate.hooks import hooks_of
+from hookgate.contract.hooks import hooks_of
+from hookgate.document.catalogue import Listed
+from hookgate.document.inside import SIDES, misplaced
 
 EXAMPLES = DOCS / "examples" / "plugins"
 NOTE = "<!-- Written by docs/generate.py; change the plugin or its example, and run it with --write. -->"

@@ -9,14 +9,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from generating.markdown import prose, table
-from hookgate import connectionsection, sections
+from hookgate.connections import record as connectionsection
+from hookgate.connections.retrying import RetrySection
+from hookgate.document.entries import HostOptions
+from hookgate.flow import record as sections
+from hookgate.gateway.listenertls import CertificateSection, ClientCertificatesSection, TlsSection
+from hookgate.http.tls import UpstreamTlsSection
+from hookgate.server.settings import Settings
 from hookgate_apis import records as apis
-from hookgate.building import HostOptions
-from hookgate.retryconfig import RetrySection
-from hookgate.settings import Settings
-from hookgate.tlsconfig import CertificateSection, ClientCertificatesSection, TlsSection
 from hookgate_trace.options import TraceRule, TraceSection
-from hookgate.upstreamtls import UpstreamTlsSection
 
 SECTIONS = {
     "gateway": sections.GatewaySection,

@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hookgate import Family, families, hookspecs
-from hookgate.catalogue import Catalogue, Listed
-from hookgate.hooks import hooks_of
+from hookgate import Family
+from hookgate.contract import families, hookspecs
+from hookgate.contract.hooks import hooks_of
+from hookgate.document.catalogue import Catalogue, Listed
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent

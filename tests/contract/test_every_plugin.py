@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hookgate.catalogue import Catalogue
-from hookgate.testing import conformance
+from hookgate.document.catalogue import Catalogue
+from hookgate_authoring.conformance import conformance
 
 from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from
 
@@ -96,7 +96,9 @@ OPTIONS = {
 }
 """What plugins are tried with where they need options, or do little without."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {
-    ("section", "connections"): {"schema": "`targets` may be left out only where discovery finds them; pool has the words of its record"},
+    ("section", "connections"): {
+        "schema": "`targets` may be left out only where discovery finds them; pool has the words of its record"
+    },
     ("section", "plugins"): {"schema": "it stands for any entry of a step"},
 }
 """Rules that a plugin does not keep yet, each with what is known of it."""

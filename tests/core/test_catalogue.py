@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from hookgate import Interceptor
-from hookgate.catalogue import AmbiguousError, BrokenError, Catalogue, NotInstalledError
-from hookgate.sitefolder import kebab
+from hookgate.document.catalogue import AmbiguousError, BrokenError, Catalogue, NotInstalledError
+from hookgate.document.sitefolder import kebab
 
 PLUGIN = """
 from hookgate import Interceptor, Options, hookimpl

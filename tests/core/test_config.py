@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hookgate.catalogue import Catalogue
-from hookgate.config import load
-from hookgate.document import Document, parse
-from hookgate.errors import ConfigError
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import Document, parse
+from hookgate.exchange.errors import ConfigError
+from hookgate.gateway.configuration import load
 
 PLUGINS = Path(__file__).parent / "plugins_for_loading"
 
@@ -649,9 +649,9 @@ def test_mistakes_in_such_a_section_are_told_inside_it(problems):
     assert problems({"backends": {"b": {"url": "http://b", "path": "/x"}}, "routes": [route(name="to b")]}) == [
         "backends.b: this makes a route 'to b', and there is one of that name"
     ]
-    assert problems({"backends": {"b": {"url": "http://b", "path": "/x"}}, "connections": {"b": {"targets": "http://c"}}}) == [
-        "backends.b.url: this makes a connection 'b', and there is one of that name"
-    ]
+    assert problems(
+        {"backends": {"b": {"url": "http://b", "path": "/x"}}, "connections": {"b": {"targets": "http://c"}}}
+    ) == ["backends.b.url: this makes a connection 'b', and there is one of that name"]
 
 
 # --- size -----------------------------------------------------------------------------------------------------------

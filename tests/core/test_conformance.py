@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from hookgate import AuthMethod, Balancer, HeaderProvider, Interceptor, Options, Response, hookimpl
-from hookgate.testing import Nonconforming, conformance
+from hookgate_authoring.conformance import Nonconforming, conformance
 
 
 class Good(Interceptor[Options]):

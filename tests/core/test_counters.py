@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookgate.counters import Limit, LocalCounters, calendar_window
+from hookgate.contract.counters import Limit
+from hookgate.gateway.counters import LocalCounters, calendar_window
 
 NOON = datetime(2024, 2, 28, 12, 0, tzinfo=UTC).timestamp()
 CALENDAR = ["second", "minute", "hour", "day", "week", "month"]

@@ -1,7 +1,7 @@
 import pytest
 
-from hookgate.document import Document, parse
-from hookgate.errors import ConfigError, Problem
+from hookgate.document.document import Document, parse
+from hookgate.exchange.errors import ConfigError, Problem
 
 YAML = b"""\
 gateway:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hookgate.expiry import SOON, Expiry, der_of, not_after
-from hookgate.upstreamtls import explained
+from hookgate.http.expiry import SOON, Expiry, der_of, not_after
+from hookgate.http.tls import explained
 
 openssl = pytest.mark.skipif(
     subprocess.run(["openssl", "version"], capture_output=True, check=False).returncode != 0, reason="needs openssl"

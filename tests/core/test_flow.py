@@ -19,8 +19,8 @@ from hookgate import (
     Response,
     hookimpl,
 )
-from hookgate.flow import Flow, drive, finish
-from hookgate.plugin import Branch
+from hookgate.contract.steps import Branch
+from hookgate.flow.flow import Flow, drive, finish
 from hookgate.testing import build, place, through
 
 
@@ -367,7 +367,7 @@ def test_pluggy_itself_would_walk_in_the_same_order():
     """The order of a flow is pluggy's: registered left to right, listed in request order, called in response order."""
     import pluggy
 
-    from hookgate.hookspecs import FlowSpec
+    from hookgate.contract.hookspecs import FlowSpec
 
     steps = [full("a"), full("b"), full("c")]
     manager = pluggy.PluginManager("hookgate")

@@ -1,8 +1,8 @@
 import pytest
 
 from hookgate import App, Exchange, Interceptor, Observer, Options, hookimpl
-from hookgate.hooks import HookError, hooks_of
-from hookgate.hookspecs import AppSpec, FlowSpec, ObserverSpec
+from hookgate.contract.hooks import HookError, hooks_of
+from hookgate.contract.hookspecs import AppSpec, FlowSpec, ObserverSpec
 
 
 class Good(Interceptor[Options]):

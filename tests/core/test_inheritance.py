@@ -7,12 +7,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hookgate.document.document import parse
 from hookgate_apis.inheritance import Item, Own, additions, difference, effective, first_break, restored
 from hookgate_apis.preview import Shadow, broken_at, options_of, preview
-from hookgate_apis.restore import CannotEdit, broken_directions, restored_text
 from hookgate_apis.records import ApiSection
+from hookgate_apis.restore import CannotEdit, broken_directions, restored_text
 from hookgate_apis.tree import DIRECTIONS, Tree
-from hookgate.document import parse
 
 some = settings(deadline=None, max_examples=60)
 KEYS = [f"k{number}" for number in range(12)]

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hookgate.catalogue import Catalogue
 from hookgate.commands import app
-from hookgate.config import load
-from hookgate.document import parse
-from hookgate.errors import ConfigError
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.exchange.errors import ConfigError
+from hookgate.gateway.configuration import load
+from hookgate.testing import running
 from hookgate_linting.names import RULES
 from hookgate_linting.run import Linter
-from hookgate.testing import running
 
 PLUGINS = """
 from typing import Any

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookgate import BadGateway, BadRequest, Body, ContentTooLarge, Headers, Request, Response
-from hookgate.errors import Fault, PluginError
+from hookgate.exchange.errors import Fault, PluginError
 
 names = st.from_regex(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
 values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=20)

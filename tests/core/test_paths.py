@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookgate.errors import BadRequest
-from hookgate.paths import compile_destination, normalise, parse, take
+from hookgate.exchange.errors import BadRequest
+from hookgate.flow.paths import compile_destination, normalise, parse, take
 
 PIECES = [
     "/",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hookgate import references
-from hookgate.catalogue import Catalogue
-from hookgate.config import load
-from hookgate.document import parse
-from hookgate.errors import ConfigError
+from hookgate.document import references
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.exchange.errors import ConfigError
+from hookgate.gateway.configuration import load
 
 PLUGINS = Path(__file__).parent / "plugins_for_loading"
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookgate.errors import BadRequest, MethodNotAllowed, NotFound
-from hookgate.exchange import Exchange
-from hookgate.messages import Request
-from hookgate.router import Route, Router, conflicts
+from hookgate.exchange.errors import BadRequest, MethodNotAllowed, NotFound
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Request
+from hookgate.flow.router import Route, Router, conflicts
 
 
 def call(path="/", method="GET", host="api.example.org", scheme="http"):

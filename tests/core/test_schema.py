@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hookgate.catalogue import Catalogue
-from hookgate.document import parse
-from hookgate.schema import DIALECT, document_schema, options_schema
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.document.schema import DIALECT, document_schema, options_schema
 
 PLUGINS = Path(__file__).parent / "plugins_for_loading"
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from hookgate import Certificate, ConnectFailed, Secret, Target
-from hookgate.upstreamtls import UpstreamTls, UpstreamTlsSection, default_context
+from hookgate.http.tls import UpstreamTls, UpstreamTlsSection, default_context
 
 
 @pytest.fixture

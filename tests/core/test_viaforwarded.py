@@ -3,7 +3,7 @@
 import pytest
 
 from hookgate import Headers, Request
-from hookgate.viaforwarded import add_forwarded, add_via
+from hookgate.http.forwarding import add_forwarded, add_via
 
 
 def forwarded(*before, **request):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookgate.waiting import Signal, Walker
+from hookgate.exchange.waiting import Signal, Walker
 
 SIGNALS = 4
 

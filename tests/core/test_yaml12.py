@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookgate.document import parse
-from hookgate.errors import ConfigError
+from hookgate.document.document import parse
+from hookgate.exchange.errors import ConfigError
 
 
 def value_of(text):

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from hookgate import ConfigError
-from hookgate.catalogue import Catalogue
+from hookgate.document.catalogue import Catalogue
 from hookgate.testing import running, upstream
 
 from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hookgate.catalogue import Catalogue
-from hookgate.connectionsection import TimeoutsSection
-from hookgate.document import parse
-from hookgate.gateway import Gateway
+from hookgate.connections.record import TimeoutsSection
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.gateway.gateway import Gateway
 from hookgate.testing import upstream
 from hookgate.testing.gateway import Memory
 

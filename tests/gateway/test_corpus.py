@@ -22,12 +22,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hookgate.client import httpx
-from hookgate.document import parse
-from hookgate.exchange import Outbound, Target
-from hookgate_simulation.mocks import Mock, Script
+from hookgate.document.document import parse
+from hookgate.exchange.outbound import Outbound, Target
 from hookgate.testing import running, upstream
-from hookgate_simulation.testing import simulate
 from hookgate.testing.upstream import Reset
+from hookgate_simulation.mocks import Mock, Script
+from hookgate_simulation.testing import simulate
 from hookgate_trace.masking import masked_head
 
 from .corpus import BIG, CASES, DOCUMENT, Case

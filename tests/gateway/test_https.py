@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from hookgate import ConfigError
-from hookgate.document import parse
+from hookgate.document.document import parse
 from hookgate.server import certificates
 from hookgate.testing import running, upstream
 

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from hookgate import ConfigError
-from hookgate.catalogue import Catalogue
-from hookgate.config import load
+from hookgate.document.catalogue import Catalogue
+from hookgate.gateway.configuration import load
+from hookgate.testing import running, upstream
 from hookgate_simulation import Call, simulate
 from hookgate_simulation.mocks import Mock
-from hookgate.testing import running, upstream
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 TOKEN = "only-for-tests"

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from hookgate import families
-from hookgate.catalogue import Catalogue
 from hookgate.commands import main
-from hookgate.commands.authoring.names import Names
-from hookgate.commands.new_plugin import ENTRIES, rendered
-from hookgate.commands.plugin_check import findings
-from hookgate.config import load
-from hookgate.document import parse
-from hookgate.families import Family
+from hookgate.contract import families
+from hookgate.contract.families import Family
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.gateway.configuration import load
 from hookgate.testing import running
+from hookgate_authoring.check import findings
+from hookgate_authoring.names import Names
+from hookgate_authoring.new import ENTRIES, rendered
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {found.name: found for found in vars(families).values() if isinstance(found, Family)}

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from hookgate import ConfigError
 from hookgate.commands import app
-from hookgate.document import parse
-from hookgate.openapi import Wishes, described, read
+from hookgate.document.document import parse
 from hookgate.testing import running, upstream
+from hookgate_openapi import Wishes, described, read
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

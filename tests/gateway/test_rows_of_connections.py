@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from hookgate import ConfigError
-from hookgate.overview import connection_facts
+from hookgate.gateway.overview import connection_facts
 from hookgate.testing import MovableClock, running, upstream
 from hookgate.testing.clock import settle
 

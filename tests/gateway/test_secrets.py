@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from hookgate import ConfigError, rotation
-from hookgate.catalogue import Catalogue
+from hookgate import ConfigError
 from hookgate.commands import app
-from hookgate.config import load
+from hookgate.document.catalogue import Catalogue
+from hookgate.gateway import rotation
+from hookgate.gateway.configuration import load
 from hookgate.testing import running, upstream
 
 PROVIDER = """

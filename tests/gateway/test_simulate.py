@@ -10,12 +10,12 @@ from base64 import b64encode
 import pytest
 
 from hookgate import ConfigError
-from hookgate.catalogue import Catalogue
-from hookgate.config import load
-from hookgate.document import parse
-from hookgate_simulation import Call, mocks_in, simulate
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.gateway.configuration import load
 from hookgate.testing import running, upstream
 from hookgate.testing.upstream import Reset
+from hookgate_simulation import Call, mocks_in, simulate
 
 SITE = '''\
 """Steps for these tests."""

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from hookgate import ConfigError
 from hookgate.commands import app
-from hookgate_simulation import recorded
 from hookgate.testing import running, upstream
+from hookgate_simulation import recorded
 from hookgate_simulation.testing import simulate
 
 from .corpussteps import PLUGINS

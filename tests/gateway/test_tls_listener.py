@@ -17,9 +17,9 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
-from hookgate.clientcertificate import ClientCertificate
+from hookgate.exchange.certificate import ClientCertificate
+from hookgate.gateway.listenertls import TlsSection, check
 from hookgate.server.tls import TlsContexts, client_identity
-from hookgate.tlsconfig import TlsSection, check
 
 from .authority import DAY, NOW, Authority, needs_openssl
 

@@ -34,9 +34,9 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 from hookgate import App, Options
-from hookgate.gateway import Gateway
-from hookgate.http.websocket import WebSocketEdge
+from hookgate.gateway.gateway import Gateway
 from hookgate.server.app import create_app
+from hookgate.server.edge.websocket import WebSocketEdge
 from hookgate.testing import running
 from hookgate.testing.gateway import Memory
 

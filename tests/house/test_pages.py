@@ -18,13 +18,14 @@ import pytest
 from typer.testing import CliRunner
 
 import hookgate
-from hookgate import Options, Source, config
-from hookgate.catalogue import Catalogue
+from hookgate import Options, Source
 from hookgate.commands import app
-from hookgate.document import parse
-from hookgate.gateway import Gateway
-from hookgate.hooks import hooks_of
-from hookgate.hookspecs import LifecycleSpec, hookimpl
+from hookgate.contract.hooks import hooks_of
+from hookgate.contract.hookspecs import LifecycleSpec, hookimpl
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.gateway import configuration as config
+from hookgate.gateway.gateway import Gateway
 from hookgate.testing import upstream
 from hookgate.testing.gateway import Memory
 

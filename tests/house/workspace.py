@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hookgate import families
-from hookgate.families import Family
+from hookgate.contract import families
+from hookgate.contract.families import Family
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {found.plural: found for found in vars(families).values() if isinstance(found, Family)}

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema_rs
 import orjson
 import pytest
+
 from hookgate_interceptor_schema.checking import Check
 from hookgate_interceptor_schema.contract import compiled
 

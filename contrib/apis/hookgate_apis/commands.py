@@ -13,12 +13,14 @@ import typer
 
 from hookgate.commands.check import configuration
 from hookgate.commands.output import document_path, errors, out
-from hookgate.config import Configuration, RouteConfig
-from hookgate.flow import Flow, order
-from hookgate.hookspecs import hookimpl
-from hookgate.plugin import Command, Options
-from hookgate.settings import Settings
-from hookgate.validation import near
+from hookgate.contract.families import Command
+from hookgate.contract.hookspecs import hookimpl
+from hookgate.contract.plugin import Options
+from hookgate.exchange.errors import near
+from hookgate.flow.flow import Flow, order
+from hookgate.flow.routes import RouteConfig
+from hookgate.gateway.configuration import Configuration
+from hookgate.server.settings import Settings
 from hookgate_apis.inheritance import Difference, Item, difference, restored
 from hookgate_apis.preview import Change, broken_at, preview
 from hookgate_apis.restore import CannotEdit, restored_text

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hookgate.exchange import Exchange
-from hookgate.hookspecs import hookimpl
-from hookgate.plugin import Branch, Entry, FlowOptions, Options
+from hookgate.contract.hookspecs import hookimpl
+from hookgate.contract.plugin import Entry, Options
+from hookgate.contract.steps import Branch, FlowOptions
+from hookgate.exchange.exchange import Exchange
 
 NAME = "plan"
 """How a flow names the place where plans are entered."""

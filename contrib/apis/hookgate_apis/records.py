@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from hookgate.paths import parse
-from hookgate.plugin import Options
-from hookgate.sections import Interceptors, Method, Name, RouteLimitsSection
+from hookgate.contract.plugin import Options
+from hookgate.document.entries import Interceptors
+from hookgate.flow.paths import parse
+from hookgate.flow.record import Method, Name, RouteLimitsSection
 
 
 def _empty_mapping(value: object) -> object:

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from hookgate.document import parse
-from hookgate.errors import ConfigError, HookgateError, Path
+from hookgate.document.document import parse
+from hookgate.exchange.errors import ConfigError, HookgateError, Path
 from hookgate_apis.tree import DIRECTIONS, FROM
 
 _Edit = tuple[int, int, str]

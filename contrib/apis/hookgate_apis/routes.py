@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from hookgate.apiinfo import ApiInfo
-from hookgate.expressions import Expression
-from hookgate.paths import compile_destination
-from hookgate.plugin import Ways
-from hookgate.routeconfig import RouteConfig
-from hookgate.router import Route
-from hookgate.section import Site
-from hookgate.sections import DestinationSection, MatchSection, RouteSection
-from hookgate.validation import near
+from hookgate import ApiInfo, Route, Site, Ways
 from hookgate_apis.records import ApiSection, ResourceSection, ScopeDestination
 from hookgate_apis.steps import Steps
 from hookgate_apis.tree import Scope, Tree
@@ -37,89 +29,81 @@ class Maker:
         self._site = site
         self._steps = Steps(site)
 
-    def routes(self, tree: Tree) -> Iterator[RouteConfig | None]:
+    def routes(self, tree: Tree) -> Iterator[Route | None]:
         """Make the routes of one API; ``None`` in between, so that calls can be served."""
         for resource, described, operations in tree.resources:
             for method, scope in operations or [("", resource)]:
                 yield from self._operation(tree, scope, described, method)
                 yield None
 
-    def _operation(self, tree: Tree, scope: Scope, resource: ResourceSection, method: str) -> Iterator[RouteConfig]:
+    def _operation(self, tree: Tree, scope: Scope, resource: ResourceSection, method: str) -> Iterator[Route | None]:
         section = tree.section
         ways = self._steps.ways(tree.name, scope)
         to = destination(scope)
-        self._check_destination(to, scope, ways)
+        if to.connection is None and not ways.way_in:
+            self._site.problem(scope.path, "calls go nowhere: write to.connection here or above")
         if section.environments and self._site.gateway.environment not in section.environments:
+            if to.connection is not None and to.connection not in self._site.names("connections"):
+                yield from self._routes(tree, scope, resource, method, to, ways)  # a mistake is one everywhere
             return
+        yield from self._routes(tree, scope, resource, method, to, ways)
+
+    def _routes(
+        self, tree: Tree, scope: Scope, resource: ResourceSection, method: str, to: ScopeDestination, ways: Ways
+    ) -> Iterator[Route | None]:
+        section = tree.section
         info = ApiInfo(section.name, section.version, resource.path, method)
+        said = {
+            "description": scope.section.description,
+            "limits": scope.section.limits,
+            "to": self._to(to),
+        }
+        made_of = {
+            "to.connection": (*_sayer(scope).path, "to", "connection"),
+            "to": (*scope.path, "to"),
+            "": scope.path,
+        }
         for place in _places(section, resource.path):
             for host in section.hosts or (None,):
-                made = self._route(scope, place, host, method, to)
-                if made is not None:
-                    said, compiled = made
-                    compiled.api = info
-                    cut = "" if to.keep_base_path else place.cut
-                    yield RouteConfig(said.name, said, ways, compiled, cut=cut, prefix=to.prefix or "", path=scope.path)
+                where = f" on {host}" if host and len(section.hosts) > 1 else ""
+                match: dict[str, Any] = {"path": place.pattern}
+                if host:
+                    match["host"] = host
+                if method:
+                    match["methods"] = (method,)
+                if place.when:
+                    match["when"] = place.when
+                yield self._site.route(
+                    {"name": f"{scope.name}{place.note}{where}", "match": match, **said},
+                    scope.path,
+                    made_of,
+                    steps=ways,
+                    api=info,
+                    strip="" if to.keep_base_path else place.cut,
+                    prefix=to.prefix or "",
+                )
 
-    def _route(
-        self, scope: Scope, place: _Place, host: str | None, method: str, to: ScopeDestination
-    ) -> tuple[RouteSection, Route] | None:
-        name = f"{scope.name}{place.note}" + (f" on {host}" if host and len(self._hosts(scope)) > 1 else "")
-        methods = (method,) if method else None
-        when = Expression(place.when) if place.when else None
-        try:
-            route = Route(name, place.pattern, host=host, methods=methods, when=when)
-        except ValueError as error:
-            self._site.problem(scope.path, str(error))
-            return None
-        destination = None
-        if to.connection is not None:
-            mode: Any = "by_name" if to.by_name else "positional"
-            if to.path is not None:
-                try:
-                    compile_destination(to.path, route.parameters, mode)
-                except ValueError as error:
-                    self._site.problem((*scope.path, "to"), str(error))
-                    return None
-            cap = self._site.gateway.timeout_cap
-            destination = DestinationSection.model_construct(
-                connection=to.connection,
-                path=to.path,
-                path_params=mode,
-                timeout=min(to.timeout or cap, cap) if cap is not None else to.timeout,
-                preserve_host=bool(to.preserve_host),
-                stream=bool(to.stream),
-            )
-        match = MatchSection.model_construct(host=host, path=place.pattern, methods=methods, when=when)
-        said = RouteSection.model_construct(
-            name=name,
-            description=scope.section.description,
-            match=match,
-            flow=(),
-            request=(),
-            response=(),
-            to=destination,
-            limits=scope.section.limits,
-        )
-        return said, route
-
-    @staticmethod
-    def _hosts(scope: Scope) -> tuple[str, ...]:
-        while scope.parent is not None:
-            scope = scope.parent
-        section = scope.section
-        return section.hosts if isinstance(section, ApiSection) else ()
-
-    def _check_destination(self, to: ScopeDestination, scope: Scope, ways: Ways) -> None:
+    def _to(self, to: ScopeDestination) -> dict[str, Any] | None:
+        """Return the destination as the document of a route says it."""
         if to.connection is None:
-            if not ways.way_in:
-                self._site.problem(scope.path, "calls go nowhere: write to.connection here or above")
-        elif to.connection not in (known := self._site.names("connections")):
-            at: Scope | None = scope
-            while at is not None and at.section.to.connection is None:
-                at = at.parent
-            place = (*(at or scope).path, "to", "connection")
-            self._site.problem(place, f"there is no connection {to.connection!r}{near(to.connection, known)}")
+            return None
+        cap = self._site.gateway.timeout_cap
+        return {
+            "connection": to.connection,
+            "path": to.path,
+            "path_params": "by_name" if to.by_name else "positional",
+            "timeout": min(to.timeout or cap, cap) if cap is not None else to.timeout,
+            "preserve_host": bool(to.preserve_host),
+            "stream": bool(to.stream),
+        }
+
+
+def _sayer(scope: Scope) -> Scope:
+    """Return the scope that says to which connection the calls of this one go."""
+    at: Scope | None = scope
+    while at is not None and at.section.to.connection is None:
+        at = at.parent
+    return at or scope
 
 
 def destination(scope: Scope) -> ScopeDestination:

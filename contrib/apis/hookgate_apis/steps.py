@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hookgate.building import HOST_KEY, misplaced, written
-from hookgate.plugin import Interceptor, Ways
-from hookgate.section import Site
+from hookgate.contract.section import Site
+from hookgate.contract.steps import Interceptor, Ways
+from hookgate.document.entries import HOST_KEY, written
+from hookgate.document.inside import misplaced
 from hookgate_apis.inheritance import Item
 from hookgate_apis.plan import NAME as PLAN
 from hookgate_apis.plan import PlanStep

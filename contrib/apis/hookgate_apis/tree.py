@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hookgate.building import HOST_KEY, Rejected, written
-from hookgate.errors import Path, Problem
-from hookgate.plugin import Interceptor
-from hookgate.validation import near
+from hookgate.contract.steps import Interceptor
+from hookgate.document.entries import HOST_KEY, Rejected, written
+from hookgate.exchange.errors import Path, Problem, near
 from hookgate_apis.inheritance import Item, Own, effective
 from hookgate_apis.records import ApiSection, ResourceSection, ScopeSection
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookgate.hooks import hooks_of
-from hookgate.hookspecs import FlowSpec
-from hookgate.plugin import AuthMethod, Branch, FlowOptions, Interceptor, Plugin, Ways
+from hookgate.contract.families import AuthMethod
+from hookgate.contract.hooks import hooks_of
+from hookgate.contract.hookspecs import FlowSpec
+from hookgate.contract.plugin import Plugin
+from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,11 +5,10 @@ house's HTTP client answer from mocks or from a recording, and the clock stands 
 it runs, by what traces live calls.
 """
 
-from hookgate_trace.record import Change, HookRun
-
 from hookgate_simulation.mocks import Mock, mocks_in
 from hookgate_simulation.recordings import recorded
 from hookgate_simulation.result import Simulation
 from hookgate_simulation.run import Call, simulate
+from hookgate_trace.record import Change, HookRun
 
 __all__ = ["Call", "Change", "HookRun", "Mock", "Simulation", "mocks_in", "recorded", "simulate"]

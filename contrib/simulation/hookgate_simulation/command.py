@@ -13,10 +13,11 @@ import typer
 
 from hookgate.commands.check import configuration
 from hookgate.commands.output import DocumentArgument, document_path, out
-from hookgate.errors import ConfigError, Problem
-from hookgate.hookspecs import hookimpl
-from hookgate.messages import Headers
-from hookgate.plugin import Command, Options
+from hookgate.contract.families import Command
+from hookgate.contract.hookspecs import hookimpl
+from hookgate.contract.plugin import Options
+from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.exchange.messages import Headers
 from hookgate_simulation import Call, Mock, mocks_in, recorded, simulate
 from hookgate_simulation.shown import show
 

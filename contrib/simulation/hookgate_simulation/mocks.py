@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from hookgate import yaml12
-from hookgate.errors import BadGateway, ConfigError, ConnectFailed, Fault, GatewayTimeout, Problem
-from hookgate.exchange import Outbound
-from hookgate.messages import Headers
-from hookgate.plugin import Options
-from hookgate.validation import checked
+from hookgate.contract.plugin import Options
+from hookgate.document import yaml12
+from hookgate.document.validation import checked
+from hookgate.exchange.errors import BadGateway, ConfigError, ConnectFailed, Fault, GatewayTimeout, Problem
+from hookgate.exchange.messages import Headers
+from hookgate.exchange.outbound import Outbound
 
 FAULTS: dict[str, Callable[[], Fault]] = {
     "connect-failed": lambda: ConnectFailed("No connection to the backend came about."),

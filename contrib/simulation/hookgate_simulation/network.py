@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from hookgate_trace.masking import masked_head, masked_query
-
-from hookgate.bodies import Arrived, Body
 from hookgate.client import Client
-from hookgate.errors import BadGateway, ConnectFailed
-from hookgate.exchange import Outbound, Target
-from hookgate.forwarding import EXPECT_A_BODY
-from hookgate.hookspecs import hookimpl
-from hookgate.messages import Headers, Response
-from hookgate.plugin import Options, Transport
+from hookgate.contract.backends import Transport
+from hookgate.contract.hookspecs import hookimpl
+from hookgate.contract.plugin import Options
+from hookgate.exchange.bodies import Arrived, Body
+from hookgate.exchange.errors import BadGateway, ConnectFailed
+from hookgate.exchange.messages import Headers, Response
+from hookgate.exchange.outbound import Outbound, Target
+from hookgate.http.forwarding import EXPECT_A_BODY
 from hookgate_simulation.mocks import FAULTS, UNSENT, Mock, MockResponse, Script
+from hookgate_trace.masking import masked_head, masked_query
 
 CHUNK = 65536
 """Bytes of a mocked body that come at once."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from hookgate.errors import ConfigError, Path, Problem
-from hookgate.forwarding import HOP_BY_HOP
-from hookgate.messages import Headers
-from hookgate.secret import MASK
-from hookgate.validation import checked
+from hookgate.document.validation import checked
+from hookgate.exchange.errors import ConfigError, Path, Problem
+from hookgate.exchange.masking import MASK
+from hookgate.exchange.messages import Headers
+from hookgate.http.forwarding import HOP_BY_HOP
 from hookgate_simulation.mocks import Mock
 
 MAX_BYTES = 64 * 1024 * 1024

@@ -10,22 +10,24 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NoReturn
 
+from hookgate.connections.section import TargetConfig
+from hookgate.contract.families import Source
+from hookgate.contract.plugin import Options
+from hookgate.document.catalogue import Catalogue
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Request
+from hookgate.exchange.outbound import Outbound
+from hookgate.gateway.backend import Backend
+from hookgate.gateway.configuration import Configuration
+from hookgate.gateway.gateway import Gateway
+from hookgate.server.edge.asgi import Edge
+from hookgate_simulation.mocks import Mock, Script
+from hookgate_simulation.network import MockClient, MockTransport, Sent, facts
+from hookgate_simulation.result import Simulation
 from hookgate_trace.decide import Tracing
 from hookgate_trace.masking import masked_head, masked_query, note_signatures
 from hookgate_trace.options import TraceSection
 from hookgate_trace.trace import Trace
-
-from hookgate.catalogue import Catalogue
-from hookgate.config import Configuration, TargetConfig
-from hookgate.exchange import Exchange, Outbound
-from hookgate.gateway import Gateway
-from hookgate.generation import Backend
-from hookgate.http.asgi import Edge
-from hookgate.messages import Request
-from hookgate.plugin import Options, Source
-from hookgate_simulation.mocks import Mock, Script
-from hookgate_simulation.network import MockClient, MockTransport, Sent, facts
-from hookgate_simulation.result import Simulation
 
 SHOWN = 2048
 """Bytes of the final body that a result shows."""

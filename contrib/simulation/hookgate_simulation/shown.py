@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from hookgate_trace.shown import INDENT, hook_lines
-
 from hookgate.commands.output import out, print_line
 from hookgate_simulation import Simulation
+from hookgate_trace.shown import INDENT, hook_lines
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hookgate.catalogue import Catalogue
-from hookgate.config import Configuration, load
-from hookgate.document import parse
-from hookgate.errors import ConfigError, Problem
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.document.validation import checked
+from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.gateway.configuration import Configuration, load
 from hookgate.testing.gateway import DocumentLike
-from hookgate.validation import checked
 from hookgate_simulation import Call, Mock, Simulation, mocks_in, recorded
 from hookgate_simulation import simulate as rehearse
 from hookgate_simulation.run import installed

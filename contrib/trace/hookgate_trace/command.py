@@ -16,11 +16,12 @@ from rich.text import Text
 
 from hookgate.client import Client
 from hookgate.commands.output import errors, out, print_line
-from hookgate.errors import Fault, MachineError
-from hookgate.hookspecs import hookimpl
-from hookgate.messages import Response
-from hookgate.plugin import Command, Options
-from hookgate.settings import Settings
+from hookgate.contract.families import Command
+from hookgate.contract.hookspecs import hookimpl
+from hookgate.contract.plugin import Options
+from hookgate.exchange.errors import Fault, MachineError
+from hookgate.exchange.messages import Response
+from hookgate.server.settings import Settings
 from hookgate_trace.shown import as_lines, printable
 
 PATIENCE = 30.0

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable
 from inspect import isawaitable
 from typing import Any
 
-from hookgate.exchange import Exchange, Outbound
-from hookgate.masking import SECRET_NAME
-from hookgate.plugin import Credential
-from hookgate.secret import MASK
+from hookgate.contract.backends import Credential
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.masking import MASK, SECRET_NAME
+from hookgate.exchange.outbound import Outbound
 
 _PARAMETER = re.compile(r"([^&=]+)=([^&]*)")
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from hookgate.contract.plugin import Options
+from hookgate.contract.secret import Secret
 from hookgate.expressions import Expression
-from hookgate.plugin import Options
-from hookgate.secret import Secret
 
 
 class TraceRule(Options):

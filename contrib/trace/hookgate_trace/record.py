@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from hookgate.bodies import Body
-from hookgate.errors import Fault
-from hookgate.exchange import Exchange
-from hookgate.flow import Flow
-from hookgate.messages import Headers, Response
-from hookgate.step import Step
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.errors import Fault
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Headers, Response
+from hookgate.flow.flow import Flow
+from hookgate.flow.step import Step
 from hookgate_trace.masking import masked
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hookgate.apiinfo import Callout
-from hookgate.exchange import Attempt, Exchange
-from hookgate.secret import MASK
+from hookgate.exchange.amid import Callout
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.masking import MASK
+from hookgate.exchange.outbound import Attempt
 from hookgate_trace.masking import masked_head, masked_query
 from hookgate_trace.record import HookRun, Raw
 

@@ -9,8 +9,8 @@ from typing import Any
 from hookgate.client import httpx
 from hookgate.client.faults import fault_of
 from hookgate.client.wire import length_of
-from hookgate.errors import BadGateway
-from hookgate.messages import Headers
+from hookgate.exchange.errors import BadGateway
+from hookgate.exchange.messages import Headers
 
 READ_AHEAD = 2
 """Chunks (of at most 64 KiB) of a response that are held for a reader that is slower than the backend."""

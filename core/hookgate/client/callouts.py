@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from functools import cached_property
 
-from hookgate.bodies import Body
 from hookgate.client import httpx
 from hookgate.client.pool import HttpxPool
-from hookgate.errors import GatewayTimeout
-from hookgate.exchange import Outbound, Target, Timeouts
-from hookgate.messages import Headers, Response
-from hookgate.plugin import Pool
+from hookgate.contract.backends import Pool
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.errors import GatewayTimeout
+from hookgate.exchange.messages import Headers, Response
+from hookgate.exchange.outbound import Outbound, Target, Timeouts
 
 
 class Client:

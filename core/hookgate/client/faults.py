@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 
 from hookgate.client import httpx
-from hookgate.errors import BadGateway, ConnectFailed, GatewayTimeout, ServiceUnavailable
+from hookgate.exchange.errors import BadGateway, ConnectFailed, GatewayTimeout, ServiceUnavailable
 
 
 def fault_of(error: Exception) -> Exception:

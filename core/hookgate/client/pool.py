@@ -12,11 +12,11 @@ from hookgate.client import httpx
 from hookgate.client.call import Call
 from hookgate.client.faults import tls_error
 from hookgate.client.wire import is_proper, request_of, response_of
-from hookgate.errors import BadGateway, Fault, ServiceUnavailable
-from hookgate.exchange import Outbound
-from hookgate.messages import Response
-from hookgate.plugin import Pool
-from hookgate.upstreamtls import UpstreamTls
+from hookgate.contract.backends import Pool
+from hookgate.exchange.errors import BadGateway, Fault, ServiceUnavailable
+from hookgate.exchange.messages import Response
+from hookgate.exchange.outbound import Outbound
+from hookgate.http.tls import UpstreamTls
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods whose requests may be sent again (RFC 9110, 9.2.2)."""

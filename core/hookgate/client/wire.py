@@ -6,11 +6,11 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from functools import lru_cache
 
-from hookgate.bodies import Body
 from hookgate.client import httpx
-from hookgate.errors import BadGateway
-from hookgate.exchange import Outbound
-from hookgate.messages import Headers, RawHeader, Response
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.errors import BadGateway
+from hookgate.exchange.messages import Headers, RawHeader, Response
+from hookgate.exchange.outbound import Outbound
 
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})

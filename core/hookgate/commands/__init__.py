@@ -9,23 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from hookgate import __version__
-from hookgate.catalogue import Catalogue
-from hookgate.commands import (
-    check,
-    connections,
-    demo,
-    import_openapi,
-    new_plugin,
-    plugin_check,
-    plugins,
-    reload,
-    routes,
-    schema,
-    serve,
-)
+from hookgate.commands import check, plugins, reload, routes, schema, serve
 from hookgate.commands.output import errors
-from hookgate.errors import ConfigError, MachineError
-from hookgate.plugin import Options
+from hookgate.contract.plugin import Options
+from hookgate.document.catalogue import Catalogue
+from hookgate.exchange.errors import ConfigError, MachineError
 
 BAD_DOCUMENT = 2
 MACHINE_REFUSES = 3
@@ -60,16 +48,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, check, routes, plugins, schema, connections, reload, demo, new_plugin):
-    app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
-plugin = typer.Typer(name="plugin", help="For authors of plugins.", no_args_is_help=True)
-plugin.command("check")(plugin_check.command)
-plugin.callback()(lambda: None)  # without it a single command would lose its name
-app.add_typer(plugin)
-importing = typer.Typer(name="import", help="Make a document of what describes an API.", no_args_is_help=True)
-importing.command("openapi")(import_openapi.command)
-importing.callback()(lambda: None)
-app.add_typer(importing)
+for module in (serve, check, routes, plugins, schema, reload):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
 def _version(wanted: bool) -> None:

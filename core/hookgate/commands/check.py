@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from hookgate.commands.output import DocumentArgument, document_path, errors, out
-from hookgate.config import Configuration
+from hookgate.gateway.configuration import Configuration
 from hookgate.server.app import gateway_for
-from hookgate.settings import Settings
+from hookgate.server.settings import Settings
 
 
 def configuration(path: Path) -> Configuration:

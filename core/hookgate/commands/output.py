@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from hookgate.settings import Settings
+from hookgate.server.settings import Settings
 
 Line = tuple[tuple[str, str], ...]
 """Parts with their styles: ``bold``, ``dim``, ``red`` and so on, or empty."""

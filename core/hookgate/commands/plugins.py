@@ -9,11 +9,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hookgate.catalogue import Catalogue
 from hookgate.commands.output import errors, out
-from hookgate.hooks import hooks_of
-from hookgate.plugin import Interceptor, Plugin
-from hookgate.settings import Settings
+from hookgate.contract.hooks import hooks_of
+from hookgate.contract.plugin import Plugin
+from hookgate.contract.steps import Interceptor
+from hookgate.document.catalogue import Catalogue
+from hookgate.server.settings import Settings
 
 
 def command(

@@ -10,9 +10,9 @@ import typer
 
 from hookgate.client import Client
 from hookgate.commands.output import errors, out
-from hookgate.errors import Fault, MachineError
-from hookgate.messages import Response
-from hookgate.settings import Settings
+from hookgate.exchange.errors import Fault, MachineError
+from hookgate.exchange.messages import Response
+from hookgate.server.settings import Settings
 
 
 def command(

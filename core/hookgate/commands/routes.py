@@ -10,8 +10,9 @@ from rich.text import Text
 
 from hookgate.commands.check import configuration
 from hookgate.commands.output import DocumentArgument, document_path, out
-from hookgate.config import Configuration, RouteConfig
-from hookgate.flow import Flow, order
+from hookgate.flow.flow import Flow, order
+from hookgate.flow.routes import RouteConfig
+from hookgate.gateway.configuration import Configuration
 
 
 def command(

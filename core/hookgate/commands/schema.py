@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from hookgate.catalogue import Catalogue
 from hookgate.commands.output import errors
-from hookgate.errors import MachineError
-from hookgate.schema import document_schema
-from hookgate.settings import Settings
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.schema import document_schema
+from hookgate.exchange.errors import MachineError
+from hookgate.server.settings import Settings
 
 
 def command(

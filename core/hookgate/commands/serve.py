@@ -11,7 +11,7 @@ from hookgate.commands.output import DocumentArgument, document_path, errors, st
 from hookgate.server.app import gateway_for
 from hookgate.server.loop import new_event_loop
 from hookgate.server.serve import Server, serve
-from hookgate.settings import Settings
+from hookgate.server.settings import Settings
 
 
 def command(document: DocumentArgument = None) -> None:

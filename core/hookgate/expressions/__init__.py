@@ -43,7 +43,7 @@ from hookgate.expressions.values import MAX_BITS, MAX_ITEMS, MAX_LENGTH, copied
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
-    from hookgate.exchange import Exchange
+    from hookgate.exchange.exchange import Exchange
 
 __all__ = [
     "MAX_BITS",

@@ -27,7 +27,7 @@ from hookgate.expressions.values import (
 )
 
 if TYPE_CHECKING:
-    from hookgate.exchange import Exchange
+    from hookgate.exchange.exchange import Exchange
 
 MAX_STEPS = 10_000
 """Nodes of the tree that one evaluation visits; a value counts once more for each 1024 characters or items."""

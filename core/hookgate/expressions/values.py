@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hookgate.clientcertificate import ClientCertificate
-    from hookgate.exchange import Exchange
-    from hookgate.messages import Headers
+    from hookgate.exchange.certificate import ClientCertificate
+    from hookgate.exchange.exchange import Exchange
+    from hookgate.exchange.messages import Headers
 
 MAX_LENGTH = 100_000
 """Characters of a string and items of a list that an expression reads, makes or hands out."""

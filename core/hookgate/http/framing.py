@@ -16,8 +16,8 @@ from typing import Protocol
 
 import httptools
 
-from hookgate.forwarding import HOP_BY_HOP
-from hookgate.messages import RawHeader
+from hookgate.exchange.messages import RawHeader
+from hookgate.http.forwarding import HOP_BY_HOP
 
 END_OF_HEAD = b"\r\n\r\n"
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

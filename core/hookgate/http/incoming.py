@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from hookgate.waiting import Signal
+from hookgate.exchange.waiting import Signal
 
 HELD = 65536
 """Bytes that are held for a reader; when there are more, nothing is read from the socket until it has taken some."""

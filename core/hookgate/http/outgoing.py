@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from hookgate.errors import BadGateway
-from hookgate.exchange import Outbound
-from hookgate.forwarding import EXPECT_A_BODY
+from hookgate.exchange.errors import BadGateway
+from hookgate.exchange.outbound import Outbound
+from hookgate.http.forwarding import EXPECT_A_BODY
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods whose requests may be sent again (RFC 9110, 9.2.2)."""

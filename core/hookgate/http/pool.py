@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 
-from hookgate.errors import BadGateway, ConnectFailed, Fault, ServiceUnavailable
-from hookgate.exchange import Outbound
+from hookgate.contract.backends import Pool
+from hookgate.exchange.errors import BadGateway, ConnectFailed, Fault, ServiceUnavailable
+from hookgate.exchange.messages import Response
+from hookgate.exchange.outbound import Outbound
+from hookgate.exchange.waiting import Signal
 from hookgate.http.outgoing import IDEMPOTENT, request_bytes
+from hookgate.http.tls import UpstreamTls
 from hookgate.http.upstream import Origin, Stale, Upstream
-from hookgate.messages import Response
-from hookgate.plugin import Pool
-from hookgate.upstreamtls import UpstreamTls
-from hookgate.waiting import Signal
 
 PROTOCOL = "http/1.1"
 """What is offered over TLS (ALPN), so that what speaks something else there does not take a call for it."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from hookgate.waiting import Signal
+from hookgate.exchange.waiting import Signal
 
 
 class End(Protocol):

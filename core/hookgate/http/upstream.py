@@ -18,9 +18,11 @@ import socket
 from contextlib import aclosing
 from typing import Protocol, cast
 
-from hookgate.bodies import Arrived, Body
-from hookgate.errors import BadGateway, GatewayTimeout
-from hookgate.exchange import Outbound
+from hookgate.exchange.bodies import Arrived, Body
+from hookgate.exchange.errors import BadGateway, GatewayTimeout
+from hookgate.exchange.messages import Headers, Response
+from hookgate.exchange.outbound import Outbound
+from hookgate.exchange.waiting import Signal
 from hookgate.http.framing import (
     END_OF_HEAD,
     REMEMBERED,
@@ -35,8 +37,6 @@ from hookgate.http.framing import (
 from hookgate.http.incoming import Incoming
 from hookgate.http.timers import NEVER, wheel
 from hookgate.http.tunnel import Tunnel
-from hookgate.messages import Headers, Response
-from hookgate.waiting import Signal
 
 LONGEST_HEAD = 65536
 """Bytes of a response head."""

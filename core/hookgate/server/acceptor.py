@@ -13,15 +13,15 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, cast
 
-from hookgate.http.intake import is_trusted
-from hookgate.http.proxyprotocol import LONGEST_V2, Read, read
+from hookgate.server.intake import is_trusted
+from hookgate.server.proxyprotocol import LONGEST_V2, Read, read
 
 if TYPE_CHECKING:
     import ssl
 
-    from hookgate.gateway import Gateway
-    from hookgate.generation import Generation
-    from hookgate.http.admission import Reason, Visitor
+    from hookgate.gateway.gateway import Gateway
+    from hookgate.gateway.generation import Generation
+    from hookgate.server.admission import Reason, Visitor
     from hookgate.server.reception import Reception
 
 log = logging.getLogger("hookgate.listener")

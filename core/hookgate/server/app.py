@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from quart import Quart
 
-from hookgate.catalogue import Catalogue
-from hookgate.errors import ConfigError, Problem
-from hookgate.gateway import Gateway
-from hookgate.http.asgi import Edge
-from hookgate.http.websocket import WebSocketEdge
-from hookgate.server.mending import spare_connection, with_close_codes
-from hookgate.settings import Settings
+from hookgate.document.catalogue import Catalogue
+from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.gateway.gateway import Gateway
+from hookgate.server.edge.asgi import Edge
+from hookgate.server.edge.mending import spare_connection, with_close_codes
+from hookgate.server.edge.websocket import WebSocketEdge
+from hookgate.server.settings import Settings
 
 if TYPE_CHECKING:
-    from hookgate.generation import Generation
+    from hookgate.gateway.generation import Generation
 
 
 class GatewayApp(Quart):

@@ -10,9 +10,9 @@ from hookgate.server.tls import TlsContexts
 if TYPE_CHECKING:
     import ssl
 
-    from hookgate.errors import Problem
-    from hookgate.generation import Generation
-    from hookgate.tlsconfig import TlsSection
+    from hookgate.exchange.errors import Problem
+    from hookgate.gateway.generation import Generation
+    from hookgate.gateway.listenertls import TlsSection
 
 EVERY = 3.0
 """Seconds between two looks at the files."""

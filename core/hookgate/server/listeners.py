@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
-from hookgate.errors import MachineError
+from hookgate.exchange.errors import MachineError
 
 
 def listen(addresses: Iterable[str], *, backlog: int = 2048) -> list[socket.socket]:

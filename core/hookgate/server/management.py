@@ -8,8 +8,8 @@ from typing import Any
 
 from quart import Blueprint, Quart, Response, jsonify, request
 
-from hookgate.errors import ConfigError
-from hookgate.gateway import Gateway
+from hookgate.exchange.errors import ConfigError
+from hookgate.gateway.gateway import Gateway
 
 
 class ManagementApp:

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from typing import cast
 
-from hookgate.http import answers
-from hookgate.http.admission import Admission, Visitor
-from hookgate.http.http1 import Http1
-from hookgate.http.lane import Lane
-from hookgate.server.handover import HandOver
+from hookgate.server.admission import Admission, Visitor
+from hookgate.server.edge.handover import HandOver
+from hookgate.server.lane import answers
+from hookgate.server.lane.http1 import Http1
+from hookgate.server.lane.lane import Lane
 from hookgate.server.tls import client_identity
 
 log = logging.getLogger("hookgate.listener")

@@ -12,20 +12,20 @@ from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
 
-from hookgate.errors import ConfigError, Problem
-from hookgate.gateway import Gateway
-from hookgate.generation import Generation
-from hookgate.http.admission import Admission
-from hookgate.http.lane import Lane
+from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.gateway.gateway import Gateway
+from hookgate.gateway.generation import Generation
+from hookgate.gateway.listenertls import TlsSection
 from hookgate.server.acceptor import Acceptor
+from hookgate.server.admission import Admission
 from hookgate.server.app import GatewayApp
 from hookgate.server.certificates import Certificates
-from hookgate.server.handover import HandOver, hypercorn_config
+from hookgate.server.edge.handover import HandOver, hypercorn_config
+from hookgate.server.lane.lane import Lane
 from hookgate.server.listeners import listen, url_of
 from hookgate.server.management import ManagementApp
 from hookgate.server.reception import Reception
 from hookgate.server.watchdog import Watchdog
-from hookgate.tlsconfig import TlsSection
 
 log = logging.getLogger("hookgate")
 

@@ -7,9 +7,9 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from hookgate.clientcertificate import ClientCertificate
-from hookgate.errors import Problem
-from hookgate.tlsconfig import MODERN, TlsSection, check, facts, load_authorities, load_certificate
+from hookgate.exchange.certificate import ClientCertificate
+from hookgate.exchange.errors import Problem
+from hookgate.gateway.listenertls import MODERN, TlsSection, check, facts, load_authorities, load_certificate
 
 __all__ = ["ClientCertificate", "TlsContexts", "client_identity"]
 

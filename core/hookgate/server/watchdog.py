@@ -14,7 +14,7 @@ import time
 import traceback
 from types import FrameType
 
-from hookgate.plugin import Plugin
+from hookgate.contract.plugin import Plugin
 
 log = logging.getLogger("hookgate.watchdog")
 

@@ -1,5 +1,4 @@
-"""For the tests of plugins: ``build`` one, send a call ``through`` some, ``simulate`` one through a whole document
-without a network, or have a whole gateway ``running``.
+"""For the tests of plugins: ``build`` one, send a call ``through`` some, or have a whole gateway ``running``.
 
 ``through`` needs no sockets and, when every hook is sync, no event loop::
 
@@ -15,14 +14,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from hookgate.bodies import Body
-from hookgate.counters import LocalCounters
-from hookgate.exchange import Exchange
-from hookgate.flow import Flow, drive, finish
-from hookgate.messages import Headers, Request, Response
-from hookgate.plugin import Entry, FlowOptions, Interceptor, Plugin
+from hookgate.contract.plugin import Entry, Plugin
+from hookgate.contract.steps import FlowOptions, Interceptor
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.flow.flow import Flow, drive, finish
+from hookgate.gateway.counters import LocalCounters
 from hookgate.testing.clock import MovableClock
-from hookgate.testing.conformance import Nonconforming, conformance
 from hookgate.testing.gateway import Gate, running
 from hookgate.testing.upstream import Upstream, upstream
 
@@ -30,10 +29,8 @@ __all__ = [
     "Gate",
     "LocalCounters",
     "MovableClock",
-    "Nonconforming",
     "Upstream",
     "build",
-    "conformance",
     "running",
     "through",
     "upstream",
@@ -51,7 +48,7 @@ def build(plugin: type[PluginT], **options: Any) -> PluginT:
     Raises:
         ConfigError: what is wrong with the options, each problem with its path.
     """
-    from hookgate.building import construct
+    from hookgate.document.building import construct
 
     instance = construct(plugin, options)
     instance.entry = Entry(id=f"{plugin.__name__}#{next(_ordinals)}", name=plugin.__name__, family=plugin.family)
@@ -115,3 +112,17 @@ def through(
     else:
         drive(whole())
     return exchange
+
+
+_MOVED = {
+    "conformance": "from hookgate_authoring.conformance import conformance (pip install hookgate-authoring)",
+    "Nonconforming": "from hookgate_authoring.conformance import Nonconforming (pip install hookgate-authoring)",
+    "simulate": "from hookgate_simulation.testing import simulate (pip install hookgate-simulation)",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Say where a name has gone, for one version."""
+    if name in _MOVED:
+        raise ImportError(f"hookgate.testing.{name} has moved; write: {_MOVED[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

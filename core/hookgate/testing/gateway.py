@@ -10,17 +10,18 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hookgate.catalogue import Catalogue
-from hookgate.clock import Clock
-from hookgate.document import Document, parse
-from hookgate.gateway import Gateway
-from hookgate.hookspecs import hookimpl
-from hookgate.plugin import Options, Source
+from hookgate.contract.clock import Clock
+from hookgate.contract.families import Source
+from hookgate.contract.hookspecs import hookimpl
+from hookgate.contract.plugin import Options
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import Document, parse
+from hookgate.gateway.gateway import Gateway
 from hookgate.server.loop import new_event_loop
 from hookgate.server.serve import Server
 
 if TYPE_CHECKING:
-    from hookgate.exchange import Exchange
+    from hookgate.exchange.exchange import Exchange
 
 T = TypeVar("T")
 

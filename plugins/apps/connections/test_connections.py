@@ -1,8 +1,8 @@
 import pytest
-from hookgate_app_connections import Connections
 from quart import Quart
 
 from hookgate.testing import build
+from hookgate_app_connections import Connections
 
 
 def facts(name, *, tags=(), health="healthy", **target):

@@ -2,11 +2,11 @@ import time
 
 import httpx
 import pytest
-from hookgate_app_health import Health
 from quart import Quart
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_app_health import Health
 
 
 class Stub:

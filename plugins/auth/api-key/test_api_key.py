@@ -1,12 +1,12 @@
 from hashlib import sha256
 
 import pytest
-from hookgate_auth_api_key import ApiKey, ApiKeyCredential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError, Exchange, Headers, Outbound, Request, Target, Unauthorized
 from hookgate.testing import build, running, upstream
+from hookgate_auth_api_key import ApiKey, ApiKeyCredential
 
 KEY = "k3y-of-joe/+=&"
 CODED = "k3y-of-joe%2F%2B%3D%26"

@@ -4,11 +4,11 @@ from calendar import timegm
 from time import strptime
 
 import pytest
-from hookgate_auth_aws_sigv4 import AwsSigV4Credential
-from hookgate_auth_aws_sigv4.sigv4 import canonical_path, canonical_query, canonical_request, signing_key
 
 from hookgate import BadGateway, Body, ConfigError, Exchange, Headers, Outbound, Request, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_aws_sigv4 import AwsSigV4Credential
+from hookgate_auth_aws_sigv4.sigv4 import canonical_path, canonical_query, canonical_request, signing_key
 
 SUITE = {
     "region": "us-east-1",

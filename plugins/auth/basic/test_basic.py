@@ -1,8 +1,8 @@
 import pytest
-from hookgate_auth_basic import Basic, BasicCredential, decode, encode
 
 from hookgate import ConfigError, Exchange, Headers, Outbound, Request, Target, Unauthorized
 from hookgate.testing import build, running, upstream
+from hookgate_auth_basic import Basic, BasicCredential, decode, encode
 
 ALADDIN = "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
 

@@ -1,10 +1,11 @@
 from hashlib import sha256
 
 import pytest
-from hookgate_auth_bearer import Bearer, BearerCredential
 
 from hookgate import ConfigError, Exchange, Headers, Outbound, Request, Target, Unauthorized
-from hookgate.testing import build, conformance, running, upstream
+from hookgate.testing import build, running, upstream
+from hookgate_auth_bearer import Bearer, BearerCredential
+from hookgate_authoring.conformance import conformance
 
 TOKEN = "mF_9.B5f-4.1JqM"  # of RFC 6750, section 2.1
 

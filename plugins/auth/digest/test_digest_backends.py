@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
-from hookgate_auth_digest import DigestCredential, outbound
 
 from hookgate import Attempt, Body, ConfigError, Exchange, Headers, Outbound, Outcome, Request, Response, Target
-from hookgate.testing import build, conformance, running, upstream
+from hookgate.testing import build, running, upstream
+from hookgate_auth_digest import DigestCredential, outbound
+from hookgate_authoring.conformance import conformance
 
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 ALGORITHMS = ["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"]

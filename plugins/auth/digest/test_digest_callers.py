@@ -9,11 +9,12 @@ import urllib.request
 
 import httpx
 import pytest
-from hookgate_auth_digest import Digest
-from hookgate_auth_digest.parameters import MAX_LENGTH, challenges_in
 
 from hookgate import Body, ConfigError, Exchange, Headers, Request, Unauthorized
-from hookgate.testing import MovableClock, build, conformance, running, upstream
+from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_digest import Digest
+from hookgate_auth_digest.parameters import MAX_LENGTH, challenges_in
+from hookgate_authoring.conformance import conformance
 
 USERS = {"Mufasa": "Circle of Life"}
 REALM = "http-auth@example.org"

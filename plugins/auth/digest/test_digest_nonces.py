@@ -1,6 +1,7 @@
 """Nonces, counts, and the grammar of parameters."""
 
 import pytest
+
 from hookgate_auth_digest.nonces import Nonces
 from hookgate_auth_digest.parameters import MAX_LENGTH, challenges_in, credentials_in
 

@@ -5,11 +5,11 @@ from inspect import isawaitable
 from types import SimpleNamespace
 
 import pytest
-from hookgate_auth_hawk import Hawk
-from hookgate_auth_hawk.scheme import Artifacts, mac, payload_hash, time_mac
 
 from hookgate import Body, ConfigError, Exchange, Headers, Request, Secret, ServiceUnavailable, Unauthorized
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_hawk import Hawk
+from hookgate_auth_hawk.scheme import Artifacts, mac, payload_hash, time_mac
 
 KEY = "werxhqb98rpaxn39848xrunpaw3489ruxnpa98w4rxn"
 ID = "dh37fgj492je"

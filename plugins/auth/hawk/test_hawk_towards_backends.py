@@ -4,11 +4,11 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from hookgate_auth_hawk import HawkCredential
-from hookgate_auth_hawk.scheme import Artifacts, attributes, authority, challenge_in, time_mac
 
 from hookgate import Body, ConfigError, Exchange, Headers, Outbound, Request, Response, Secret, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_hawk import HawkCredential
+from hookgate_auth_hawk.scheme import Artifacts, attributes, authority, challenge_in, time_mac
 
 KEY = "werxhqb98rpaxn39848xrunpaw3489ruxnpa98w4rxn"
 ID = "dh37fgj492je"

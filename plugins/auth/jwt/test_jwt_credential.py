@@ -1,8 +1,8 @@
 import pytest
-from hookgate_auth_jwt import JwtCredential
 
 from hookgate import ConfigError, Exchange, Headers, Outbound, Request, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_jwt import JwtCredential
 
 NOW = 1_700_000_000
 SECRET = "a secret of thirty-two bytes!!!!" * 2

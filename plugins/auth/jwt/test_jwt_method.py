@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from hookgate_auth_jwt import Jwt
 
 from hookgate import ConfigError, Exchange, Headers, Request, Unauthorized
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_jwt import Jwt
 
 NOW = 1_700_000_000
 SECRET = "a secret of thirty-two bytes!!!!" * 2

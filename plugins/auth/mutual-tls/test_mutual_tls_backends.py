@@ -15,10 +15,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hookgate_auth_mutual_tls import MutualTlsCredential
 
 from hookgate import MASK, ConfigError
-from hookgate.testing import build, conformance, running
+from hookgate.testing import build, running
+from hookgate_auth_mutual_tls import MutualTlsCredential
+from hookgate_authoring.conformance import conformance
 
 from .certificates import DAY, Authority, key_pem, pem
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from cryptography import x509
-from hookgate_auth_mutual_tls import MutualTls
 
 from hookgate import ClientCertificate, ConfigError, Exchange, Request, Unauthorized
-from hookgate.testing import MovableClock, build, conformance, running, upstream
+from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_mutual_tls import MutualTls
+from hookgate_authoring.conformance import conformance
 
 from .certificates import Authority, key_pem, pem
 

@@ -7,15 +7,6 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hookgate_auth_oauth1 import OAuth1
-from hookgate_auth_oauth1.signatures import (
-    base_string,
-    base_uri,
-    header_line,
-    pairs,
-    rsa_signature,
-    shared_signature,
-)
 
 from hookgate import (
     Body,
@@ -29,6 +20,15 @@ from hookgate import (
     Unauthorized,
 )
 from hookgate.testing import MovableClock, build
+from hookgate_auth_oauth1 import OAuth1
+from hookgate_auth_oauth1.signatures import (
+    base_string,
+    base_uri,
+    header_line,
+    pairs,
+    rsa_signature,
+    shared_signature,
+)
 
 FORM = "application/x-www-form-urlencoded"
 THEN = 1191242096

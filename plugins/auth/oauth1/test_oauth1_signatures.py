@@ -2,6 +2,9 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from oauthlib.oauth1.rfc5849 import signature as reference
+
+from hookgate import Secret
 from hookgate_auth_oauth1.signatures import (
     base_string,
     base_uri,
@@ -11,9 +14,6 @@ from hookgate_auth_oauth1.signatures import (
     rsa_verified,
     shared_signature,
 )
-from oauthlib.oauth1.rfc5849 import signature as reference
-
-from hookgate import Secret
 
 FORM = "application/x-www-form-urlencoded"
 PUBLISHED = [

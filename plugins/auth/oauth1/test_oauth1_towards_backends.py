@@ -5,10 +5,6 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hookgate_auth_oauth1 import OAuth1Credential
-from hookgate_auth_oauth1.signatures import (
-    header_parameters,
-)
 
 from hookgate import (
     BadGateway,
@@ -22,6 +18,10 @@ from hookgate import (
     Target,
 )
 from hookgate.testing import MovableClock, build
+from hookgate_auth_oauth1 import OAuth1Credential
+from hookgate_auth_oauth1.signatures import (
+    header_parameters,
+)
 
 FORM = "application/x-www-form-urlencoded"
 PHOTOS = {

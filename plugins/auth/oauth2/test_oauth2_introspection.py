@@ -1,10 +1,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hookgate_auth_oauth2 import OAuth2
 
 from hookgate import ConfigError, Exchange, Headers, Request, Unauthorized
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_oauth2 import OAuth2
 
 CLIENT = {"client_id": "gateway", "client_secret": "s3cret of: the gateway"}
 NOW = 1_700_000_000

@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 import pytest
-from hookgate_auth_oauth2 import OAuth2Credential
 
 from hookgate import ConfigError, Exchange, Headers, Outbound, Request, Response, ServiceUnavailable, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_oauth2 import OAuth2Credential
 
 CLIENT = {"client_id": "gateway", "client_secret": "s3cret of: the gateway"}
 ANNA = {"username": "anna", "password": "Änna's passwörd"}

@@ -9,10 +9,10 @@ from inspect import isawaitable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from hookgate_auth_signature import Signature
 
 from hookgate import Body, Exchange, Headers, Request, Unauthorized
 from hookgate.testing import MovableClock, build
+from hookgate_auth_signature import Signature
 
 NOW = 1_700_000_000
 KEYS = {"ann": {"algorithm": "hmac-sha256", "secret": "s3same", "roles": ["clerk"], "application": "shop"}}

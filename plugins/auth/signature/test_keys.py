@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+
 from hookgate_auth_signature.keys import private_key, public_key, secret_key
 
 MAKERS = {

@@ -3,6 +3,8 @@
 import base64
 
 import pytest
+
+from hookgate import Headers
 from hookgate_auth_signature import rfc9421
 from hookgate_auth_signature.keys import public_key, secret_key
 from hookgate_auth_signature.rfc9421 import (
@@ -14,8 +16,6 @@ from hookgate_auth_signature.rfc9421 import (
     signature_base,
     signatures,
 )
-
-from hookgate import Headers
 
 TEST_KEY_RSA_PSS = """\
 -----BEGIN PUBLIC KEY-----

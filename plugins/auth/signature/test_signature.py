@@ -5,10 +5,10 @@ import hmac
 from email.utils import formatdate
 
 import pytest
-from hookgate_auth_signature import Signature
 
 from hookgate import Body, ConfigError, ServiceUnavailable, Unauthorized
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_signature import Signature
 
 from .calls import (
     EDWARDS,

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hookgate_auth_signature import SignatureCredential
 
 from hookgate import BadGateway, Body, ConfigError, Exchange, Headers, Outbound, Request, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_auth_signature import SignatureCredential
 
 TOMITRIBE = {"algorithm": "hmac-sha256", "key": "don't tell"}
 JUNE = "Tue, 07 Jun 2014 20:51:35 GMT"

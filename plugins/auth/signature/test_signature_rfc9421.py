@@ -1,10 +1,10 @@
 import asyncio
 
 import pytest
-from hookgate_auth_signature import SignatureCredential
 
 from hookgate import Body, Exchange, Headers, Outbound, Request, Target
 from hookgate.testing import build
+from hookgate_auth_signature import SignatureCredential
 
 from .calls import (
     EDWARDS,

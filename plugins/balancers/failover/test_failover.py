@@ -2,12 +2,12 @@ import socket
 from contextlib import contextmanager
 
 import pytest
-from hookgate_balancer_failover import Failover
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import Attempt, ConfigError, Exchange, Health, Outcome, Request, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_balancer_failover import Failover
 
 ILL = Health(healthy=False, reason="answered 500")
 WELL = Health(healthy=True)

@@ -2,12 +2,12 @@ import random
 from collections import Counter
 
 import pytest
-from hookgate_balancer_hash import Hash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError, Exchange, Headers, Health, Request, Target
 from hookgate.testing import build, running, upstream
+from hookgate_balancer_hash import Hash
 
 
 def call(user=None, client="127.0.0.1", path="/"):

@@ -3,12 +3,12 @@ import random
 from collections import Counter
 
 import pytest
-from hookgate_balancer_latency import REMEMBERED, Latency
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError, Exchange, Outcome, Request, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_balancer_latency import REMEMBERED, Latency
 
 
 class House:

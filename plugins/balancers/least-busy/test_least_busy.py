@@ -5,12 +5,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hookgate_balancer_least_busy import LeastBusy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import Target
 from hookgate.testing import build, running, upstream
+from hookgate_balancer_least_busy import LeastBusy
 
 
 class Seeded(LeastBusy):

@@ -2,12 +2,12 @@ import random
 from collections import Counter
 
 import pytest
-from hookgate_balancer_random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import Target
 from hookgate.testing import build, running, upstream
+from hookgate_balancer_random import Random
 
 
 class Even(random.Random):

@@ -4,7 +4,6 @@ from collections import Counter
 from http.cookies import SimpleCookie
 
 import pytest
-from hookgate_balancer_sticky import Sticky
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from hookgate import (
     hookimpl,
 )
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_balancer_sticky import Sticky
 
 SECRET = "a-secret-of-these-tests"
 

@@ -2,12 +2,12 @@ from collections import Counter
 from itertools import islice, pairwise
 
 import pytest
-from hookgate_balancer_weighted_round_robin import REMEMBERED, WeightedRoundRobin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import Target
 from hookgate.testing import build, running, upstream
+from hookgate_balancer_weighted_round_robin import REMEMBERED, WeightedRoundRobin
 
 
 def targets(**weights):

@@ -8,10 +8,10 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from hookgate_discovery_dns import Dns
 
 from hookgate import ConfigError
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_discovery_dns import Dns
 
 
 class NameServer:

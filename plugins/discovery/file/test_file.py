@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hookgate_discovery_file import File
-from hookgate_discovery_file.listing import targets_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_discovery_file import File
+from hookgate_discovery_file.listing import targets_of
 
 
 def told(targets):

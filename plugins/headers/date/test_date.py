@@ -4,9 +4,9 @@ from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 
 import pytest
-from hookgate_header_date import Date
 
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_header_date import Date
 
 
 async def test_the_date_is_an_imf_fixdate_in_gmt_and_follows_the_clock():

@@ -1,8 +1,8 @@
 import pytest
-from hookgate_header_default import Default
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_header_default import Default
 
 
 def sent(actions, **headers):

@@ -2,10 +2,10 @@ import base64
 import hashlib
 
 import pytest
-from hookgate_header_digest import Digest
 
 from hookgate import Body, ConfigError, Exchange, Outbound, Request, Target
 from hookgate.testing import build, running, upstream
+from hookgate_header_digest import Digest
 
 HELLO = b'{"hello": "world"}'
 EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="

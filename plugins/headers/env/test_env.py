@@ -1,8 +1,8 @@
 import pytest
-from hookgate_header_env import ALLOW, Env
 
 from hookgate import BadGateway, ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_header_env import ALLOW, Env
 
 NAME = "HOOKGATE_TEST_VALUE"
 

@@ -1,8 +1,8 @@
 import pytest
-from hookgate_header_expression import MOST_MESSAGES, ExpressionHeader
 
 from hookgate import BadGateway, ConfigError, Exchange, Headers, Request
 from hookgate.testing import build, running, upstream
+from hookgate_header_expression import MOST_MESSAGES, ExpressionHeader
 
 
 class Host:

@@ -1,12 +1,12 @@
 from urllib.parse import unquote
 
 import pytest
-from hookgate_header_identity import LONGEST, IdentityHeader
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hookgate import BadGateway, ConfigError, Exchange, Headers, Identity, Request
 from hookgate.testing import build, running, upstream
+from hookgate_header_identity import LONGEST, IdentityHeader
 
 ANN = Identity(
     "ann@example.org",

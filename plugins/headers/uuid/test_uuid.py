@@ -2,10 +2,10 @@ from types import SimpleNamespace
 from uuid import RFC_4122, UUID
 
 import pytest
-from hookgate_header_uuid import Uuid
 
 from hookgate import ConfigError
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_header_uuid import Uuid
 
 
 @pytest.mark.parametrize("version", [4, 7])

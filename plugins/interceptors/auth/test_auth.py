@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_auth import Auth
 
 from hookgate import AuthMethod, ConfigError, Exchange, Identity, Options, ServiceUnavailable, Unauthorized, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_auth import Auth
 
 
 class TokenOptions(Options):

@@ -1,9 +1,9 @@
 import httpx
 import pytest
-from hookgate_interceptor_body_limit import BodyLimit
 
 from hookgate import Body, ConfigError, Exchange, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_body_limit import BodyLimit
 
 
 class Reading(Interceptor[Options]):

@@ -2,10 +2,10 @@ import asyncio
 import threading
 
 import pytest
-from hookgate_interceptor_callout import Callout
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_interceptor_callout import Callout
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

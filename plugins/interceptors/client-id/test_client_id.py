@@ -1,10 +1,10 @@
 from types import SimpleNamespace
 
 import pytest
-from hookgate_interceptor_client_id import ClientId
 
 from hookgate import ApiInfo, Application, ConfigError, Identity, Interceptor, Options, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_client_id import ClientId
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 SHOP = Application("shop", ("s1", "s+2 é"), {"orders": "gold"})

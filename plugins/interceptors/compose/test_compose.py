@@ -4,10 +4,10 @@ import json
 import threading
 
 import pytest
-from hookgate_interceptor_compose import Compose
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_interceptor_compose import Compose
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 JSON = {"content-type": "application/json"}

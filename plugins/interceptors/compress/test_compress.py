@@ -3,10 +3,10 @@ import threading
 import zlib
 
 import pytest
-from hookgate_interceptor_compress import Compress
 
 from hookgate import Body, ConfigError, Exchange, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_compress import Compress
 
 TEXT = b"All work and no play makes Jack a dull boy. " * 100
 

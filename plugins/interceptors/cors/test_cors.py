@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_cors import Cors
 
 from hookgate import ConfigError, Exchange, Forbidden, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_cors import Cors
 
 APP = "https://app.example.org"
 

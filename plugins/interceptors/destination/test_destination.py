@@ -1,10 +1,10 @@
 import asyncio
 
 import pytest
-from hookgate_interceptor_destination import Destination
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_destination import Destination
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

@@ -2,11 +2,11 @@ import json
 import logging
 
 import pytest
-from hookgate_interceptor_extract import Extract
-from hookgate_interceptor_extract.values import JsonCopy, follow, plain, pointer
 
 from hookgate import ConfigError, Identity, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_extract import Extract
+from hookgate_interceptor_extract.values import JsonCopy, follow, plain, pointer
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

@@ -1,10 +1,10 @@
 import asyncio
 
 import pytest
-from hookgate_interceptor_internal_call import InternalCall
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_interceptor_internal_call import InternalCall
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

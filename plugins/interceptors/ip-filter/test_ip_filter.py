@@ -1,13 +1,13 @@
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hookgate_interceptor_ip_filter import IpFilter
-from hookgate_interceptor_ip_filter.ranges import Addresses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_ip_filter import IpFilter
+from hookgate_interceptor_ip_filter.ranges import Addresses
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

@@ -1,11 +1,11 @@
 import logging
 
 import pytest
-from hookgate_interceptor_log import Log
-from hookgate_interceptor_log.template import Template
 
 from hookgate import ConfigError, Exchange, Identity, Interceptor, Masking, Options, Request, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_log import Log
+from hookgate_interceptor_log.template import Template
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

@@ -3,10 +3,10 @@ import json
 import zlib
 
 import pytest
-from hookgate_interceptor_mask import Mask
 
 from hookgate import MASK, BadGateway, ConfigError, Response
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_mask import Mask
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 JSON = {"content-type": "application/json"}

@@ -4,10 +4,10 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-from hookgate_interceptor_message_log import MessageLog
 
 from hookgate import Body, ConfigError, Exchange, Forbidden, Interceptor, MachineError, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_message_log import MessageLog
 
 SECRET = "hunter2"
 JSON = "application/json"

@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from hookgate_interceptor_mock import Mock
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, through
+from hookgate_interceptor_mock import Mock
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 PET = {"id": 7, "name": "Rex"}

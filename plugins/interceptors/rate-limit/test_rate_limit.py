@@ -2,7 +2,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from hookgate_interceptor_rate_limit import RateLimit
 
 from hookgate import (
     ConfigError,
@@ -17,6 +16,7 @@ from hookgate import (
     hookimpl,
 )
 from hookgate.testing import MovableClock, build, running, through, upstream
+from hookgate_interceptor_rate_limit import RateLimit
 
 NAMES = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 

@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_redirect import Redirect
 
 from hookgate import ConfigError, Exchange, Interceptor, Options, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_redirect import Redirect
 
 
 class Params(Interceptor[Options]):

@@ -3,10 +3,10 @@ import re
 import time
 
 import pytest
-from hookgate_interceptor_request_id import RequestId
 
 from hookgate import ConfigError, Exchange, Forbidden, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_request_id import RequestId
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_respond import Respond
 
 from hookgate import ConfigError, Exchange, Interceptor, Options, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_respond import Respond
 
 
 class Stamping(Interceptor[Options]):

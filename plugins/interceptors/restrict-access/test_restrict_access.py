@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_restrict_access import RestrictAccess
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_restrict_access import RestrictAccess
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

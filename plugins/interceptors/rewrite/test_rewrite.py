@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_rewrite import Rewrite
 
 from hookgate import ConfigError, Exchange, Interceptor, Options, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_rewrite import Rewrite
 
 
 class Params(Interceptor[Options]):

@@ -4,10 +4,10 @@ import time
 import zlib
 
 import pytest
-from hookgate_interceptor_schema import Schema
 
 from hookgate import ConfigError, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_schema import Schema
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 JSON = {"content-type": "application/json"}

@@ -1,10 +1,10 @@
 import os
 
 import pytest
-from hookgate_interceptor_script import Script
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_interceptor_script import Script
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

@@ -1,12 +1,12 @@
 from types import SimpleNamespace
 
 import pytest
-from hookgate_interceptor_spike_arrest import SpikeArrest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError, Forbidden, Interceptor, Options, hookimpl
 from hookgate.testing import LocalCounters, MovableClock, build, running, through, upstream
+from hookgate_interceptor_spike_arrest import SpikeArrest
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

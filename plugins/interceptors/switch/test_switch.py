@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_switch import Switch
 
 from hookgate import ConfigError, Exchange, Forbidden, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_switch import Switch
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

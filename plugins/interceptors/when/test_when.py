@@ -1,8 +1,8 @@
 import pytest
-from hookgate_interceptor_when import When
 
 from hookgate import ConfigError, Exchange, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate_interceptor_when import When
 
 
 class StepOptions(Options):

@@ -1,12 +1,12 @@
 import asyncio
 
 import pytest
-from hookgate_monitor_circuit_breaker import CircuitBreaker
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hookgate import ConfigError, Health, Outcome, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_monitor_circuit_breaker import CircuitBreaker
 
 OK, FAILED = Outcome("ok", 200), Outcome("ok", 503)
 

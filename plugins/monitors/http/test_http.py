@@ -1,8 +1,8 @@
 import pytest
-from hookgate_monitor_http import DRAIN, Http
 
 from hookgate import BadGateway, Body, ConfigError, ConnectFailed, GatewayTimeout, Response, Target
 from hookgate.testing import build, running, upstream
+from hookgate_monitor_http import DRAIN, Http
 
 TARGET = Target("http", "backend", 8080)
 

@@ -1,8 +1,8 @@
 import pytest
-from hookgate_monitor_passive import Passive
 
 from hookgate import ConfigError, Health, Outcome, Target
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_monitor_passive import Passive
 
 TARGET = Target("http", "a", 80)
 

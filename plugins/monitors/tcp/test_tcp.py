@@ -4,10 +4,10 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
-from hookgate_monitor_tcp import Tcp
 
 from hookgate import ConfigError, Target
 from hookgate.testing import build, running, upstream
+from hookgate_monitor_tcp import Tcp
 
 
 def free_port():

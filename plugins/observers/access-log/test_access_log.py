@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from hookgate_observer_access_log import AccessLog
-from hookgate_observer_access_log.lines import FIELDS
-from hookgate_observer_access_log.writer import Output, Unwritten
 
 from hookgate import (
     Attempt,
@@ -25,6 +22,9 @@ from hookgate import (
     Target,
 )
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_observer_access_log import AccessLog
+from hookgate_observer_access_log.lines import FIELDS
+from hookgate_observer_access_log.writer import Output, Unwritten
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 NIGHT = datetime(2026, 11, 22, 1, 39, 12, 250_000, tzinfo=UTC)

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from hookgate_observer_prometheus import Prometheus, PrometheusApp
 from quart import Quart
 
 from hookgate import Attempt, ConfigError, Exchange, Outcome, Request, Response, Target
 from hookgate.testing import build, running, upstream
+from hookgate_observer_prometheus import Prometheus, PrometheusApp
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})? (\S+)')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\\n]|\\["\\n])*)"')

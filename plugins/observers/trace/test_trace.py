@@ -16,6 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hookgate import Exchange, Request
+from hookgate.testing import MovableClock, build
+from hookgate_authoring.conformance import conformance
 from hookgate_observer_trace import Trace, TraceApp, TraceOptions
 from hookgate_observer_trace import file as file_module
 from hookgate_observer_trace.file import Bounds, TraceFile, Unusable, find, search
@@ -23,11 +29,6 @@ from hookgate_observer_trace.filters import EXACT, Filters, filters_of
 from hookgate_observer_trace.followers import MOST, WAITING, Followers
 from hookgate_observer_trace.rows import row_of
 from hookgate_observer_trace.writer import Writer
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from hookgate import Exchange, Request
-from hookgate.testing import MovableClock, build, conformance
 
 NOW = 1_700_000_000.0
 BOUNDS = Bounds(keep=3600, at_most=64 * 1024 * 1024, count=10_000)

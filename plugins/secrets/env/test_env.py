@@ -1,7 +1,7 @@
 import pytest
-from hookgate_secret_env import Env
 
 from hookgate.testing import build
+from hookgate_secret_env import Env
 
 
 def resolve(reference, **options):

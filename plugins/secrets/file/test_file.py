@@ -2,9 +2,9 @@ import asyncio
 import os
 
 import pytest
-from hookgate_secret_file import File
 
 from hookgate.testing import build
+from hookgate_secret_file import File
 
 
 def resolve(reference, **options):

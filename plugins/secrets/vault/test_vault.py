@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from hookgate_secret_vault import Vault
 
 from hookgate import ConfigError, ConnectFailed, Response
 from hookgate.testing import MovableClock, build, running, upstream
+from hookgate_secret_vault import Vault
 
 
 class House:

@@ -3,9 +3,9 @@ import os
 from pathlib import Path
 
 import pytest
-from hookgate_source_file import File, FileOptions
 
 from hookgate import ConfigError
+from hookgate_source_file import File, FileOptions
 
 FIRST = "routes: [{name: first}]\n"
 SECOND = "routes: [{name: second}]\n"

@@ -1,10 +1,10 @@
 import asyncio
 
 import pytest
-from hookgate_transport_http import Http
 
 from hookgate import Body, ConnectFailed, Headers, Outbound, Pool, ServiceUnavailable, Target, Timeouts
 from hookgate.testing import build, upstream
+from hookgate_transport_http import Http
 
 
 async def started(pool=None):

@@ -12,12 +12,12 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from hookgate_transport_httpx import HttpxTransport
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, upstream
+from hookgate_transport_httpx import HttpxTransport
 
 
 @pytest.fixture(scope="session")

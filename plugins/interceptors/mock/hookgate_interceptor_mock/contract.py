@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import orjson
 
 from hookgate import ConfigError
-from hookgate.document import MAX_BYTES, parse
+from hookgate.document.document import MAX_BYTES, parse
 
 MOST_HOPS = 32
 _OPERATION = re.compile(r"([A-Za-z-]+) +(/\S*)")

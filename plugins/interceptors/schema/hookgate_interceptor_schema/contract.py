@@ -13,7 +13,7 @@ import jsonschema_rs
 import orjson
 
 from hookgate import ConfigError
-from hookgate.document import MAX_BYTES, parse
+from hookgate.document.document import MAX_BYTES, parse
 
 URI = "urn:hookgate:schemas"
 """What the file is called where one schema refers to another."""

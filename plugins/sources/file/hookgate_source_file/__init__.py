@@ -10,7 +10,7 @@ from typing import Any
 from watchfiles import Change, awatch
 
 from hookgate import ConfigError, Options, Problem, Source, hookimpl
-from hookgate.document import MAX_BYTES, parse
+from hookgate.document.document import MAX_BYTES, parse
 
 SETTLE = 0.05
 """Seconds a file must stay as it is before it counts as written."""

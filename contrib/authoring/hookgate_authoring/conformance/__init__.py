@@ -1,0 +1,52 @@
+"""The conformance kit: one line of test that holds a plugin against the contract, on random calls.
+
+::
+
+    def test_conformance():
+        conformance(IpFilter, options={"allow": ["10.0.0.0/8"]})
+
+The calls are drawn by hypothesis, the same ones at every run. The rules stand in ``RULES``; all of them are checked
+through the hooks, and none by reading the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hookgate.contract.plugin import Plugin
+from hookgate.document.catalogue import Catalogue
+from hookgate_authoring.conformance import families, interceptors, lifecycle, schema
+from hookgate_authoring.conformance.messages import calls, draw, words_of
+from hookgate_authoring.conformance.report import RULES, Nonconforming, Report, Violation
+
+__all__ = ["RULES", "Nonconforming", "Violation", "conformance"]
+
+
+def conformance(
+    plugin: type[Plugin[Any]],
+    *,
+    options: Mapping[str, Any] | None = None,
+    examples: int = 25,
+    except_rules: Mapping[str, str] | None = None,
+) -> None:
+    """Hold a plugin against the contract. Call it from a test that is not async.
+
+    ``options`` are as in a document; strings in them are mixed into the calls, so that the plugin is met. ``examples``
+    is the number of random calls. ``except_rules`` names rules that do not hold, each with the reason.
+
+    Raises:
+        Nonconforming: rules are broken; all of them are listed.
+        ConfigError: the options are not valid.
+        ValueError: ``except_rules`` names no rule or gives no reason.
+        ImportError: hypothesis is not installed.
+    """
+    report = Report(except_rules or {})
+    given = dict(options or {})
+    drawn = draw(calls(tuple(dict.fromkeys(words_of(given)))), examples)
+    schema.check(plugin, Catalogue().family(plugin.family), report)
+    if plugin.family == "interceptor":
+        interceptors.check(plugin, given, drawn, report)
+    families.check(plugin.family, plugin, given, drawn, report)
+    lifecycle.check(plugin, given, report)
+    report.conclude(plugin.__name__)

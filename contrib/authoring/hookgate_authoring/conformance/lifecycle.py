@@ -1,0 +1,122 @@
+"""Startup and shutdown: what is opened is let go of."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import threading
+from collections.abc import Coroutine, Mapping
+from inspect import iscoroutinefunction
+from typing import Any
+
+from hookgate.contract.backends import Pool, Transport
+from hookgate.contract.plugin import Plugin
+from hookgate_authoring.conformance import bench
+from hookgate_authoring.conformance.report import Report
+
+
+class Ruins(bench.House):
+    """A host on which nothing works."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __getattribute__(self, name: str) -> Any:
+        """Fail."""
+        if name.startswith("__"):
+            return super().__getattribute__(name)
+        raise RuntimeError(f"host.{name} fails on purpose")
+
+
+def check(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:
+    """Whole and failed lifecycles leave no tasks, threads, files or sockets, and shutdown never raises."""
+    if not (hasattr(cls, "startup") or hasattr(cls, "shutdown")):
+        return
+    for name, cycle in (
+        ("startup and shutdown", _whole),
+        ("a failed startup", _failed),
+        ("a cancelled startup", _cancelled),
+    ):
+        threads, opened = set(threading.enumerate()), _open()
+        asyncio.run(cycle(cls, options, report))
+        if left := [thread.name for thread in threading.enumerate() if thread not in threads and thread.is_alive()]:
+            report.add("lifecycle", name, f"leaves threads: {', '.join(left)}", "end and join them in shutdown")
+        if open_still := _open() - opened:
+            report.add("lifecycle", name, f"leaves open: {', '.join(sorted(open_still))}", "close them in shutdown")
+
+
+async def _whole(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:
+    tasks = asyncio.all_tasks()
+    plugin = _built(cls, options)
+    try:
+        await bench.call_hook(plugin, "startup", bench.House())
+    except Exception as error:  # noqa: BLE001 - the plugin's own
+        report.add("lifecycle", "startup", f"raised {type(error).__name__}: {error}", "start with these options")
+    await _shut_down(plugin, "shutdown", report)
+    await _shut_down(plugin, "a second shutdown", report)
+    await _no_tasks(tasks, "startup and shutdown", report)
+
+
+async def _failed(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:
+    tasks = asyncio.all_tasks()
+    await _shut_down(_built(cls, options), "shutdown without a startup", report)
+    plugin = _built(cls, options)
+    await asyncio.gather(_started(plugin, Ruins()), return_exceptions=True)
+    await _shut_down(plugin, "shutdown after a failed startup", report)
+    await _no_tasks(tasks, "a failed startup", report)
+
+
+async def _cancelled(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:
+    if not iscoroutinefunction(getattr(cls, "startup", None)):
+        return
+    tasks = asyncio.all_tasks()
+    for point in range(1, 5):
+        plugin = _built(cls, options)
+        run = bench.Interrupted(_started(plugin, bench.House()), point)
+        await asyncio.gather(_awaited(run), return_exceptions=True)
+        await _shut_down(plugin, "shutdown after a cancelled startup", report)
+        if not run.reached:
+            break
+    await _no_tasks(tasks, "a cancelled startup", report)
+
+
+def _built(cls: type[Plugin[Any]], options: Mapping[str, Any]) -> Any:
+    plugin = bench.construct(cls, options)
+    if isinstance(plugin, Transport):
+        plugin.configure(Pool("conformance"))
+    return plugin
+
+
+def _started(plugin: Plugin[Any], host: Any) -> Coroutine[Any, Any, Any]:
+    return bench.call_hook(plugin, "startup", host)
+
+
+async def _awaited(run: bench.Interrupted) -> None:
+    await run
+
+
+async def _shut_down(plugin: Plugin[Any], where: str, report: Report) -> None:
+    try:
+        await asyncio.wait_for(bench.call_hook(plugin, "shutdown"), 10)
+    except Exception as error:  # noqa: BLE001 - the plugin's own
+        report.add(
+            "lifecycle",
+            where,
+            f"raised {type(error).__name__}: {error}",
+            "let go of what is there, and of nothing else",
+        )
+
+
+async def _no_tasks(before: set[asyncio.Task[Any]], where: str, report: Report) -> None:
+    if left := await bench.left_over(before):
+        report.add("lifecycle", where, f"leaves tasks: {', '.join(left)}", "cancel and await them in shutdown")
+
+
+def _open() -> set[str]:
+    """Return open files and sockets of this process, as far as psutil is there to tell."""
+    try:
+        process = importlib.import_module("psutil").Process()
+    except ModuleNotFoundError:
+        return set()
+    files = {f"{file.path} ({file.fd})" for file in process.open_files()}
+    return files | {f"socket {socket.laddr} ({socket.fd})" for socket in process.net_connections("inet")}

@@ -1,0 +1,417 @@
+"""Named, shared connections: pick a target, prepare the attempt, send it, record how it went.
+
+A connection does no I/O of its own; it hands attempts to its transport. The order for each attempt is fixed: target,
+Host, framing and forwarded headers first, then the header actions as written, then the credentials as written (AC-15,
+AC-22).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from hookgate.connections.attempts import Ending, Until
+from hookgate.connections.choice import TargetChoice
+from hookgate.connections.destination import Destination
+from hookgate.connections.retrying import AGAIN, Retries, RetrySection
+from hookgate.contract.backends import Balancer, Credential, HeaderProvider, Monitor, Transport
+from hookgate.contract.clock import Clock
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.errors import BadGateway, ContentTooLarge, Fault, GatewayTimeout, PluginError, ServiceUnavailable
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.outbound import Attempt, Due, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
+from hookgate.exchange.waiting import Signal
+from hookgate.http.forwarding import Disclosure, add_forwarded, add_via, end_to_end, onward
+
+log = logging.getLogger("hookgate.connection")
+
+_NONE: set[Target] = set()
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""Bytes of an answer to a call of the house itself."""
+ONLY_CONNECTING = RetrySection()
+"""What is tried again where nothing else is said."""
+Judge = Callable[[Monitor[Any], Target, Health], None]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderAction:
+    """What a connection does to one header of every attempt (AC-19)."""
+
+    action: Literal["add", "set", "remove"]
+    name: str
+    provider: HeaderProvider[Any] | None = None
+
+
+class Connection:
+    """A backend and the way to it. One pool, one balancer, one health state, shared by every route that names it."""
+
+    def __init__(
+        self,
+        name: str,
+        targets: Sequence[Target],
+        transport: Transport[Any],
+        *,
+        balancer: Balancer[Any] | None = None,
+        monitors: Sequence[Monitor[Any]] = (),
+        actions: Iterable[HeaderAction] = (),
+        credentials: Iterable[Credential[Any]] = (),
+        base_path: str = "/",
+        max_tries: int = 1,
+        retry: RetrySection = ONLY_CONNECTING,
+        timeouts: Timeouts | None = None,
+        on_all_unhealthy: Literal["fail", "use_all"] = "fail",
+        slow_start: float = 0.0,
+        disclosure: Disclosure = Disclosure(),  # noqa: B008 - it cannot be changed
+        tags: tuple[str, ...] = (),
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.transport = transport
+        self.balancer = balancer
+        self.monitors = tuple(monitors)
+        self.choice = TargetChoice(
+            targets, balancer, monitors, on_all_unhealthy=on_all_unhealthy, slow_start=slow_start, clock=clock
+        )
+        self.actions = tuple(actions)
+        self.credentials = tuple(credentials)
+        self.base_path = base_path.rstrip("/")
+        self.retries = Retries(retry, max_tries)
+        self.timeouts = timeouts or Timeouts()
+        self.disclosure = disclosure
+        self.tags = tags
+        self.clock = clock
+        plugins = [*(a.provider for a in self.actions if a.provider is not None), *self.credentials]
+        self._signing = [credential for credential in self.credentials if hasattr(credential, "sign")]
+        self._renewing = [credential for credential in self.credentials if hasattr(credential, "rejected")]
+        self._keeps_body = any("request.body" in plugin.reads for plugin in plugins)
+        self.inline = transport.inline and not any(
+            inspect.iscoroutinefunction(getattr(plugin, hook, None))
+            for plugin in plugins
+            for hook in ("value", "sign", "rejected")
+        )
+        """Whether a call waits for nothing that needs a task."""
+        self._chosen = getattr(balancer, "chosen", None)
+        self._release = getattr(balancer, "release", None)
+        self._observers = [(monitor, monitor.observe) for monitor in monitors if hasattr(monitor, "observe")]
+        self.judge: Judge | None = None
+        """Told what passive observation found; the health watch sets it."""
+        self.counts = dict.fromkeys(
+            ("calls", "tries", *get_args(OutcomeKind), "southbound_errors", "northbound_errors"), 0
+        )
+        """Calls, attempts, attempts by how they ended, and answers of 500 and above (HC-20), since this connection was
+        made."""
+
+    @property
+    def targets(self) -> list[Target]:
+        """The addresses there are now; discovery puts others here."""
+        return self.choice.targets
+
+    @targets.setter
+    def targets(self, targets: list[Target]) -> None:
+        self.choice.targets = targets
+
+    def send(self, exchange: Exchange, destination: Destination) -> Coroutine[Any, Any, Response]:
+        """Call the backend for an exchange, trying other targets while nothing was sent (AC-7).
+
+        Raises:
+            ServiceUnavailable: no target may be called.
+            ConnectFailed: no target could be reached in ``max_tries`` attempts.
+            GatewayTimeout: a time limit ran out before the head of the response.
+            BadGateway: the backend broke off or answered nonsense.
+        """
+        if destination.timeout is None:
+            return self._try(exchange, destination, None)
+        due = Due(asyncio.get_running_loop().time() + destination.timeout, destination.out_of_time)
+        return self._try(exchange, destination, due) if self.inline else self._within(exchange, destination, due)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Response:
+        """Call the backend for the house itself, over the same pool and with the same credentials as calls of clients
+        (HC-1, HC-2); return the answer with its body read, of at most ``ANSWER_LIMIT`` bytes.
+
+        ``url`` is a path with a query if need be, put behind ``base_path``. ``timeout`` bounds the whole call, over all
+        tries, in seconds.
+
+        Raises:
+            ValueError: the URL names a host (HC-3), so that no credentials of this connection go to another one.
+            Fault: as :meth:`send`.
+        """
+        if not url.startswith("/") or url.startswith("//") or "#" in url:
+            raise ValueError(f"{url!r} is no path on the connection {self.name}: write /path or /path?query")
+        path, _, query = url.partition("?")
+        exchange = Exchange(Request(method, path, query, headers=Headers(headers or {}), body=Body(body)))
+        response = await self.send(exchange, Destination(timeout=timeout, timeout_status=504))
+        try:
+            await response.body.read(ANSWER_LIMIT)
+        finally:
+            await response.body.close()
+        return response
+
+    async def _within(self, exchange: Exchange, destination: Destination, due: Due) -> Response:
+        """Keep the time of a destination where signing or sending does not do so itself."""
+        try:
+            async with asyncio.timeout_at(due.at) as bound:
+                return await self._try(exchange, destination, due)
+        except TimeoutError:
+            if bound.expired():
+                raise due.fault() from None
+            raise
+
+    async def _try(self, exchange: Exchange, destination: Destination, due: Due | None) -> Response:
+        exchange.connection = self
+        self.counts["calls"] += 1
+        request, bounds, retries = exchange.request, destination.bounds, self.retries
+        body = request.body
+        if body.length is not None and body.length > bounds.request:
+            detail = f"The body is {body.length} bytes long; this route takes at most {bounds.request} bytes."
+            raise ContentTooLarge(detail)
+        if retries.after_sending:
+            retries.begun()
+        if (retries.after_sending or self._renewing) and retries.keeps(body):
+            await body.read()
+        tried: set[Target] = _NONE
+        again: Target | None = None
+        renewed = False
+        failure: Fault | Response | None = None
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                left_out = tried if again is None else {*self.targets} - {again}
+                target = exchange.target = self.choice.pick(exchange, left_out)
+            except ServiceUnavailable:
+                if isinstance(failure, Fault):
+                    raise failure from None
+                raise
+            try:
+                outbound = self._outbound(exchange, target, destination, attempt)
+                response = failure = await self._attempt(exchange, outbound, destination, due)
+            except Fault as fault:
+                failure = fault
+            else:
+                if response.status == 401 and self._renewing and not renewed:
+                    renewed = await self.renewed(exchange, outbound, response)
+                    if renewed:
+                        exchange.attempts[-1].verdict = "sent again: credentials were renewed"
+                        await response.body.close()
+                        again = target  # what its answer told need not hold for another one
+                        continue
+                if not (retries.after_sending and retries.wants(response.status)):
+                    break
+            record = exchange.attempts[-1]
+            ended = record.outcome.kind if record.outcome is not None else "ok"
+            kind = failure.status if isinstance(failure, Response) else ended
+            verdict = record.verdict = retries.verdict(request, body, kind, attempt, due)
+            if verdict is not AGAIN:
+                if isinstance(failure, Response):
+                    break
+                raise failure
+            log.info("%s: %s failed (%s), trying again", self.name, target.url, _told(failure))
+            if isinstance(failure, Response):
+                await failure.body.close()
+            tried, again = tried | {target}, None
+            await retries.pause(attempt, due)
+        if self.disclosure.via is not None:
+            response.headers.raw = raw = list(response.headers.raw)
+            add_via(raw, self.disclosure.via)
+        answer = response.body
+        length = answer.length
+        if length is not None and length > bounds.response:
+            refusal = BadGateway(f"The answer is {length} bytes long, more than this route takes.", reason="too-large")
+            await answer.close(refusal)
+            raise refusal
+        if answer.held is None:
+            answer.limit, answer.keep_limit = bounds.response, bounds.kept
+        return response
+
+    def _outbound(self, exchange: Exchange, target: Target, destination: Destination, attempt: int) -> Outbound:
+        request = exchange.request
+        host = request.host if destination.preserve_host else target.host_name
+        told = self.disclosure
+        raw = onward(request, host.encode(), add_forwarded=told.x_forwarded and exchange.route is not None)
+        if told.forwarded and exchange.route is not None:
+            add_forwarded(raw, request)
+        if told.via is not None:
+            add_via(raw, told.via, request.http_version)
+        if destination.path is not None:
+            path = destination.prefix + destination.path(exchange.params)
+        elif destination.cut or destination.prefix:
+            path = destination.prefix + (request.path[destination.cut :] or "/")
+        else:
+            path = request.path
+        outbound = Outbound(
+            request.method,
+            target,
+            self.base_path + path,
+            request.query,
+            Headers.of(raw),
+            request.body,
+            self.timeouts,
+            self.name,
+            attempt,
+        )
+        if request.upgrade:
+            outbound.upgrade = request.upgrade
+        return outbound
+
+    async def _attempt(
+        self, exchange: Exchange, outbound: Outbound, destination: Destination, due: Due | None
+    ) -> Response:
+        target = outbound.target
+        record = Attempt(target, None, self.name, self.clock.now())
+        exchange.attempts.append(record)
+        target.in_flight += 1
+        ending = Ending(record, self.clock, self.ended)
+        try:
+            if self.actions or self.credentials:
+                await self.prepare(exchange, outbound, due)
+            ending.is_sent = True
+            limit = self.timeouts.request
+            if limit is not None:
+                at = asyncio.get_running_loop().time() + limit
+                if due is None or at < due.at:
+                    due = Due(at, _too_slow)
+            outbound.due = due
+            if self.transport.inline:
+                response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
+            else:
+                response = await self._bounded(outbound)
+                response.headers.raw = end_to_end(response.headers.raw)
+        except BaseException as error:
+            ending(error)
+            raise
+        record.head_at = self.clock.now()
+        ending.status = response.status
+        body = response.body
+        if body.held is not None and response.tunnel is None:  # all of it is here
+            ending(None)
+        else:
+            body.on_close(ending)
+        if body.held is None and due is not None:
+            if _is_stream(response, destination):
+                outbound.due = None
+            elif not self.transport.inline:
+                body.wrap(lambda source: Until(source, due))
+        if self._chosen is not None:
+            try:
+                self._chosen(exchange, target, response)
+            except Exception as error:
+                await body.close(asyncio.CancelledError())  # the target is not to blame
+                raise _failed(self.balancer, "chosen", error) from error
+        return response
+
+    async def _bounded(self, outbound: Outbound) -> Response:
+        """Keep the time of a transport that does not do so itself."""
+        due = outbound.due
+        try:
+            async with asyncio.timeout_at(None if due is None else due.at) as bound:
+                response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
+        except TimeoutError:
+            if due is not None and bound.expired():
+                raise due.fault() from None
+            raise
+        return response
+
+    async def prepare(self, exchange: Exchange, outbound: Outbound, due: Due | None = None) -> None:
+        """Run the header actions, then the credentials, each in the order written; none waits longer than ``due``.
+
+        Raises:
+            PluginError: one of them failed; the attempt is not sent without it.
+        """
+        if self._keeps_body:
+            await outbound.body.read()
+        for action in self.actions:
+            if action.provider is None:
+                outbound.headers.remove(action.name)
+                continue
+            value = await _asked(action.provider, "value", exchange, outbound, due=due)
+            if value is None:
+                if action.action == "set":  # what the client wrote there must not pass for what we would have
+                    outbound.headers.remove(action.name)
+                continue
+            try:
+                getattr(outbound.headers, action.action)(action.name, value)
+            except (ValueError, AttributeError, TypeError) as error:
+                raise PluginError(str(error), plugin=action.provider.entry.id, hook="value") from error
+        for credential in self._signing:
+            await _asked(credential, "sign", exchange, outbound, due=due)
+
+    async def renewed(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:
+        """Tell the credentials of a 401; return whether the attempt is to be signed and sent once more."""
+        try:
+            answers = [await _asked(each, "rejected", exchange, outbound, response) for each in self._renewing]
+        except BaseException:
+            await response.body.close(asyncio.CancelledError())  # the target is not to blame
+            raise
+        return any(answers) and (outbound.body.replayable or outbound.body.empty)
+
+    def ended(self, target: Target, outcome: Outcome) -> None:
+        """An attempt is over: count it, and tell the balancer and the monitors that watch."""
+        target.in_flight -= 1
+        counts = self.counts
+        counts["tries"] += 1
+        counts[outcome.kind] += 1
+        if outcome.status is not None and outcome.status >= 500:
+            counts["southbound_errors"] += 1
+        if self._release is None and not self._observers:
+            return
+        try:
+            if self._release is not None:
+                self._release(target, outcome)
+            for monitor, observe in self._observers:
+                health = observe(target, outcome)
+                if health is not None and self.judge is not None:
+                    self.judge(monitor, target, health)
+        except Exception:
+            log.exception("%s: a balancer or monitor failed when a call ended", self.name)
+
+
+async def _asked(plugin: Any, hook: str, *arguments: Any, due: Due | None = None) -> Any:
+    try:
+        result = getattr(plugin, hook)(*arguments)
+        if due is not None and isinstance(result, Signal):
+            return await _in_time(result, due)
+        return await result if inspect.isawaitable(result) else result
+    except Fault:
+        raise
+    except Exception as error:
+        raise _failed(plugin, hook, error) from error
+
+
+async def _in_time(signal: Signal, due: Due) -> Any:
+    """Wait for a plugin no longer than the call may take; coroutines are bounded elsewhere, by their task."""
+    timer = asyncio.get_running_loop().call_at(due.at, lambda: signal.set(error=due.fault()))
+    try:
+        return await signal
+    finally:
+        timer.cancel()
+
+
+def _failed(plugin: Any, hook: str, error: Exception) -> PluginError:
+    return PluginError(f"{type(error).__name__}: {error}", plugin=plugin.entry.id, hook=hook)
+
+
+def _told(failure: Fault | Response) -> str:
+    """Say for the log how an attempt failed."""
+    return f"answered {failure.status}" if isinstance(failure, Response) else failure.reason
+
+
+def _is_stream(response: Response, destination: Destination) -> bool:
+    """Whether the total limit ends at the head, since the body may rightly go on for hours."""
+    return destination.stream or (response.headers.get("content-type") or "").startswith("text/event-stream")
+
+
+def _too_slow() -> Fault:
+    return GatewayTimeout("The backend did not answer in time.", reason="request-timeout")

@@ -1,0 +1,74 @@
+"""What a plugin may ask of the house."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hookgate.contract.clock import Clock
+
+if TYPE_CHECKING:
+    from hookgate.contract.counters import Counters
+    from hookgate.exchange.messages import Response
+
+
+Blueprint = Any
+"""A ``quart.Blueprint``; this floor does not import Quart."""
+
+
+Commands = Any
+"""A ``typer.Typer``; this floor does not import typer."""
+
+
+class HttpClient(Protocol):
+    """A small HTTP client for everything off the data path: probes, callouts, token endpoints."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> Response:
+        """Send and return the answer with its body read. Raises the faults of ``TransportSpec.send``."""
+
+
+class Host(Protocol):
+    """What a plugin may ask of the house. It outlives configurations, so a kept instance never holds a dead one."""
+
+    clock: Clock
+    counters: Counters
+    http: HttpClient
+    log: logging.Logger
+
+    def connection(self, name: str) -> Any:
+        """Return the live connection of that name: ``await connection.request("GET", "/users/1")`` calls its backend.
+
+        Raises:
+            LookupError: there is none.
+        """
+
+    def section(self, name: str) -> Any:
+        """Return a section of the live document, ``None`` if it has none of that name. Ask anew for each use: a reload
+        puts another one in its place."""
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Any:
+        """Run a task that the house ends with itself; a failure is logged under the name."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what ``/-/health`` shows: state, generation, problems, connections and their targets."""
+
+    def overview(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what ``/-/connections`` shows, by name of the connection: tags, health, plugins, targets, pool and
+        counts. None of it is secret.
+        """
+
+    async def reload(self) -> int:
+        """Read the document again and put it live; return the generation's number.
+
+        Raises:
+            ConfigError: the document is bad; the running one stays.
+        """

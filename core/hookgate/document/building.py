@@ -1,0 +1,311 @@
+"""From an entry of a document to a plugin instance.
+
+Constructing is validating: the options of an entry are checked by the plugin's own record, and where an option is
+itself a plugin the nested one is built during that check. Mistakes are collected with their paths and never stop the
+rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError, PydanticOmit
+
+from hookgate.contract.hooks import hooks_of
+from hookgate.contract.plugin import Entry, Options, Plugin
+from hookgate.contract.section import Item, Section
+from hookgate.contract.steps import FlowOptions, Interceptor
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.entries import HOST_KEY, HostOptions, Rejected, Written, written
+from hookgate.document.inside import SIDES, leave_out_disabled, may_hold_plugins, misplaced, out_of_place, plugins_in
+from hookgate.document.validation import NESTED, flattened
+from hookgate.exchange.errors import ConfigError, Path, Problem, near
+
+_Named = tuple[str, str]
+"""Family and name of an instance that has a name of its own."""
+
+
+PluginT = TypeVar("PluginT", bound=Plugin[Any])
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Builder:
+    """Builds the plugins of one document; also the :class:`~hookgate.contract.plugin.Builder` of nested fields."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        previous: Mapping[str, Plugin[Any]] | None = None,
+        problems: list[Problem] | None = None,
+    ) -> None:
+        self.catalogue = catalogue
+        self.instances: dict[str, Plugin[Any]] = {}
+        """What was built, by id, in order of construction: nested ones before those that hold them."""
+        self.problems = [] if problems is None else problems
+        self.warnings: list[Problem] = []
+        """What can be meant so, and seldom is."""
+        self.placed: dict[str, Path] = {}
+        """Where entries stand that are no options of another one, by id."""
+        self.accepts: dict[str, Mapping[str, str]] = {}
+        """Warnings that entries accept, by id: the mappings of the document themselves."""
+        self.connections: Collection[str] | None = None
+        """Names of the connections of the document, once they are known."""
+        self.named: dict[str, set[str]] = {}
+        """Names in sections, as they are written."""
+        self.broken: set[str] = set()
+        """Names of items that cannot be used for their mistakes: whoever refers to them hears nothing more of it."""
+        self.previous = previous or {}
+        self._shared: dict[_Named, tuple[object, Path]] = {}
+        """What has a name of its own, by family and name, with its place."""
+        self._built: dict[_Named, Plugin[Any] | None] = {}
+        self._failed: set[_Named] = set()
+        self._building: list[_Named] = []
+        self._owner = ""
+        self._origin = ""
+        self._ordinals: Counter[str] = Counter()
+        self._ids: set[str] = set()
+
+    def place(self, family: str, value: object, path: Path, owner: str, origin: str = "") -> Any:
+        """Build the entry that stands at a path; ``None`` for a mistake, which is noted, and for a disabled entry."""
+        before = self._owner, self._origin
+        self._owner, self._origin = owner, origin
+        try:
+            built = self.build(family, value)
+            if built is not None:
+                self._note_place(built, value, path)
+            return built
+        except Rejected as rejected:
+            self.problems.extend(problem.under(path) for problem in rejected.problems)
+            return None
+        finally:
+            self._owner, self._origin = before
+
+    def places(self, family: str, entries: object, path: Path, owner: str) -> list[Any]:
+        """Build the entries of a list, as :meth:`place` does; what is no list is for the section's record to refuse."""
+        listed = entries if isinstance(entries, list | tuple) else ()
+        built = [self.place(family, entry, (*path, index), owner) for index, entry in enumerate(listed)]
+        return [plugin for plugin in built if plugin is not None]
+
+    def record(self, model: type[ModelT], raw: object, path: Path, owner: str, origin: str = "") -> ModelT | None:
+        """Check a record and build the plugins in it; ``None`` for one with mistakes, which are noted."""
+        before = self._owner, self._origin
+        self._owner, self._origin = owner, origin
+        try:
+            found = model.model_validate({} if raw is None else raw, context={"builder": self})
+        except ValidationError as error:
+            self.problems += flattened(error, model, raw, path)
+            return None
+        finally:
+            self._owner, self._origin = before
+        if may_hold_plugins(model):
+            places = list(plugins_in(found, raw, path))
+            leave_out_disabled(found)
+            for each in places:
+                if each.plugin is not None:
+                    self._note_place(each.plugin, each.raw, each.path, sure=each.sure)
+            self.problems += out_of_place(each for each in places if each.plugin is not None)
+        return found
+
+    def _note_place(self, plugin: Plugin[Any], raw: object, path: Path, *, sure: bool = True) -> None:
+        """Keep where a plugin stands, and where those in its options do."""
+        if plugin.entry.id in self.placed:
+            return
+        self.placed[plugin.entry.id] = path
+        if sure and isinstance(raw, Mapping) and len(raw) == 1 and may_hold_plugins(type(plugin).options_type):
+            ((name, options),) = raw.items()
+            for inner in plugins_in(plugin.options, options, (*path, name)):
+                if inner.plugin is not None:
+                    self._note_place(inner.plugin, inner.raw, inner.path, sure=inner.sure)
+
+    def steps(self, raw: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
+        """Build the three lists of a flow."""
+        built: dict[str, tuple[Interceptor[Any], ...]] = {}
+        for side in SIDES:
+            entries = raw.get(side)
+            placed: list[Interceptor[Any]] = []
+            for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+                step = self.place("interceptor", entry, (*path, side, index), owner, origin)
+                if step is not None:
+                    placed.append(step)
+                    if reason := misplaced(step, side):
+                        self.problems.append(Problem((*path, side, index), reason))
+            built[side] = tuple(placed)
+        return FlowOptions.model_construct(None, **built)
+
+    def nested(self, family: str, value: object) -> Plugin[Any]:
+        """Build the entry of a nested field while pydantic validates the options around it."""
+        try:
+            plugin = self.build(family, value)
+        except Rejected as rejected:
+            raise PydanticCustomError(NESTED, "cannot be built", {"problems": rejected.problems}) from None
+        if plugin is None:
+            raise PydanticOmit  # pydantic leaves it out of the list it stands in
+        return plugin
+
+    def define(self, family: str, name: str, value: object, path: Path) -> None:
+        """Let a name stand for one instance; one that is taken already is a mistake."""
+        if (family, name) in self._shared:
+            self.problems.append(Problem(path, f"the name {name!r} is taken by another {family}", at_key=True))
+            return
+        self._shared[family, name] = value, path
+
+    def refer(self, section: str, name: str) -> None:
+        """Look for a name of an item in a section.
+
+        Raises:
+            ValueError: there is none.
+        """
+        known = (
+            self.connections if section == "connections" and self.connections is not None else self.named.get(section)
+        )
+        if known is not None and name not in known:
+            raise ValueError(f"there is no {section.removesuffix('s')} {name!r}{near(name, known)}")
+
+    def share(self) -> None:
+        """Build the named instances and the profiles, each once."""
+        for named, (_, path) in self._shared.items():
+            if named[1] in self.catalogue.names(named[0]):
+                message = f"{named[1]!r} is the name of an installed plugin; give the instance a name of its own"
+                self.problems.append(Problem(path[:2], message, at_key=True))
+                self._failed.add(named)
+                continue
+            with suppress(Rejected):
+                self._instance_named(named)
+
+    def build(self, family: str, value: object) -> Plugin[Any] | None:
+        """Build an entry for the owner at hand; ``None`` for a disabled one, which is checked all the same.
+
+        Raises:
+            Rejected: every mistake in it.
+        """
+        entry = written(value)
+        if (family, entry.name) in self._shared:
+            return self._shared_instance((family, entry.name), entry)
+        try:
+            cls = self.catalogue.get(family, entry.name)
+        except LookupError as error:
+            if entry.name in self.broken:
+                raise Rejected([]) from None  # what is wrong with it is told where it is defined
+            raise Rejected([Problem(entry.prefix, str(error), at_key=bool(entry.prefix))]) from None
+        host, problems = self._host_options(entry)
+        base = f"{self._owner}/{entry.name}"
+        self._ordinals[base] += 1
+        number = self._ordinals[base]
+        entry_id = host.id or (base if number == 1 else f"{base}#{number}")
+        if entry_id in self._ids:
+            problems.append(Problem((*entry.prefix, HOST_KEY, "id"), f"the id {entry_id!r} is taken; ids are unique"))
+        self._ids.add(entry_id)
+        before = set(self.instances) if host.disabled else set()
+        options = self._options(cls, entry, entry_id, problems)
+        if problems or options is None:
+            raise Rejected(problems)
+        if host.accept:
+            self.accepts[entry_id] = entry.host["accept"]
+        if host.disabled:
+            self._forget(before)
+            return None
+        placed = Entry(entry_id, entry.name, family, host.label, when=host.when, origin=self._origin)
+        instance = self.instances[entry_id] = self._instance(cls, options, placed, entry.prefix)
+        return instance
+
+    def _forget(self, before: set[str]) -> None:
+        """Take out what was built inside a disabled entry, except named instances: they belong to everybody."""
+        for entry_id in set(self.instances) - before:
+            if not entry_id.startswith(("plugins.", "profiles.")):
+                del self.instances[entry_id]
+
+    def _instance_named(self, named: _Named) -> Plugin[Any] | None:
+        """Build a named instance (once), or find it built; ``None`` if it is disabled.
+
+        Raises:
+            Rejected: without problems when it cannot be built: they are noted where it is defined.
+        """
+        if named in self._building:
+            names = [name for _, name in (*self._building[self._building.index(named) :], named)]
+            raise Rejected([Problem((), f"circular reference: {' -> '.join(names)}")])
+        if named not in self._built:
+            self._building.append(named)
+            noted = len(self.problems)
+            value, path = self._shared[named]
+            self._built[named] = self.place(named[0], value, path, ".".join(map(str, path)))
+            self._building.pop()
+            if len(self.problems) > noted:
+                self._failed.add(named)
+        if named in self._failed:
+            raise Rejected([])
+        return self._built[named]
+
+    def _shared_instance(self, named: _Named, entry: Written) -> Plugin[Any] | None:
+        if entry.options or entry.host:
+            section = self._shared[named][1][0]
+            message = f"{entry.name} stands in `{section}:`; its options are written there and not where it is placed"
+            raise Rejected([Problem(entry.prefix, message)])
+        return self._instance_named(named)
+
+    def _host_options(self, entry: Written) -> tuple[HostOptions, list[Problem]]:
+        if entry.host is None:
+            return _NOTHING_SAID, []
+        try:
+            return HostOptions.model_validate(entry.host), []
+        except ValidationError as error:
+            return _NOTHING_SAID, flattened(error, HostOptions, entry.host, (*entry.prefix, HOST_KEY))
+
+    def _options(self, cls: type[Plugin[Any]], entry: Written, owner: str, problems: list[Problem]) -> Options | None:
+        before, self._owner = self._owner, owner
+        try:
+            options = cls.options_type.model_validate(entry.options, context={"builder": self})
+        except ValidationError as error:
+            problems += flattened(error, cls.options_type, entry.options, entry.prefix)
+            return None
+        finally:
+            self._owner = before
+        if may_hold_plugins(cls.options_type):
+            problems += out_of_place(plugins_in(options, entry.options, entry.prefix))
+        return options
+
+    def _instance(self, cls: type[Plugin[Any]], options: Options, entry: Entry, prefix: Path) -> Plugin[Any]:
+        before = self.previous.get(entry.id)
+        if before is not None and type(before) is cls and before.options == options and before.entry == entry:
+            return before  # it lives on with its state
+        try:
+            instance = cls(options)
+        except Exception as error:
+            raise Rejected([Problem(prefix, f"{type(error).__name__}: {error}")]) from error
+        instance.entry = entry
+        return instance
+
+
+_NOTHING_SAID = HostOptions()
+
+
+@lru_cache(maxsize=1)
+def _installed() -> Catalogue:
+    return Catalogue()
+
+
+def construct(plugin: type[PluginT], options: Mapping[str, Any], catalogue: Catalogue | None = None) -> PluginT:
+    """Check the hooks of a class, validate options and construct, outside of any document.
+
+    Raises:
+        ConfigError: every mistake in the options.
+        HookError: the hooks are not as their family wants them.
+    """
+    catalogue = catalogue or _installed()
+    hooks_of(plugin, catalogue.family(plugin.family).spec)
+    try:
+        checked = plugin.options_type.model_validate(dict(options), context={"builder": Builder(catalogue)})
+    except ValidationError as error:
+        raise ConfigError(flattened(error, plugin.options_type, options, ())) from None
+    problems = list(out_of_place(plugins_in(checked, options, ())))
+    if problems:
+        raise ConfigError(problems)
+    if issubclass(plugin, Section):
+        return plugin((Item("", checked, (), dict(options)),))
+    return plugin(checked)

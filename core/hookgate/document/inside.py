@@ -1,0 +1,126 @@
+"""The one walk over plugins that options and records hold: where they stand, and whether they may stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+
+from hookgate.contract.hooks import hooks_of
+from hookgate.contract.hookspecs import FlowSpec
+from hookgate.contract.plugin import Plugin
+from hookgate.contract.steps import FlowOptions
+from hookgate.document.entries import is_disabled
+from hookgate.exchange.errors import Path, Problem
+
+SIDES = ("flow", "request", "response")
+"""The three lists of a flow."""
+
+
+def misplaced(step: Plugin[Any], side: str) -> str:
+    """Say why a step has nothing to do in a list of a flow (FL-10); empty if it has."""
+    cls: Any = type(step)  # mypy takes a class for one of its instances where it must be hashable
+    fits = _lists_for(cls)
+    if side in fits:
+        return ""
+    allowed = " or ".join(f"`{name}`" for name in fits)
+    return f"{step.entry.name} cannot stand in `{side}`" + (f"; it may stand in {allowed}" if allowed else "")
+
+
+@lru_cache(maxsize=4096)
+def _lists_for(cls: Any) -> tuple[str, ...]:
+    """The lists of a flow in which an interceptor has something to do."""
+    hooks, sides = hooks_of(cls, FlowSpec).keys(), cls.sides
+    fits = {
+        "request": "request" in sides and bool({"on_request", "choose", "on_done"} & hooks),
+        "response": "response" in sides and bool({"on_response", "on_fault", "choose"} & hooks),
+    }
+    fits["flow"] = any(fits.values())
+    return tuple(side for side in SIDES if fits[side])
+
+
+@lru_cache(maxsize=4096)
+def may_hold_plugins(options: Any) -> bool:
+    """Whether options have room for a plugin; most have none, and need no looking through."""
+    seen: list[Any] = []
+    pending: list[Any] = [options]
+    while pending:
+        annotation = pending.pop()
+        if annotation in seen:
+            continue
+        seen.append(annotation)
+        kind = get_origin(annotation) or annotation
+        if isinstance(kind, type) and issubclass(kind, Plugin):
+            return True
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            pending += [field.annotation for field in kind.model_fields.values()]
+        pending += get_args(annotation)
+    return False
+
+
+class Inside(NamedTuple):
+    """A plugin in options or a record, with its place."""
+
+    plugin: Plugin[Any] | None
+    """``None`` for one that is disabled where none may be missing."""
+    path: Path
+    side: str = ""
+    """The list of a flow that it stands in, if it stands in one."""
+    raw: object = None
+    """The entry that it was made of."""
+    sure: bool = True
+    """Its place is its own, and not that of a list in which entries are disabled."""
+
+
+def plugins_in(value: object, raw: object, path: Path, side: str = "") -> Iterator[Inside]:
+    """Walk over the plugins that options or a record hold, beside what they were made of; not over what is in these."""
+    if isinstance(value, Plugin):
+        yield Inside(value, path, side, raw)
+    elif isinstance(value, BaseModel):
+        if not may_hold_plugins(type(value)):
+            return
+        raw, in_flow = raw if isinstance(raw, Mapping) else {}, isinstance(value, FlowOptions)
+        for name, field in type(value).model_fields.items():
+            key = str(field.alias if field.alias in raw else name)
+            if name not in value.__dict__:
+                yield Inside(None, (*path, key))
+            else:
+                in_list = name if in_flow and name in SIDES else ""
+                yield from plugins_in(value.__dict__[name], raw.get(key), (*path, key), in_list)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from plugins_in(item, raw.get(key) if isinstance(raw, Mapping) else None, (*path, key), side)
+    elif isinstance(value, list | tuple):
+        listed = raw if isinstance(raw, list | tuple) else (raw,) * (len(value) == 1)
+        places = [index for index, entry in enumerate(listed) if not is_disabled(entry)]
+        sure = len(places) == len(value)
+        for number, item in enumerate(value):
+            if sure:
+                at = (*path, places[number]) if listed is raw else path
+                yield from plugins_in(item, listed[places[number]], at, side)
+            else:
+                yield from (found._replace(path=path, sure=False) for found in plugins_in(item, None, path, side))
+
+
+def leave_out_disabled(value: object) -> None:
+    """Let an optional plugin that is disabled be one that is not written."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            if name not in value.__dict__:
+                value.__dict__[name] = field.default
+            elif isinstance(value.__dict__[name], BaseModel | tuple):
+                leave_out_disabled(value.__dict__[name])
+    elif isinstance(value, tuple):
+        for item in value:
+            leave_out_disabled(item)
+
+
+def out_of_place(found: Iterable[Inside]) -> Iterator[Problem]:
+    """Look for misplaced steps of contained flows, and for plugins that may not be disabled."""
+    for each in found:
+        if each.plugin is None:
+            yield Problem(each.path, "this plugin cannot be disabled; another one has to stand here")
+        elif each.side and (reason := misplaced(each.plugin, each.side)):
+            yield Problem(each.path, reason)

@@ -1,0 +1,110 @@
+"""Reading the sections of a document, item by item."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+from hookgate.contract.plugin import Entry
+from hookgate.contract.section import Item, Section
+from hookgate.document.building import Builder
+from hookgate.exchange.errors import ConfigError, Path, Problem, near
+
+FIRST = ("secrets", "environments")
+"""Sections that references need, which are resolved before anything is read."""
+
+
+class Reader:
+    """Reads the sections of one document, a few at a time: those that define what others name come first."""
+
+    def __init__(self, builder: Builder, document: Mapping[str, Any], rest: Callable[[], Awaitable[None]]) -> None:
+        self._builder = builder
+        self._document = document
+        self._rest = rest
+        self._classes: dict[str, type[Section[Any]]] = {}
+        self._read: dict[str, Section[Any]] = {}
+        installed = builder.catalogue.names("section")
+        for name in dict.fromkeys((*document, *builder.catalogue.always())):
+            if name in FIRST or name == "$schema" or name.startswith("x-"):
+                continue
+            if name not in installed:
+                message = f"there is no section {name!r}{near(name, [*FIRST, *installed])}"
+                builder.problems.append(Problem((name,), message, at_key=True))
+                continue
+            try:
+                cls: Any = builder.catalogue.get("section", name)
+            except LookupError as error:
+                builder.problems.append(Problem((name,), str(error), at_key=True))
+                continue
+            self._classes[name] = cls
+            builder.named[name] = set(cls.names_in(document.get(name)))
+
+    @property
+    def sections(self) -> dict[str, Section[Any]]:
+        """What has been read, in the order of the document."""
+        return {name: self._read[name] for name in self._classes if name in self._read}
+
+    async def read(self, having: str = "") -> list[Section[Any]]:
+        """Read the sections that have a hook, or those that are left."""
+        now = [
+            name
+            for name, cls in self._classes.items()
+            if name not in self._read and (not having or hasattr(cls, having))
+        ]
+        found = []
+        for name in now:
+            items = [item async for item in self._items(name, self._classes[name])]
+            section = self._made(name, self._classes[name], tuple(items))
+            if section is not None:
+                self._read[name] = section
+                found.append(section)
+        return found
+
+    def _made(self, name: str, cls: type[Section[Any]], items: tuple[Item[Any], ...]) -> Section[Any] | None:
+        before = self._builder.previous.get(f"sections.{name}")
+        if type(before) is cls and before.items == items:
+            return before  # it lives on with its state
+        try:
+            section = cls(items)
+        except ConfigError as error:
+            self._builder.problems += error.problems
+            return None
+        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
+            self._builder.problems.append(Problem((name,), f"cannot be understood: {type(error).__name__}: {error}"))
+            return None
+        section.entry = Entry(f"sections.{name}", name, "section")
+        return section
+
+    async def _items(self, name: str, cls: type[Section[Any]]) -> AsyncIterator[Item[Any]]:
+        problems, seen = self._builder.problems, dict[str, Path]()
+        for key, raw, path in self._parts(name, cls, self._document.get(name)):
+            await self._rest()
+            owner = name if cls.shape == "record" else f"{name}.{key}" if key else f"{name}[{path[-1]}]"
+            if cls.shape == "list" and key in seen:
+                message = f"the name {key!r} is taken by another {cls.kind or name}; names are unique"
+                problems.append(Problem((*path, cls.key[0]), message))
+                owner += f"[{path[-1]}]"
+            record = self._builder.record(cls.options_type, raw, path, owner)
+            if record is None:
+                self._builder.broken.add(key)
+            elif key not in seen:
+                yield Item(key, record, path, raw)
+            if key:
+                seen[key] = path
+
+    def _parts(self, name: str, cls: type[Section[Any]], value: Any) -> Iterator[tuple[str, Any, Path]]:
+        wrong = ""
+        if cls.shape == "record":
+            yield name, value, (name,)
+        elif cls.shape == "names":
+            if value is None or isinstance(value, Mapping):
+                yield from ((key, raw, (name, key)) for key, raw in (value or {}).items())
+            else:
+                wrong = "should be a mapping of names"
+        elif value is None or isinstance(value, list | tuple):
+            for index, raw in enumerate(value or ()):
+                yield cls.name_of(raw) if isinstance(raw, Mapping) else "", raw, (name, index)
+        else:
+            wrong = f"should be a list of {cls.plural or name}"
+        if wrong:
+            self._builder.problems.append(Problem((name,), wrong))

@@ -1,0 +1,180 @@
+"""The JSON Schema of a document, with every plugin that is installed: what an editor completes and checks with.
+
+It is as strict as loading is about names and types, and lenient where only loading can know: a reference may stand for
+any value, and any word in a flow may be the name of an instance from `plugins`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from hookgate.contract.families import Family
+from hookgate.contract.plugin import Plugin
+from hookgate.document.catalogue import Catalogue, PluginLookupError
+from hookgate.document.entries import HOST_KEY, HostOptions
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_FAMILY = "x-hookgate-family"
+_ABOUT = ("title", "description", "default", "deprecated", "examples")
+"""What stays outside when a value may also be a reference."""
+
+
+class _Generator(GenerateJsonSchema):
+    # a default that is no JSON is left out of the schema without a word
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
+
+
+def options_schema(plugin: type[Plugin[Any]]) -> dict[str, Any]:
+    """Return the JSON Schema of a plugin's options. Where they hold plugins it says ``x-hookgate-family``."""
+    return plugin.options_type.model_json_schema(schema_generator=_Generator)
+
+
+def document_schema(catalogue: Catalogue) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the whole document. A plugin that is broken is left out."""
+    definitions: dict[str, Any] = {
+        "reference": {
+            "type": "string",
+            "pattern": r"\$\{[a-z][a-z0-9-]*:.+\}",
+            "description": "A reference, such as `${env:NAME}`.",
+        },
+    }
+    values = _names_of(_names_of({"type": ["string", "number", "boolean"]}))
+    _record(HostOptions, "section", definitions)
+    for family in catalogue.families.values():
+        if family.name in ("section", "command"):  # no entries of these stand in a flow
+            continue
+        definitions[family.name] = _entries(catalogue, family, definitions)
+    described: dict[str, Any] = {
+        "$schema": {"type": "string", "description": "Where an editor finds this schema."},
+        **{name: _section(catalogue, name, definitions) for name in _usable(catalogue, "section")},
+        "environments": {"description": "Values by environment, for `${environment:NAME}`.", **values},
+        "secrets": {
+            "description": "Options of what resolves references such as `${env:NAME}`.",
+            "type": "object",
+            "properties": _options_of(catalogue, "secret", definitions),
+            "additionalProperties": False,
+        },
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "hookgate",
+        "description": "The configuration of a hookgate gateway.",
+        "type": "object",
+        "properties": described,
+        "patternProperties": {"^x-": {"description": "For anchors; nobody reads it."}},
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _usable(catalogue: Catalogue, family: str) -> list[str]:
+    return [line.name for line in catalogue.listing() if line.family == family and line.plugin is not None]
+
+
+def _section(catalogue: Catalogue, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    cls: Any = catalogue.get("section", name)
+    record = _record(cls.options_type, "section", definitions)
+    shaped = {"record": record, "names": _names_of(record), "list": {"type": "array", "items": record}}[cls.shape]
+    return {"description": _summary(cls), **shaped}
+
+
+def _names_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": schema}
+
+
+def _record(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Define a model and those inside it under names with a prefix, since two plugins may use one name."""
+    schema = model.model_json_schema(schema_generator=_Generator, ref_template=f"#/$defs/{prefix}.{{model}}")
+    for name, inner in schema.pop("$defs", {}).items():
+        definitions.setdefault(f"{prefix}.{name}", _rewritten(inner))
+    definitions.setdefault(f"{prefix}.{model.__name__}", _rewritten(schema))
+    return {"$ref": f"#/$defs/{prefix}.{model.__name__}"}
+
+
+def _rewritten(schema: Any) -> Any:
+    """Point at the entries of a family where a plugin may stand, and let a reference stand for a value."""
+    if isinstance(schema, list):
+        return [_rewritten(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if _FAMILY in schema:
+        rest = {key: value for key, value in schema.items() if key != _FAMILY}
+        entry = {"$ref": f"#/$defs/{schema[_FAMILY]}"}
+        may_be_null = "default" in rest and rest["default"] is None
+        return {**rest, "anyOf": [entry, {"type": "null"}]} if may_be_null else {**rest, **entry}
+    properties = schema.get("properties")
+    schema = {key: value for key, value in schema.items() if key != "x-hookgate-section"}  # for forms, not for editors
+    inner = {
+        key: value if key in ("default", "const", "enum", "examples", "required") else _rewritten(value)
+        for key, value in schema.items()
+        if key != "properties"
+    }
+    if isinstance(properties, dict):  # its keys are names of options, whatever they are called
+        inner["properties"] = {name: _rewritten(value) for name, value in properties.items()}
+    is_closed = {"enum", "const", "pattern"} & inner.keys() or inner.get("type") in ("integer", "number", "boolean")
+    if not is_closed:
+        return inner
+    about = {key: inner.pop(key) for key in _ABOUT if key in inner}
+    return {**about, "anyOf": [inner, {"$ref": "#/$defs/reference"}]}
+
+
+def _entries(catalogue: Catalogue, family: Family, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Describe an entry of a family: the name of a plugin, or the name with options."""
+    options = _options_of(catalogue, family.name, definitions)
+    bare = [
+        {"const": name, "description": schema["description"]}
+        for name, schema in options.items()
+        if "anyOf" in schema  # it can do without options
+    ]
+    forms: list[dict[str, Any]] = [
+        *bare,
+        {
+            "type": "object",
+            "properties": options,
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        },
+    ]
+    section = {"interceptor": "plugins", "auth": "profiles", "credential": "profiles"}.get(family.name)
+    if section is not None:
+        forms.append(
+            {
+                "type": "string",
+                "not": {"enum": list(options)},
+                "description": f"The name of an instance from `{section}`.",
+            },
+        )
+    return {"title": family.name, "description": family.summary, "oneOf": forms}
+
+
+def _options_of(catalogue: Catalogue, family: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Describe the options of every plugin of a family, by its name."""
+    found: dict[str, Any] = {}
+    for name in catalogue.names(family):
+        try:
+            plugin = catalogue.get(family, name)
+        except PluginLookupError:
+            continue
+        prefix = f"{family}.{name}"
+        options = plugin.options_type
+        reference = _record(options, prefix, definitions)
+        record = definitions[f"{prefix}.{options.__name__}"]
+        host = {HOST_KEY: {"$ref": f"#/$defs/section.{HostOptions.__name__}", "description": "For the host itself."}}
+        record["properties"] = {**record.get("properties", {}), **host}
+        summary = _summary(plugin)
+        if record.get("required"):
+            found[name] = {"description": summary, **reference}
+        else:
+            found[name] = {"description": summary, "anyOf": [reference, {"type": "null"}]}
+    return found
+
+
+def _summary(plugin: type[Plugin[Any]]) -> str:
+    """The first paragraph of what a plugin says about itself."""
+    text: Mapping[str, Any] = vars(plugin)
+    return " ".join((text.get("__doc__") or plugin.__name__).strip().split("\n\n")[0].split())

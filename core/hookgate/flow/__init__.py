@@ -1,0 +1,1 @@
+"""Which steps a call meets: routes, and the walk over their steps."""

@@ -1,0 +1,80 @@
+"""The section `routes`, and from what it says of a route to an entry in the table of the router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from hookgate.contract.hookspecs import hookimpl
+from hookgate.contract.section import Route as Contributed
+from hookgate.contract.section import Section, Site
+from hookgate.contract.steps import FlowOptions, Ways
+from hookgate.exchange.belonging import ApiInfo
+from hookgate.exchange.errors import Path
+from hookgate.flow.paths import compile_destination
+from hookgate.flow.record import RouteSection
+from hookgate.flow.router import Route
+
+
+class Routes(Section[RouteSection]):
+    """Which calls pass which steps and go where."""
+
+    shape, kind = "list", "route"
+
+    @hookimpl
+    def routes(self, site: Site) -> Iterator[Contributed | None]:
+        """Give each to the router."""
+        for item in self.items:
+            yield site.route(item.record, item.path)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """A route with its steps built."""
+
+    name: str
+    section: RouteSection
+    """What the document says, its steps among it unless others were made for it."""
+    steps: FlowOptions | Ways
+    route: Route = field(compare=False)
+    cut: str = ""
+    """What is taken off the front of the path for the backend."""
+    prefix: str = ""
+    """What is put there instead."""
+    path: Path = field(default=(), compare=False)
+    """Where it stands in the document, or what it was made of."""
+
+
+def route_of(
+    record: RouteSection,
+    path: Path,
+    note: Callable[[Path, str], None],
+    *,
+    steps: FlowOptions | Ways | None = None,
+    api: ApiInfo | None = None,
+    strip: str = "",
+    prefix: str = "",
+) -> RouteConfig | None:
+    """Make a route of its record; ``None`` for one that cannot be: ``note`` is told where and why."""
+    match, to = record.match, record.to
+    try:
+        route = Route(record.name, match.path, host=match.host, methods=match.methods, when=match.when)
+    except ValueError as error:
+        note((*path, "match", "host" if _is_good(record.name, match.path) else "path"), str(error))
+        return None
+    route.api = api
+    if to is not None and to.path is not None:
+        try:
+            compile_destination(to.path, route.parameters, to.path_params)
+        except ValueError as error:
+            note((*path, "to", "path"), str(error))
+            return None
+    return RouteConfig(record.name, record, record if steps is None else steps, route, strip, prefix, path)
+
+
+def _is_good(name: str, path: str) -> bool:
+    try:
+        Route(name, path)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Generations: what a document comes to, and what serves calls from it."""

@@ -1,0 +1,424 @@
+"""The gateway: reads documents, keeps one generation live, and takes every call through it.
+
+A reload is: read, validate everything, construct, start what is new, swap one reference, drain the old generation, shut
+down what no generation uses any more. Until the swap nothing of the running generation is touched, so a bad document
+never takes a good one down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from inspect import isawaitable
+from typing import Any, Literal, cast
+
+from hookgate.client import Client
+from hookgate.connections.connection import Connection
+from hookgate.contract.clock import Clock, SystemClock
+from hookgate.contract.families import Source
+from hookgate.contract.host import Host
+from hookgate.contract.plugin import Plugin
+from hookgate.contract.section import Detour, Section
+from hookgate.document.catalogue import Catalogue
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.errors import ConfigError, LoopDetected, Problem
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.outbound import Health, OutcomeKind, Target
+from hookgate.flow.flow import finish
+from hookgate.flow.paths import normalise
+from hookgate.gateway.backend import Backend
+from hookgate.gateway.configuration import Configuration, load
+from hookgate.gateway.counters import LocalCounters
+from hookgate.gateway.generation import Generation, Passage
+from hookgate.gateway.overview import overview, target_facts
+from hookgate.gateway.rotation import Rotation
+from hookgate.http.forwarding import Disclosure
+
+log = logging.getLogger("hookgate")
+
+DEPTH = 8
+"""Calls of the gateway to itself that one call may lead to, one inside the other."""
+
+State = Literal["starting", "running", "stopping", "stopped"]
+
+
+class Gateway:
+    """Everything alive behind the listeners; also the :class:`~hookgate.contract.host.Host` that plugins see."""
+
+    def __init__(self, source: Source[Any], catalogue: Catalogue | None = None, clock: Clock | None = None) -> None:
+        self.source = source
+        self.catalogue = catalogue or Catalogue()
+        self.clock: Clock = clock or SystemClock()
+        self.counters = LocalCounters(self.clock)
+        self.http = Client()
+        self.log = logging.getLogger("hookgate.plugin")
+        self.state: State = "starting"
+        self.problems: tuple[Problem, ...] = ()
+        """What was wrong with the last document, if it did not go live."""
+        self.live: Generation | None = None
+        self.went_live: list[Callable[[Generation], Awaitable[None]]] = []
+        """Called, and waited for, with each generation that goes live."""
+        self.listener: Callable[[], Mapping[str, Any]] | None = None
+        """Tells what :meth:`status` says of the listeners, if they are ours."""
+        self._generations: list[Generation] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loading = asyncio.Lock()
+        self._rotation = Rotation(self.start, self.reload)
+        self._number = 0
+
+    # --- the life of a configuration --------------------------------------------------------------------------------
+
+    async def open(self, *, watch: bool = True) -> None:
+        """Load the first document and, unless told otherwise, follow its changes.
+
+        Raises:
+            ConfigError: there is nothing to serve.
+        """
+        if self.live is None:
+            try:
+                await self.reload()
+            except BaseException:
+                await self.close()  # what was started to read the document
+                raise
+            if watch and hasattr(self.source, "changed"):
+                self.start("source", self._follow())
+
+    async def reload(self) -> int:
+        """Read the document and put it live; return the number of its generation.
+
+        Raises:
+            ConfigError: it is bad; the running generation stays, and :meth:`status` shows the problems.
+        """
+        async with self._loading:
+            try:
+                document = await read(self.source)
+                previous = self.live.config.instances if self.live is not None else {}
+                config = await load(document, self.catalogue, previous, cast("Host", self))
+                generation = await self._bring_up(config)
+            except ConfigError as error:
+                self.problems = error.problems
+                if self.live is not None:
+                    log.error(  # noqa: TRY400 - a mistake of a person, not a failure of the program
+                        "the new document was refused, generation %d stays:\n%s", self.live.number, error
+                    )
+                raise
+            self.problems = ()
+            self._swap(generation)
+            for follow in self.went_live:
+                await follow(generation)
+            return generation.number
+
+    async def check(self) -> Configuration:
+        """Load the document as :meth:`reload` does, put nothing live, and let go of what had to be started for it.
+
+        Raises:
+            ConfigError: everything that is wrong with it.
+        """
+        try:
+            config = await load(await read(self.source), self.catalogue, host=cast("Host", self))
+            await self._shut_down(list(config.secrets))
+            return config
+        finally:
+            await self.close()
+
+    async def _bring_up(self, config: Configuration) -> Generation:
+        held = self.live.config.instances.values() if self.live is not None else ()
+        running = {id(plugin) for plugin in held}
+        providers = [plugin for plugin in config.secrets if id(plugin) not in running]  # started by whoever asked them
+        started: list[Plugin[Any]] = []
+        try:
+            backends = {name: self._backend(name, config) for name in config.connections}
+            for backend in backends.values():
+                if backend.probes is not None:
+                    config.instances[backend.probes.entry.id] = backend.probes
+            ready = running | {id(provider) for provider in providers}
+            for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
+                started.append(plugin)
+                await _lifecycle(plugin, "startup", self)
+            running_backends = set(self.live.backends.values()) if self.live is not None else set()
+            await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
+            generation = Generation(self._number + 1, config, backends)
+            generation.house = self
+            generation.detour = self._detour(config)
+        except BaseException as error:
+            await self._shut_down([*providers, *started])
+            if isinstance(error, asyncio.CancelledError | ConfigError):
+                raise
+            name = started[-1].entry.id if started else "document"
+            trace = config.hide("".join(traceback.format_exception(error)))
+            log.error("%s could not be started\n%s", name, trace)  # noqa: TRY400 - its secrets are hidden in the trace
+            why = config.hide(f"could not be started: {type(error).__name__}: {error}")
+            raise ConfigError([Problem((name,), why)]) from error
+        self._number += 1
+        return generation
+
+    def _detour(self, config: Configuration) -> Detour | None:
+        found: list[Detour] = [
+            section.detour(self) for section in config.sections.values() if hasattr(section, "detour")
+        ]
+        if len(found) < 2:
+            return found[0] if found else None
+        return lambda exchange, flow: next(
+            (other for each in found if (other := each(exchange, flow)) is not None), None
+        )
+
+    def _backend(self, name: str, config: Configuration) -> Backend:
+        """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""
+        mine, gateway = config.connections[name], config.gateway
+        style = gateway.forwarded
+        told = Disclosure(style in ("x-forwarded", "both"), style in ("forwarded", "both"), gateway.via)
+        before = self.live.backends.get(name) if self.live is not None else None
+        if before is not None and before.config == mine and before.disclosure == told:
+            return before
+        if before is not None and before.config.transport is mine.transport:
+            # The transport holds the pool of the old connection, which drains under calls still running.
+            transport = type(mine.transport)(mine.transport.options)
+            transport.entry = mine.transport.entry
+            mine = replace(mine, transport=transport)
+            config.connections[name] = mine
+            config.instances[transport.entry.id] = transport
+        backend = Backend(mine, self.clock, self._target_changed, disclosure=told)
+        if before is not None:
+            backend.inherit(before)
+        return backend
+
+    def _swap(self, generation: Generation) -> None:
+        old, self.live = self.live, generation
+        self._generations.append(generation)
+        kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
+        for backend in generation.backends.values():
+            if id(backend) not in kept:
+                backend.start()
+        if self.state == "starting":
+            self.state = "running"
+        for warning in generation.config.warnings:
+            log.warning("%s", warning)
+        log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
+        self._tell("generation_loaded", self)
+        self._rotation.follow(generation.config.secrets)
+        if old is not None:
+            if _addresses(old) != _addresses(generation):
+                log.warning("the document listens on other addresses now, or otherwise; that takes a restart")
+            self.start(f"drain {old.number}", self._retire(old, generation.config.gateway.drain))
+
+    async def _retire(self, generation: Generation, patience: float) -> None:
+        """Wait for the last calls of a generation, then let go of what only it used."""
+        if not await generation.drained(patience):
+            log.warning(
+                "generation %d still has %d calls after %g s and is closed under them",
+                generation.number,
+                generation.in_flight,
+                patience,
+            )
+        self._generations.remove(generation)
+        in_use = {id(plugin) for other in self._generations for plugin in other.config.instances.values()}
+        backends = {id(backend) for other in self._generations for backend in other.backends.values()}
+        for backend in generation.backends.values():
+            if id(backend) not in backends:
+                await backend.stop()
+        await self._shut_down([p for p in generation.config.instances.values() if id(p) not in in_use])
+
+    @staticmethod
+    async def _shut_down(plugins: list[Plugin[Any]]) -> None:
+        for plugin in reversed(plugins):
+            try:
+                await _lifecycle(plugin, "shutdown")
+            except Exception:
+                log.exception("%s failed in shutdown", plugin.entry.id)
+
+    async def _follow(self) -> None:
+        while True:
+            changed = self.source.changed()  # type: ignore[attr-defined]
+            if isawaitable(changed):
+                await changed
+            with contextlib.suppress(ConfigError):  # reload() has said what is wrong
+                await self.reload()
+
+    async def close(self, patience: float | None = None) -> None:
+        """Finish the calls in flight (up to ``patience`` seconds), then shut everything down."""
+        if self.state == "stopped":
+            return
+        self.state = "stopping"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.live is not None:
+            bound = self.live.config.gateway.shutdown_timeout if patience is None else patience
+            for generation in list(self._generations):
+                await self._retire(generation, bound)
+            self.live = None
+        await self.http.aclose()
+        self.state = "stopped"
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def begin(self, request: Request) -> Exchange:
+        """A call has arrived: give it an exchange in the live generation. Whoever calls this calls :meth:`end`."""
+        assert self.live is not None
+        generation = self.live
+        generation.enter()
+        exchange = Exchange(request, started=self.clock.now())
+        exchange.generation = generation.number
+        exchange.home = generation
+        for observer, started in generation.started:
+            _observed(observer, "exchange_started", started, exchange)
+        return exchange
+
+    def find(self, exchange: Exchange) -> Passage:
+        """Return the way a call takes through the generation that it came to."""
+        generation: Generation = exchange.home
+        return generation.find(exchange)
+
+    async def answer(self, exchange: Exchange, passage: Passage) -> Response:
+        """Take a call its way and return the response to send. Raises nothing but a cancellation."""
+        response = await passage.flow.run(exchange, passage.destination)
+        exchange.head_at = self.clock.now()
+        return response
+
+    def end(self, exchange: Exchange, outcome: OutcomeKind) -> None:
+        """A call is over: ``on_done``, then the observers, exactly once."""
+        generation: Generation = exchange.home
+        finish(exchange, outcome)
+        exchange.outcome = outcome
+        exchange.finished = self.clock.now()
+        exchange.bytes_received = exchange.request.body.received
+        if exchange.response is not None and exchange.response.status >= 500 and exchange.connection is not None:
+            exchange.connection.counts["northbound_errors"] += 1
+        if exchange.trace is not None:
+            exchange.trace.finish(exchange)
+        for observer, finished in generation.finished:
+            _observed(observer, "exchange_finished", finished, exchange)
+        generation.leave()
+
+    async def visit(self, by: Exchange, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Take a call of a step of ours through the flow of its route; see :meth:`Exchange.visit`.
+
+        Raises:
+            LoopDetected: this is the ``DEPTH``-th call of the gateway to itself.
+        """
+        if by.depth >= DEPTH:
+            raise LoopDetected(f"The gateway called itself {DEPTH} times for one call.")
+        fields = Headers(headers)
+        host = fields.setdefault("host", by.request.host or "localhost")
+        path, _, query = target.partition("?")
+        request = Request(
+            method,
+            normalise(path),
+            query,
+            scheme=by.request.scheme,
+            host=host,
+            headers=fields,
+            body=Body(body),
+            client=by.request.client,
+        )
+        inner = self.begin(request)
+        inner.depth = by.depth + 1
+        outcome: OutcomeKind = "aborted"
+        try:
+            response = await self.answer(inner, self.find(inner))
+            await response.body.read()
+            outcome = "ok"
+        finally:
+            self.end(inner, outcome)
+            for each in (request.body, *(() if inner.response is None else (inner.response.body,))):
+                await each.close()
+        return response
+
+    # --- what plugins may ask for -----------------------------------------------------------------------------------
+
+    def connection(self, name: str) -> Connection:
+        """Return a live connection.
+
+        Raises:
+            LookupError: there is none of that name.
+        """
+        if self.live is None or name not in self.live.backends:
+            raise LookupError(f"there is no connection named {name!r}")
+        return self.live.backends[name].connection
+
+    def section(self, name: str) -> Section[Any] | None:
+        """Return a section of the live document."""
+        return self.live.config.sections.get(name) if self.live is not None else None
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task that ends with the gateway; a failure is logged."""
+
+        async def guarded() -> None:
+            try:
+                await coroutine
+            except Exception:
+                log.exception("the task %r failed", name)
+
+        task = asyncio.create_task(guarded(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what ``/-/health`` shows."""
+        live = self.live
+        state = "degraded" if self.state == "running" and self.problems else self.state
+        return {
+            "status": "ok" if state == "running" else state,
+            "generation": live.number if live is not None else 0,
+            "draining": [g.number for g in self._generations if g is not live],
+            "in_flight": sum(g.in_flight for g in self._generations),
+            "listener": self.listener() if self.listener is not None else None,
+            "problems": [str(problem) for problem in self.problems],
+            "warnings": [str(warning) for warning in (live.config.warnings if live is not None else ())],
+            "connections": {
+                name: [target_facts(target) for target in backend.connection.targets]
+                for name, backend in (live.backends.items() if live is not None else ())
+            },
+        }
+
+    def overview(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what ``/-/connections`` shows, by name of the connection."""
+        live = self.live.backends if self.live is not None else {}
+        return overview({name: backend.connection for name, backend in live.items()})
+
+    def _target_changed(self, target: Target, health: Health) -> None:
+        self._tell("target_changed", target, health)
+
+    def _tell(self, hook: str, *arguments: Any) -> None:
+        for observer in self.live.config.observers if self.live is not None else ():
+            if hasattr(observer, hook):
+                _observed(observer, hook, getattr(observer, hook), *arguments)
+
+
+async def read(source: Source[Any]) -> Mapping[str, Any]:
+    """Read the document of a source, whose hook may be ``def`` or ``async def``.
+
+    Raises:
+        ConfigError: it cannot be read, is not well-formed, or there is none.
+    """
+    found = source.read()  # type: ignore[attr-defined]
+    document = await found if isawaitable(found) else found
+    if document is None:
+        raise ConfigError([Problem((), f"the source {source.entry.name} has no document")])
+    return document  # type: ignore[no-any-return]
+
+
+def _addresses(generation: Generation) -> tuple[object, ...]:
+    gateway, management = generation.config.gateway, generation.config.management
+    return gateway.listen, gateway.proxy_protocol, management.enabled, management.listen
+
+
+async def _lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:
+    method = getattr(plugin, hook, None)
+    if method is not None:
+        result = method(*arguments)
+        if isawaitable(result):
+            await result
+
+
+def _observed(observer: Plugin[Any], hook: str, method: Any, *arguments: Any) -> None:
+    try:
+        method(*arguments)
+    except Exception:
+        log.exception("observer %s failed in %s", observer.entry.id, hook)

@@ -1,0 +1,134 @@
+"""What sections may ask while a document is loaded, and the table of routes that they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from hookgate.contract.plugin import Options
+from hookgate.contract.section import Section
+from hookgate.contract.steps import FlowOptions, Interceptor, Ways
+from hookgate.document.building import Builder
+from hookgate.exchange.belonging import ApiInfo
+from hookgate.exchange.errors import Path, Problem, dotted
+from hookgate.flow.record import RouteSection
+from hookgate.flow.router import conflicts
+from hookgate.flow.routes import RouteConfig, route_of
+
+
+def _shown(name: str) -> str:
+    if not 0 < len(name) <= 1000 or name != name.strip() or not name.isprintable():
+        raise ValueError(f"{name!r} is no name: up to 1000 characters that can be printed, without spaces around it")
+    return name
+
+
+class MadeRouteSection(RouteSection):
+    """A route whose steps were made for it: their ids do not come from its name, which so may hold a path."""
+
+    name: Annotated[str, AfterValidator(_shown)]
+
+
+class Table:
+    """The routes of a document. A name is given once, and what the document writes itself comes first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.routes: list[RouteConfig] = []
+        self._problems = problems
+        self._places: dict[str, Path] = {}
+
+    def take(self, config: RouteConfig) -> None:
+        """Take in a route, whoever has made it."""
+        if config.name in self._places:
+            message = f"this makes a route {config.name!r}, and there is one of that name"
+            self._problems.append(Problem(config.path, message))
+            return
+        self._places[config.name] = config.path
+        self.routes.append(config)
+
+    def check_conflicts(self) -> None:
+        """Note the routes that could never be taken."""
+        for earlier, later in conflicts([config.route for config in self.routes]):
+            message = f"takes the same calls as the route {earlier.name!r}, so it would never run; change one of them"
+            place = self._places[later.name]
+            self._problems.append(Problem((*place, *(("match",) if place[0] == "routes" else ())), message))
+
+
+class LoadingSite:
+    """What sections ask; see :class:`hookgate.contract.section.Site`."""
+
+    def __init__(self, builder: Builder, sections: Mapping[str, Section[Any]]) -> None:
+        self.gateway: Any = sections["gateway"].record
+        self.placed = builder.placed
+        self.accepts = builder.accepts
+        self._builder = builder
+        self._sections = sections
+        self._noted = set(builder.problems)
+
+    def problem(self, path: Path, message: str, *, at_key: bool = False) -> None:
+        """Note a mistake; the same one at the same place counts once."""
+        problem = Problem(path, message, at_key=at_key)
+        if problem not in self._noted:
+            self._noted.add(problem)
+            self._builder.problems.append(problem)
+
+    def section(self, name: str) -> Section[Any] | None:
+        """Return another section of this document."""
+        return self._sections.get(name)
+
+    def names(self, section: str) -> Collection[str]:
+        """Return the names that may be referred to."""
+        if section == "connections":
+            return self._builder.connections or ()
+        found = self._sections.get(section)
+        return found.names() if found is not None else ()
+
+    def step(self, entry: object, path: Path, owner: str, origin: str = "") -> Interceptor[Any] | None:
+        """Build a step from its entry."""
+        return self._builder.place("interceptor", entry, path, owner, origin)  # type: ignore[no-any-return]
+
+    def flow(self, lists: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
+        """Build the steps of three lists."""
+        return self._builder.steps(lists, path, owner, origin)
+
+    def adopt(self, step: Interceptor[Any], path: Path) -> None:
+        """Take in a step that the section has made itself."""
+        self._builder.instances[step.entry.id] = step
+        self._builder.placed.setdefault(step.entry.id, path)
+
+    def route(
+        self,
+        written: Options | Mapping[str, Any],
+        path: Path,
+        made_of: Mapping[str, str | Path] | None = None,
+        *,
+        steps: FlowOptions | Ways | None = None,
+        api: ApiInfo | None = None,
+        strip: str = "",
+        prefix: str = "",
+    ) -> RouteConfig | None:
+        """Make a route of what a document would say, or of a record of the section ``routes`` itself."""
+        if isinstance(written, RouteSection):
+            return route_of(written, path, self.problem, steps=steps, api=api, strip=strip, prefix=prefix)
+        problems, noted = self._builder.problems, len(self._builder.problems)
+        said: Any = written
+        name = said.get("name") if isinstance(said, Mapping) else None
+        model = RouteSection if steps is None else MadeRouteSection
+        record = self._builder.record(model, said, path, f"routes.{name}", str(path[0]))
+        made: RouteConfig | None = None
+        if record is not None:
+            made = route_of(record, path, self.problem, steps=steps, api=api, strip=strip, prefix=prefix)
+        if len(problems) > noted:
+            problems[noted:] = [_elsewhere(each, path, made_of or {}) for each in problems[noted:]]
+        return made
+
+
+def _elsewhere(problem: Problem, path: Path, made_of: Mapping[str, str | Path]) -> Problem:
+    """Tell a mistake in what was made of an item at the field it was made of, or at the item."""
+    said = dotted(problem.path[len(path) :])
+    found = max((part for part in made_of if said.startswith(part)), key=len, default=None)
+    if found is not None:
+        place = made_of[found]
+        return Problem((*path, place) if isinstance(place, str) else place, problem.message)
+    return Problem(path, f"{said}: {problem.message}" if said else problem.message)

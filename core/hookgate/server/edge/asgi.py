@@ -1,0 +1,243 @@
+"""The edge: takes an HTTP call from any ASGI server through the gateway and streams the answer back.
+
+Two tasks serve a call. One walks the flow and sends the answer; the other reads what the client sends, hands body
+chunks over one by one (so that a slow backend slows the client down) and, when the client goes away, cancels the
+first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing, suppress
+from email.utils import formatdate
+from typing import Any
+
+from hookgate.connections.attempts import outcome_of
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.errors import BadRequest, Fault, RequestTimeout
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.outbound import OutcomeKind
+from hookgate.gateway.gateway import Gateway
+from hookgate.gateway.generation import Passage
+from hookgate.http.forwarding import framed
+from hookgate.http.incoming import Incoming
+from hookgate.server.intake import check_sizes, split_target, trust
+
+log = logging.getLogger("hookgate.edge")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+SendMessage = Callable[[Message], Awaitable[None]]
+
+GRACE = 0.05
+"""Seconds that the rest of a request has to come in, when the answer is there before it."""
+
+_SCHEMES = {"ws": "http", "wss": "https"}
+"""ASGI has schemes of its own for a handshake, which is a call over HTTP like any other (RFC 6455, 4.1)."""
+
+
+class Intake:
+    """What the client sends: body chunks on demand, and the news that it has gone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.patience = 30.0
+        """Seconds to wait for the next chunk of the body."""
+        self._whole = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._incoming = Incoming(self)
+
+    async def pump(self) -> None:
+        """Read until the client has gone."""
+        while True:
+            await self._room.wait()
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return
+            if chunk := message.get("body"):
+                self._incoming.feed(chunk)
+            if not message.get("more_body"):
+                self._whole.set()
+                self._incoming.end()
+
+    async def whole(self) -> bool:
+        """Whether all of the request has come; what is on its way already gets a moment.
+
+        A body that nobody has asked for by now is thrown away: a server that cannot hand it over might not take the
+        answer either.
+        """
+        if not self._incoming.begun:
+            self._incoming.close()
+        if not self._whole.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    await self._whole.wait()
+        return self._whole.is_set()
+
+    async def body(self, headers: Headers, http_version: str) -> Body:
+        """Return the request body, whose length only HTTP/1 tells beforehand.
+
+        Raises:
+            BadRequest: the length is no number.
+            RequestTimeout: over HTTP/2, nothing said for too long whether there is a body.
+        """
+        length = headers.get("content-length")
+        if length is not None:
+            if not (length.isascii() and length.isdigit()):
+                raise BadRequest("Content-Length is not a number.", reason="bad-framing")
+            return Body(self, length=int(length)) if int(length) else Body()
+        if http_version.startswith("1"):
+            return Body(self) if "transfer-encoding" in headers else Body()
+        try:
+            first = await self.__anext__()
+        except StopAsyncIteration:
+            return Body()
+        self._incoming.put_back(first)
+        return Body(self)
+
+    def __aiter__(self) -> Intake:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            async with asyncio.timeout(self.patience):
+                return await self._incoming.__anext__()
+        except TimeoutError:
+            raise RequestTimeout(f"No byte of the request body came for {self.patience:g} s.") from None
+
+    def close(self) -> None:
+        """Nobody reads the rest."""
+        self._incoming.close()
+
+    # --- the valve of the body --------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Whoever reads is slow, so the client has to wait."""
+        self._room.clear()
+
+    def go_on(self) -> None:
+        """It has caught up."""
+        self._room.set()
+
+    def wanted(self, body: Incoming) -> None:
+        """Somebody begins to read; nothing to do."""
+
+    def abandon(self, body: Incoming) -> None:
+        """What still comes is thrown away."""
+        self._room.set()
+
+
+class Edge:
+    """The ASGI application of the data path: for HTTP, and in :mod:`hookgate.server.edge.websocket` for WebSockets."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def __call__(self, scope: Message, receive: Receive, send: SendMessage) -> None:
+        """Serve one call."""
+        intake = self._intake(receive)
+        serving = asyncio.create_task(self._serve(scope, intake, send))
+        pumping = asyncio.create_task(intake.pump())
+        try:
+            await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (serving, pumping):
+                task.cancel()
+            await asyncio.gather(serving, pumping, return_exceptions=True)
+        if not serving.cancelled() and (error := serving.exception()) is not None:
+            log.error("a call could not be served", exc_info=error)
+
+    async def _serve(self, scope: Message, intake: Intake, send: SendMessage) -> None:
+        gateway = self.gateway
+        if gateway.live is None or gateway.state != "running":
+            await _refuse(send, 503, b"The gateway is starting or stopping.")
+            return
+        intake.patience = gateway.live.limits.body_idle
+        try:
+            request = self._request(scope)
+            request.body = await intake.body(request.headers, request.http_version)
+        except Fault as fault:  # not a call yet: answered by the listener itself
+            await _refuse(send, fault.status, fault.detail.encode())
+            return
+        exchange = gateway.begin(request)
+        outcome: OutcomeKind = "aborted"
+        try:
+            response = await gateway.answer(exchange, self._passage(exchange))
+            outcome = await self._reply(exchange, response, intake, send)
+        finally:
+            gateway.end(exchange, outcome)
+            try:
+                await request.body.close()
+            finally:
+                if exchange.response is not None:
+                    await exchange.response.body.close()
+
+    def _intake(self, receive: Receive) -> Intake:
+        return Intake(receive)
+
+    def _passage(self, exchange: Exchange) -> Passage:
+        return self.gateway.find(exchange)
+
+    def _request(self, scope: Message) -> Request:
+        """Make the request of a call.
+
+        Raises:
+            Fault: it is longer than the limits, or its target is none.
+        """
+        live = self.gateway.live
+        assert live is not None
+        raw: list[tuple[bytes, bytes]] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        headers = Headers.of(raw)
+        path = scope.get("raw_path") or scope["path"].encode()
+        query, scheme = scope["query_string"], str(scope["scheme"])
+        check_sizes(live.limits, raw, len(path) + len(query))
+        path, _, authority = split_target(path)
+        request = Request(
+            scope.get("method", "GET"),
+            path,
+            query.decode("latin-1"),
+            scheme=_SCHEMES.get(scheme, scheme),
+            host=authority or headers.get("host") or "",
+            headers=headers,
+            client=(scope.get("client") or ("127.0.0.1", 0))[0],
+            http_version=scope["http_version"],
+        )
+        request.certificate = scope.get("hookgate.certificate")
+        trust(request, live.config.gateway.trusted_proxies)
+        return request
+
+    async def _reply(self, exchange: Exchange, response: Response, intake: Intake, send: SendMessage) -> OutcomeKind:
+        """Give the client its answer; return how that went."""
+        if not await intake.whole() and exchange.request.http_version.startswith("1"):
+            # The server closes this connection; a client that is not told would send its next call into the void.
+            response.headers.set("connection", "close")
+        return await self._send(exchange, response, send)
+
+    async def _send(self, exchange: Exchange, response: Response, send: SendMessage) -> OutcomeKind:
+        has_body = framed(response, exchange.request.method)
+        response.headers.setdefault("date", formatdate(usegmt=True))
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+        if has_body:
+            try:
+                async with aclosing(response.body.stream()) as chunks:
+                    async for chunk in chunks:
+                        exchange.bytes_sent += len(chunk)
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except Exception as error:  # noqa: BLE001
+                # The head is out, so nothing can be said any more: ending without the last chunk makes the server
+                # close the connection, which is how the client learns that the body is not whole.
+                exchange.fault = error if isinstance(error, Fault) else None
+                log.warning("the response to %s broke off: %s", exchange.request.path, error)
+                return outcome_of(error)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return "ok"
+
+
+async def _refuse(send: SendMessage, status: int, text: bytes) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text, "more_body": False})

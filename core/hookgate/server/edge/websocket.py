@@ -1,0 +1,152 @@
+"""WebSockets through the edge (RFC 6455, RFC 8441): the handshake takes the flow, then messages go both ways.
+
+Who calls over HTTP/1.1 through the lane gets a pump of bytes instead, which knows nothing of messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import generate_accept_token
+
+from hookgate.exchange.bodies import Body
+from hookgate.exchange.errors import BadGateway
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.outbound import OutcomeKind
+from hookgate.gateway.generation import Passage
+from hookgate.http.forwarding import end_to_end
+from hookgate.server.edge.asgi import Edge, Intake, Message, Receive, SendMessage
+from hookgate.server.edge.conversation import Conversation
+
+_OURS = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions", b"content-length"})
+"""Headers of the handshake that the ASGI server writes itself, or that cannot stand in its answer."""
+
+
+class WebSocketEdge(Edge):
+    """The ASGI application for scopes of type ``websocket``.
+
+    To the flow a handshake is a GET, also where it came as CONNECT of HTTP/2 or HTTP/3 (RFC 8441, RFC 9220). An answer
+    other than the backend's 101 goes to the client as it is if the server has the extension
+    ``websocket.http.response``; if not, the client gets a bare 403.
+    """
+
+    async def __call__(self, scope: Message, receive: Receive, send: SendMessage) -> None:
+        """Serve one call, from the handshake until the WebSocket is closed."""
+        await super().__call__(scope, receive, _answering(scope, send))
+
+    def _intake(self, receive: Receive) -> Intake:
+        return Mailbox(receive)
+
+    def _request(self, scope: Message) -> Request:
+        request = super()._request(scope)
+        request.upgrade = "websocket"
+        headers = request.headers
+        # With the client the server has settled these itself, so the backend gets a handshake of our own.
+        headers.set("sec-websocket-key", b64encode(os.urandom(16)).decode())
+        headers.set("sec-websocket-version", "13")
+        headers.remove("sec-websocket-extensions")
+        if offered := scope.get("subprotocols"):
+            headers.set("sec-websocket-protocol", ", ".join(offered))
+        else:
+            headers.remove("sec-websocket-protocol")
+        return request
+
+    def _passage(self, exchange: Exchange) -> Passage:
+        passage = super()._passage(exchange)
+        return passage._replace(destination=_checked(passage.destination))
+
+    async def _reply(self, exchange: Exchange, response: Response, intake: Intake, send: SendMessage) -> OutcomeKind:
+        if response.tunnel is None:
+            return await super()._reply(exchange, response, intake, send)
+        conversation = Conversation(exchange, response.tunnel)
+        cast("Mailbox", intake).conversation = conversation
+        try:
+            ending = await conversation.take_place(send, _acceptance(response))
+        finally:
+            conversation.over()
+        exchange.fault = ending.fault or exchange.fault
+        await response.body.close(ending.fault if ending.outcome == "broken" else None)
+        return ending.outcome
+
+
+def _answering(scope: Message, send: SendMessage) -> SendMessage:
+    """Let an answer of HTTP be sent in place of an acceptance, as far as the server can."""
+    able = "websocket.http.response" in (scope.get("extensions") or {})
+
+    async def answering(message: Message) -> None:
+        kind = message["type"]
+        if kind.startswith("websocket."):
+            await send(message)
+        elif able:
+            await send({**message, "type": f"websocket.{kind}"})
+        elif kind == "http.response.start":
+            await send({"type": "websocket.close"})
+
+    return answering
+
+
+def _checked(destination: Callable[[Exchange], Awaitable[Response]]) -> Callable[[Exchange], Awaitable[Response]]:
+    """Have a 101 that answers another handshake than ours fail where it comes in, so that it takes the flow as 502."""
+
+    async def checked(exchange: Exchange) -> Response:
+        response = await destination(exchange)
+        if response.tunnel is not None and (wrong := _mistake(exchange.request.headers, response.headers)):
+            fault = BadGateway(f"The backend gave no proper answer: {wrong}.", reason="upstream-protocol")
+            await response.body.close(fault)
+            raise fault
+        return response
+
+    return checked
+
+
+def _mistake(asked: Headers, answered: Headers) -> str:
+    """Say what is wrong with the handshake of a server (RFC 6455, 4.1), or nothing."""
+    proof = generate_accept_token((asked.get("sec-websocket-key") or "").encode("latin-1"))
+    if answered.get("sec-websocket-accept") != proof.decode():
+        return "Sec-WebSocket-Accept does not fit the key"
+    if "sec-websocket-extensions" in answered:
+        return "it uses a WebSocket extension that was not offered"
+    chosen = answered.get("sec-websocket-protocol")
+    offered = [part.strip() for part in (asked.get("sec-websocket-protocol") or "").split(",")]
+    return "" if chosen is None or chosen in offered else "it chose a subprotocol that was not offered"
+
+
+def _acceptance(response: Response) -> Message:
+    headers = [(name.lower(), value) for name, value in end_to_end(response.headers.raw)]
+    return {
+        "type": "websocket.accept",
+        "subprotocol": response.headers.get("sec-websocket-protocol"),
+        "headers": [field for field in headers if field[0] not in _OURS],
+    }
+
+
+class Mailbox(Intake):
+    """What the client sends: messages, once there is somebody to take them, and the news that it has gone."""
+
+    conversation: Conversation | None = None
+
+    async def pump(self) -> None:
+        """Read until the client has gone; from its handshake on, until the call is over."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                if self.conversation is None:
+                    return
+                self.conversation.client_left(message.get("code", CloseReason.NO_STATUS_RCVD), message.get("reason"))
+                await asyncio.Event().wait()  # the conversation ends the call itself
+            elif message["type"] == "websocket.receive" and self.conversation is not None:
+                await self.conversation.take(message.get("text"), message.get("bytes"))
+
+    async def whole(self) -> bool:
+        """Never: after a handshake that failed nothing can follow on a connection of HTTP/1.1."""
+        return False
+
+    async def body(self, headers: Headers, http_version: str) -> Body:
+        """A handshake has none."""
+        return Body()

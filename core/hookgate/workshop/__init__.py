@@ -1,0 +1,1 @@
+"""What several plugins share, and core does not use."""

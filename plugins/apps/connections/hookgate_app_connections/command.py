@@ -1,0 +1,151 @@
+"""``hookgate connections``: how the backends of a running gateway are."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_text
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from hookgate import Command, Options, hookimpl
+from hookgate.client import Client
+from hookgate.commands.output import errors, out
+from hookgate.exchange.errors import Fault, MachineError
+from hookgate.exchange.messages import Response
+from hookgate.server.settings import Settings
+
+PATIENCE = 10.0
+"""Seconds to wait for the gateway."""
+COLORS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
+
+
+class Connections(Command[Options]):
+    """Show how the backends of a running gateway are."""
+
+    @hookimpl
+    def add_commands(self, commands: typer.Typer) -> None:
+        """Add `connections`."""
+        commands.command("connections")(command)
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show only this one.")] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", help="Show those with this tag, whatever its case; given again, with all of them."),
+    ] = None,
+    health: Annotated[
+        str | None, typer.Option("--health", help="Show those that are healthy, degraded or unhealthy.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, as /-/connections has it.")] = False,
+    management: Annotated[
+        str | None,
+        typer.Option("--management", help="URL of the management listener. Default: $HOOKGATE_MANAGEMENT_URL."),
+    ] = None,
+) -> None:
+    """Show the connections of a running gateway: health, targets, pool, failures.
+
+    The gateway has to serve the app `connections`. Exit code 1 if there is no connection of that name, or none that the
+    filters leave; 3 if no gateway answers.
+    """
+    if name is not None and (tag or health):
+        raise typer.BadParameter("a connection that is named needs no --tag and no --health")
+    url = (management or Settings().management_url).rstrip("/")
+    found = _asked(url, name, [*(("tag", each) for each in tag or ()), *((("health", health),) if health else ())])
+    if json:
+        out.print_json(data=found)
+    connections = [found] if name is not None else found["connections"]
+    if not connections:
+        errors.print("no connection matches" if tag or health else "the document has no connections", highlight=False)
+        raise typer.Exit(1)
+    if not json:
+        out.print(table(connections))
+
+
+def table(connections: Sequence[Mapping[str, Any]]) -> Table:
+    """Make a table with a line for each target."""
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2))
+    titles = ("connection", "target", "health", "last seen", "in flight", "pool", "calls", "errors")
+    for title in titles:
+        drawn.add_column(title, overflow="fold", header_style="bold")
+    for connection in connections:
+        tags = f" ({', '.join(connection['tags'])})" if connection["tags"] else ""
+        told = [f"{connection['name']}{tags}", _pool(connection["pool"]), str(connection["counts"].get("calls", 0))]
+        shared = (*told, _errors(connection))
+        if not connection["targets"]:
+            drawn.add_row(Text(shared[0]), "-", Text(connection["health"]), "", "", *map(Text, shared[1:]))
+        for target in connection["targets"]:
+            first, pool, calls, failed = shared
+            drawn.add_row(
+                Text(first),
+                Text(f"{'→ ' if target['url'] == connection['current'] else ''}{target['url']}"),
+                _health(target),
+                Text(_when(target["last_seen"])),
+                Text(str(target["in_flight"])),
+                *map(Text, (pool, calls, failed)),
+            )
+            shared = ("", "", "", "")
+    return drawn
+
+
+def _health(target: Mapping[str, Any]) -> Text:
+    if not target["active"]:
+        return Text("not active", style="dim")
+    reason = f" ({target['reason']})" if target["reason"] else ""
+    failures = f", {target['failures']} failed" if target["failures"] else ""
+    return Text(f"{target['health']}{reason}{failures}", style=COLORS.get(target["health"], ""))
+
+
+def _pool(facts: Mapping[str, Any]) -> str:
+    if "open" not in facts:
+        return ""
+    limit = f" of {facts['limit']}" if facts.get("limit") is not None else ""
+    waiting = f", {facts['waiting']} waiting" if facts.get("waiting") else ""
+    return f"{facts['open']}{limit} open, {facts.get('in_use', 0)} in use{waiting}"
+
+
+def _errors(connection: Mapping[str, Any]) -> str:
+    """Count errors by where they arose (HC-20)."""
+    kinds = (("network", "network_issues"), ("backend", "southbound_errors"), ("caller", "northbound_errors"))
+    return ", ".join(f"{connection[key]} {word}" for word, key in kinds if connection[key]) or "0"
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _asked(url: str, name: str | None, filters: Sequence[tuple[str, str]]) -> Any:
+    """Ask a gateway for the page."""
+    page = "/-/connections" + (f"/{quote(name, safe='')}" if name is not None else "")
+    answer = asyncio.run(_get(f"{url}{page}{'?' if filters else ''}{urlencode(filters)}"))
+    try:
+        document = json_text.loads(answer.body.data)
+    except ValueError:
+        document = None
+    if answer.status == 200 and isinstance(document, dict):
+        return document
+    if isinstance(document, dict) and "detail" in document and answer.status in (400, 404):
+        errors.print(str(document["detail"]), style="red", highlight=False, markup=False)
+        raise typer.Exit(1 if answer.status == 404 else 2)
+    if answer.status == 404:
+        raise MachineError(f"{url} does not show its connections: write `management: {{apps: [health, connections]}}`")
+    raise MachineError(f"{url} answered {answer.status} and is not a hookgate management listener")
+
+
+async def _get(url: str) -> Response:
+    client = Client()
+    try:
+        return await client.request("GET", url, timeout=PATIENCE)
+    except (Fault, ValueError) as error:
+        why = error.reason if isinstance(error, Fault) else str(error)
+        raise MachineError(f"no gateway answers on {url.partition('/-/')[0]}: {why}") from error
+    finally:
+        await client.aclose()
