@@ -39,15 +39,19 @@ redirects:
 routes:
   - {name: plain, match: {path: /a}, flow: [respond]}
 """) == [
-        "gateway.yaml:2:5: redirects[0]: takes the same calls as the route 'plain', so it would never run; change one of"
-        " them",
+        (
+            "gateway.yaml:2:5: redirects[0]: takes the same calls as the route 'plain', so it would never run; "
+            "change one of them"
+        ),
         "gateway.yaml:3:5: redirects[1].target: is required",
         "gateway.yaml:3:18: redirects[1].taget: there is no option 'taget'; did you mean 'target'?",
         "gateway.yaml:4:14: redirects[2].source: a brace without its partner in 'e{'; a variable is written {id}",
         "gateway.yaml:5:14: redirects[3].source: the name '/a' is taken by another redirect; names are unique",
         "gateway.yaml:6:38: redirects[4].status: should be 301, 302, 307 or 308",
-        "gateway.yaml:7:26: redirects[5].target: a redirect goes to a path (/new/{id}) or to a URL whose host is written"
-        " out (https://www.example.org/new/{id}); '::bad {' is neither",
+        (
+            "gateway.yaml:7:26: redirects[5].target: a redirect goes to a path (/new/{id}) or to a URL whose host is "
+            "written out (https://www.example.org/new/{id}); '::bad {' is neither"
+        ),
     ]
 
 

@@ -644,7 +644,7 @@ def test_mistakes_in_such_a_section_are_told_inside_it(problems):
         "backends.b.step: no interceptor is installed under the name 'stp'"
     )
     assert problems({"backends": {"b": {"url": "http://b", "path": "boom"}}}) == [
-        "backends: cannot be understood: ZeroDivisionError: division by zero"
+        "backends: cannot be used: kinds.py:Backends.routes raised ZeroDivisionError: division by zero"
     ]
     assert problems({"backends": {"b": {"url": "http://b", "path": "/x"}}, "routes": [route(name="to b")]}) == [
         "backends.b: this makes a route 'to b', and there is one of that name"

@@ -11,16 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from hookgate.commands.check import configuration
-from hookgate.commands.output import document_path, errors, out
-from hookgate.contract.families import Command
-from hookgate.contract.hookspecs import hookimpl
-from hookgate.contract.plugin import Options
-from hookgate.exchange.errors import near
-from hookgate.flow.flow import Flow, order
-from hookgate.flow.routes import RouteConfig
-from hookgate.gateway.configuration import Configuration
-from hookgate.server.settings import Settings
+from hookgate import Command, Options, hookimpl
+from hookgate.commands import configuration, document_path, errors, out
+from hookgate.exchange import near
+from hookgate.flow import Flow, RouteConfig, order
+from hookgate.gateway import Configuration
+from hookgate.server import Settings
 from hookgate_apis.inheritance import Difference, Item, difference, restored
 from hookgate_apis.preview import Change, broken_at, preview
 from hookgate_apis.restore import CannotEdit, restored_text

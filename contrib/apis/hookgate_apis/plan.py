@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hookgate.contract.hookspecs import hookimpl
-from hookgate.contract.plugin import Entry, Options
-from hookgate.contract.steps import Branch, FlowOptions
-from hookgate.exchange.exchange import Exchange
+from hookgate import Branch, Entry, Exchange, FlowOptions, Options, hookimpl
 
 NAME = "plan"
 """How a flow names the place where plans are entered."""

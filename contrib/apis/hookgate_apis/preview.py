@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hookgate.document.entries import HOST_KEY, written
+from hookgate.document import HOST_KEY, written
 from hookgate_apis.inheritance import Difference, Item, difference, first_break
 from hookgate_apis.tree import DIRECTIONS, Direction, Scope
 

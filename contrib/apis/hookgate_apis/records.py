@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from hookgate.contract.plugin import Options
-from hookgate.document.entries import Interceptors
-from hookgate.flow.paths import parse
-from hookgate.flow.record import Method, Name, RouteLimitsSection
+from hookgate import ConnectionName, Options
+from hookgate.document import Interceptors
+from hookgate.flow import Method, Name, RouteLimitsSection, parse
 
 
 def _empty_mapping(value: object) -> object:
@@ -45,7 +44,7 @@ def _inherit(value: object) -> object:
 class ScopeDestination(Options):
     """Where calls go; what a scope does not say comes from the scope above it (FL-12, FL-17)."""
 
-    connection: str | None = None
+    connection: ConnectionName | None = None
     """Name of a connection."""
     prefix: Annotated[str, AfterValidator(_base)] | None = None
     """Put in front of the path that is left when base path and version are taken off."""

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from hookgate.document.document import parse
-from hookgate.exchange.errors import ConfigError, HookgateError, Path
+from hookgate import ConfigError, HookgateError
+from hookgate.document import parse
+from hookgate.exchange import Path
 from hookgate_apis.tree import DIRECTIONS, FROM
 
 _Edit = tuple[int, int, str]

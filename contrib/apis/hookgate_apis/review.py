@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hookgate.contract.steps import Branch, Interceptor, Ways
-from hookgate.exchange.errors import Problem
-from hookgate.gateway.configuration import Configuration
+from hookgate import Branch, Interceptor, Problem, Ways
+from hookgate.gateway import Configuration
 from hookgate_apis.plan import PlanStep
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from hookgate import ApiInfo, Route, Site, Ways
+from hookgate import ApiInfo, Route, Site
 from hookgate_apis.records import ApiSection, ResourceSection, ScopeDestination
 from hookgate_apis.steps import Steps
 from hookgate_apis.tree import Scope, Tree
@@ -43,26 +43,14 @@ class Maker:
         if to.connection is None and not ways.way_in:
             self._site.problem(scope.path, "calls go nowhere: write to.connection here or above")
         if section.environments and self._site.gateway.environment not in section.environments:
-            if to.connection is not None and to.connection not in self._site.names("connections"):
-                yield from self._routes(tree, scope, resource, method, to, ways)  # a mistake is one everywhere
             return
-        yield from self._routes(tree, scope, resource, method, to, ways)
-
-    def _routes(
-        self, tree: Tree, scope: Scope, resource: ResourceSection, method: str, to: ScopeDestination, ways: Ways
-    ) -> Iterator[Route | None]:
-        section = tree.section
         info = ApiInfo(section.name, section.version, resource.path, method)
         said = {
             "description": scope.section.description,
             "limits": scope.section.limits,
             "to": self._to(to),
         }
-        made_of = {
-            "to.connection": (*_sayer(scope).path, "to", "connection"),
-            "to": (*scope.path, "to"),
-            "": scope.path,
-        }
+        made_of = {"to": (*scope.path, "to"), "": scope.path}
         for place in _places(section, resource.path):
             for host in section.hosts or (None,):
                 where = f" on {host}" if host and len(section.hosts) > 1 else ""
@@ -96,14 +84,6 @@ class Maker:
             "preserve_host": bool(to.preserve_host),
             "stream": bool(to.stream),
         }
-
-
-def _sayer(scope: Scope) -> Scope:
-    """Return the scope that says to which connection the calls of this one go."""
-    at: Scope | None = scope
-    while at is not None and at.section.to.connection is None:
-        at = at.parent
-    return at or scope
 
 
 def destination(scope: Scope) -> ScopeDestination:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hookgate.contract.section import Site
-from hookgate.contract.steps import Interceptor, Ways
-from hookgate.document.entries import HOST_KEY, written
-from hookgate.document.inside import misplaced
+from hookgate import Interceptor, Site, Ways
+from hookgate.document import HOST_KEY, misplaced, written
 from hookgate_apis.inheritance import Item
 from hookgate_apis.plan import NAME as PLAN
 from hookgate_apis.plan import PlanStep
@@ -78,7 +76,7 @@ class Steps:
         if not self._plans:
             return None
         flows = {
-            plan.name: self._site.flow(plan.raw or {}, plan.path, f"plans.{plan.name}@{api}", f"plans.{plan.name}")
+            plan.name: self._site.flow(dict(plan.record), plan.path, f"plans.{plan.name}@{api}", f"plans.{plan.name}")
             for plan in self._plans
         }
         step = PlanStep(flows, f"apis.{api}")

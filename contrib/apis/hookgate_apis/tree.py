@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hookgate.contract.steps import Interceptor
-from hookgate.document.entries import HOST_KEY, Rejected, written
-from hookgate.exchange.errors import Path, Problem, near
+from hookgate import Interceptor, Problem
+from hookgate.document import HOST_KEY, Rejected, written
+from hookgate.exchange import Path, near
 from hookgate_apis.inheritance import Item, Own, effective
 from hookgate_apis.records import ApiSection, ResourceSection, ScopeSection
 

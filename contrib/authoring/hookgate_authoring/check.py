@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hookgate.commands.output import errors, out
-from hookgate.document.catalogue import Catalogue
+from hookgate.commands import errors, out
+from hookgate.document import Catalogue
 from hookgate_authoring.classes import check_classes
 from hookgate_authoring.findings import Finding
 from hookgate_authoring.project import Project

@@ -12,9 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
-from hookgate.contract.families import Family
-from hookgate.contract.hooks import HookError, hooks_of
-from hookgate.contract.plugin import Options, Plugin
+from hookgate import Family, Options, Plugin
+from hookgate.contract import HookError, hooks_of
 from hookgate_authoring.findings import Finding
 from hookgate_authoring.names import camel, near
 from hookgate_authoring.project import Project

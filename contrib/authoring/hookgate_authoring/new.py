@@ -11,10 +11,9 @@ from typing import Annotated
 
 import typer
 
-from hookgate import __version__
-from hookgate.commands.output import errors, out
-from hookgate.document.catalogue import Catalogue
-from hookgate.exchange.errors import ConfigError, MachineError, Problem
+from hookgate import ConfigError, MachineError, Problem, __version__
+from hookgate.commands import errors, out
+from hookgate.document import Catalogue
 from hookgate_authoring.names import Names, is_kebab
 from hookgate_authoring.workspace import with_member, workspace_above
 

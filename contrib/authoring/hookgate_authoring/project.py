@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hookgate.contract.families import Family
-from hookgate.document.catalogue import DEFAULTS, FAMILIES
-from hookgate.document.tomlplaces import find, nearest
+from hookgate import Family
+from hookgate.document import DEFAULTS, FAMILIES, find, nearest
 from hookgate_authoring.findings import Finding
 from hookgate_authoring.names import Names, near, normalised
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from hookgate.exchange.errors import ConfigError, Problem
+from hookgate import ConfigError, Problem
 from hookgate_authoring.names import normalised
 
 MEMBERS = "plugins/*/*"

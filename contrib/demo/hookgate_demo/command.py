@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from hookgate import Command, Options, hookimpl
-from hookgate.commands.output import errors, start_logging
-from hookgate.server.app import gateway_for
-from hookgate.server.serve import Server
+from hookgate.commands import errors, start_logging
+from hookgate.server import Server, gateway_for
 from hookgate_demo.orders import orders_service
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart, request
 
-from hookgate.server.listeners import listen, url_of
+from hookgate.server import listen, url_of
 
 
 def orders_app(name: str) -> Quart:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookgate.contract.steps import FlowOptions, Ways
-from hookgate.exchange.errors import Path, Problem
+from hookgate import FlowOptions, Problem, Ways
+from hookgate.exchange import Path
 from hookgate_linting.rules import ALL, Finding
 from hookgate_linting.sequence import Position, Steps, positions
 

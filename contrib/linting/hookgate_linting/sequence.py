@@ -12,11 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookgate.contract.families import AuthMethod
-from hookgate.contract.hooks import hooks_of
-from hookgate.contract.hookspecs import FlowSpec
-from hookgate.contract.plugin import Plugin
-from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
+from hookgate import AuthMethod, Branch, FlowOptions, Interceptor, Plugin, Ways
+from hookgate.contract import FlowSpec, hooks_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

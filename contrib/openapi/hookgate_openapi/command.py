@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from hookgate import Command, MachineError, Options, hookimpl
-from hookgate.commands.output import errors
+from hookgate.commands import errors
 from hookgate_openapi import Wishes, described, read
 from hookgate_openapi.writing import contract_text, document_text
 

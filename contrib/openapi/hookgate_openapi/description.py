@@ -9,8 +9,9 @@ from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import unquote
 
-from hookgate.document.document import MAX_BYTES, Document, parse
-from hookgate.exchange.errors import ConfigError, MachineError, Path, Problem
+from hookgate import ConfigError, MachineError, Problem
+from hookgate.document import MAX_BYTES, Document, parse
+from hookgate.exchange import Path
 
 MOST_HOPS = 64
 """References that may lead to a reference, one after the other."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from hookgate.exchange.errors import ConfigError, Path, Problem
+from hookgate import ConfigError, Problem
+from hookgate.exchange import Path
 from hookgate_openapi.description import Description
 from hookgate_openapi.operations import Operation, Operations
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from hookgate.exchange.errors import Path
-from hookgate.exchange.messages import TOKEN
-from hookgate.flow.paths import Template, parse
+from hookgate.exchange import TOKEN, Path
+from hookgate.flow import Template, parse
 from hookgate_openapi.description import Description
 from hookgate_openapi.parameters import Parameters
 from hookgate_openapi.schemas import Schemas

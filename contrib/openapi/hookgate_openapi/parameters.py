@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hookgate.exchange.errors import Path
+from hookgate.exchange import Path
 from hookgate_openapi.description import Description
 from hookgate_openapi.schemas import Schemas
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hookgate.exchange.errors import Path
+from hookgate.exchange import Path
 from hookgate_openapi.description import Description, steps
 
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")

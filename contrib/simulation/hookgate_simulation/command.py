@@ -11,13 +11,8 @@ from typing import Annotated
 
 import typer
 
-from hookgate.commands.check import configuration
-from hookgate.commands.output import DocumentArgument, document_path, out
-from hookgate.contract.families import Command
-from hookgate.contract.hookspecs import hookimpl
-from hookgate.contract.plugin import Options
-from hookgate.exchange.errors import ConfigError, Problem
-from hookgate.exchange.messages import Headers
+from hookgate import Command, ConfigError, Headers, Options, Problem, hookimpl
+from hookgate.commands import DocumentArgument, configuration, document_path, out
 from hookgate_simulation import Call, Mock, mocks_in, recorded, simulate
 from hookgate_simulation.shown import show
 

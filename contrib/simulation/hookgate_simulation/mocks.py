@@ -11,12 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from hookgate.contract.plugin import Options
-from hookgate.document import yaml12
-from hookgate.document.validation import checked
-from hookgate.exchange.errors import BadGateway, ConfigError, ConnectFailed, Fault, GatewayTimeout, Problem
-from hookgate.exchange.messages import Headers
-from hookgate.exchange.outbound import Outbound
+from hookgate import BadGateway, ConfigError, ConnectFailed, Fault, GatewayTimeout, Headers, Options, Outbound, Problem
+from hookgate.document import checked, yaml12
 
 FAULTS: dict[str, Callable[[], Fault]] = {
     "connect-failed": lambda: ConnectFailed("No connection to the backend came about."),

@@ -10,15 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from hookgate import BadGateway, Body, ConnectFailed, Headers, Options, Outbound, Response, Target, Transport, hookimpl
 from hookgate.client import Client
-from hookgate.contract.backends import Transport
-from hookgate.contract.hookspecs import hookimpl
-from hookgate.contract.plugin import Options
-from hookgate.exchange.bodies import Arrived, Body
-from hookgate.exchange.errors import BadGateway, ConnectFailed
-from hookgate.exchange.messages import Headers, Response
-from hookgate.exchange.outbound import Outbound, Target
-from hookgate.http.forwarding import EXPECT_A_BODY
+from hookgate.exchange import Arrived
+from hookgate.http import EXPECT_A_BODY
 from hookgate_simulation.mocks import FAULTS, UNSENT, Mock, MockResponse, Script
 from hookgate_trace.masking import masked_head, masked_query
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from hookgate.document.validation import checked
-from hookgate.exchange.errors import ConfigError, Path, Problem
-from hookgate.exchange.masking import MASK
-from hookgate.exchange.messages import Headers
-from hookgate.http.forwarding import HOP_BY_HOP
+from hookgate import MASK, ConfigError, Headers, Problem
+from hookgate.document import checked
+from hookgate.exchange import Path
+from hookgate.http import HOP_BY_HOP
 from hookgate_simulation.mocks import Mock
 
 MAX_BYTES = 64 * 1024 * 1024

@@ -10,17 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NoReturn
 
-from hookgate.connections.section import TargetConfig
-from hookgate.contract.families import Source
-from hookgate.contract.plugin import Options
-from hookgate.document.catalogue import Catalogue
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Request
-from hookgate.exchange.outbound import Outbound
-from hookgate.gateway.backend import Backend
-from hookgate.gateway.configuration import Configuration
-from hookgate.gateway.gateway import Gateway
-from hookgate.server.edge.asgi import Edge
+from hookgate import Exchange, Options, Outbound, Request, Source
+from hookgate.connections import TargetConfig
+from hookgate.document import Catalogue
+from hookgate.gateway import Backend, Configuration, Gateway, bring_up
+from hookgate.server import Edge
 from hookgate_simulation.mocks import Mock, Script
 from hookgate_simulation.network import MockClient, MockTransport, Sent, facts
 from hookgate_simulation.result import Simulation
@@ -114,10 +108,10 @@ class _Rehearsal(Gateway):
         Raises:
             ConfigError: a plugin could not be started.
         """
-        generation = await self._bring_up(self._without_network(config))
+        generation = await bring_up(self, self._without_network(config), 1)
         traces: Any = config.sections.get("trace")
         generation.detour = _Always(traces.record if traces is not None else TraceSection(), self.clock).detour
-        self._swap(generation)
+        self.go_live(generation)
 
     def _without_network(self, config: Configuration) -> Configuration:
         connections = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from hookgate.commands.output import out, print_line
+from hookgate.commands import out, print_line
 from hookgate_simulation import Simulation
 from hookgate_trace.shown import INDENT, hook_lines
 

@@ -8,12 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hookgate.document.catalogue import Catalogue
-from hookgate.document.document import parse
-from hookgate.document.validation import checked
-from hookgate.exchange.errors import ConfigError, Problem
-from hookgate.gateway.configuration import Configuration, load
-from hookgate.testing.gateway import DocumentLike
+from hookgate import ConfigError, Problem
+from hookgate.document import Catalogue, checked, parse
+from hookgate.gateway import Configuration, load
+from hookgate.testing import DocumentLike
 from hookgate_simulation import Call, Mock, Simulation, mocks_in, recorded
 from hookgate_simulation import simulate as rehearse
 from hookgate_simulation.run import installed
@@ -76,7 +74,7 @@ async def _loaded(document: Mapping[str, Any] | Path | Configuration, plugins_di
     if isinstance(document, Configuration):
         return document
     if isinstance(document, Path):
-        from hookgate.server.app import gateway_for
+        from hookgate.server import gateway_for
 
         return await gateway_for(document, plugins_dir).check()
     return await load(document, installed() if plugins_dir is None else Catalogue(plugins_dir))

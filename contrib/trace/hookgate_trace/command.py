@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json as json_text
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,18 +13,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hookgate.client import Client
-from hookgate.commands.output import errors, out, print_line
-from hookgate.contract.families import Command
-from hookgate.contract.hookspecs import hookimpl
-from hookgate.contract.plugin import Options
-from hookgate.exchange.errors import Fault, MachineError
-from hookgate.exchange.messages import Response
-from hookgate.server.settings import Settings
+from hookgate import Command, MachineError, Options, hookimpl
+from hookgate.commands import ask, errors, management_url, out, print_line, refused
 from hookgate_trace.shown import as_lines, printable
 
 PATIENCE = 30.0
 """Seconds to wait for the gateway; followers hear of it at least every 15."""
+MISSING = "does not show its traces: write `gateway: {observers: [trace]}` and `management: {apps: [health, trace]}`"
 LONGEST = 1024 * 1024
 """Bytes of a line that a gateway sends to followers."""
 
@@ -96,7 +90,7 @@ def command(
     of_time = {"slower": slower, "since": since, "until": until}
     asked += [(name, value) for name, value in of_time.items() if value is not None]
     paged = [(name, str(value)) for name, value in (("limit", limit), ("before", before)) if value is not None]
-    url = (management or Settings().management_url).rstrip("/")
+    url = management_url(management)
     if identifier is not None:
         if asked or paged or follow or full:
             raise typer.BadParameter("a trace that is named needs no filters, no --follow and no --full")
@@ -202,7 +196,7 @@ def _events(url: str, query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, A
         connection.request("GET", f"{place.path}/-/traces/follow{'?' if query else ''}{urlencode(query)}")
         answer = connection.getresponse()
         if answer.status != 200:
-            _refused(url, answer.status, answer.read(LONGEST))
+            refused(url, answer.status, _document(answer.read(LONGEST)), MISSING)
         event = ""
         while line := answer.readline(LONGEST):
             name, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(": ")
@@ -220,40 +214,12 @@ def _events(url: str, query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, A
 
 def _asked(url: str, page: str, query: Sequence[tuple[str, str]]) -> Any:
     """Ask a gateway for a page."""
-    answer = asyncio.run(_get(url, f"{url}{page}{'?' if query else ''}{urlencode(query)}"))
-    if answer.status == 200:
-        try:
-            return json_text.loads(answer.body.data)
-        except ValueError:
-            pass
-    _refused(url, answer.status, answer.body.data)
-    return None
+    _, status, document = ask(url, page, query)
+    return document if status == 200 and document is not None else refused(url, status, document, MISSING)
 
 
-def _refused(url: str, status: int, body: bytes) -> None:
-    """Say why there is nothing to show, and end."""
+def _document(body: bytes) -> Any:
     try:
-        document = json_text.loads(body)
+        return json_text.loads(body)
     except ValueError:
-        document = None
-    if isinstance(document, dict) and "detail" in document:
-        errors.print(printable(str(document["detail"])), style="red", highlight=False, markup=False)
-        raise typer.Exit({400: 2, 404: 1}.get(status, 3))
-    if status == 404:
-        raise MachineError(
-            f"{url} does not show its traces: write `gateway: {{observers: [trace]}}` and "
-            "`management: {apps: [health, trace]}`"
-        )
-    raise MachineError(f"{url} answered {status} and is not a hookgate management listener")
-
-
-async def _get(url: str, page: str) -> Response:
-    client = Client()
-    client.answer_limit = 64 * 1024 * 1024
-    try:
-        return await client.request("GET", page, timeout=PATIENCE)
-    except (Fault, ValueError) as error:
-        why = error.reason if isinstance(error, Fault) else str(error)
-        raise MachineError(f"no gateway answers on {url}: {why}") from error
-    finally:
-        await client.aclose()
+        return None

@@ -6,10 +6,8 @@ import hmac
 import logging
 import random
 
-from hookgate.contract.clock import Clock
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Response
-from hookgate.flow.flow import Backend, Flow
+from hookgate import Clock, Exchange, Response
+from hookgate.flow import Backend, Flow
 from hookgate_trace.options import TraceRule, TraceSection
 from hookgate_trace.record import attach
 from hookgate_trace.trace import Trace

@@ -7,10 +7,8 @@ from collections.abc import Collection, Iterable
 from inspect import isawaitable
 from typing import Any
 
-from hookgate.contract.backends import Credential
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.masking import MASK, SECRET_NAME
-from hookgate.exchange.outbound import Outbound
+from hookgate import MASK, Credential, Exchange, Outbound
+from hookgate.exchange import SECRET_NAME
 
 _PARAMETER = re.compile(r"([^&=]+)=([^&]*)")
 

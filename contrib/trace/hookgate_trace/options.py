@@ -6,9 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hookgate.contract.plugin import Options
-from hookgate.contract.secret import Secret
-from hookgate.expressions import Expression
+from hookgate import Expression, Options, Secret
 
 
 class TraceRule(Options):

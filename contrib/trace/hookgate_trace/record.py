@@ -12,12 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from hookgate.exchange.bodies import Body
-from hookgate.exchange.errors import Fault
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Headers, Response
-from hookgate.flow.flow import Flow
-from hookgate.flow.step import Step
+from hookgate import Body, Exchange, Fault, Headers, Response
+from hookgate.flow import Flow, Step
 from hookgate_trace.masking import masked
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from hookgate.commands.output import Line, printable
+from hookgate.commands import Line, printable
 
 ARROWS = {"request": "→", "response": "←", "fault": "✗", "done": "·"}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}

@@ -9,10 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hookgate.exchange.amid import Callout
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.masking import MASK
-from hookgate.exchange.outbound import Attempt
+from hookgate import MASK, Attempt, Callout, Exchange
 from hookgate_trace.masking import masked_head, masked_query
 from hookgate_trace.record import HookRun, Raw
 

@@ -1,83 +1,33 @@
-"""The ``hookgate`` command. Exit codes: 0 done, 1 failed, 2 a bad document or usage, 3 what this machine refuses."""
+"""The ``hookgate`` command, and what commands share: how they speak, read documents and ask a running gateway."""
 
-from __future__ import annotations
-
-import sys
-from typing import Annotated, Any
-
-import typer
-from typer.core import TyperGroup
-
-from hookgate import __version__
-from hookgate.commands import check, plugins, reload, routes, schema, serve
-from hookgate.commands.output import errors
-from hookgate.contract.plugin import Options
-from hookgate.document.catalogue import Catalogue
-from hookgate.exchange.errors import ConfigError, MachineError
-
-BAD_DOCUMENT = 2
-MACHINE_REFUSES = 3
-
-
-class Commands(TyperGroup):
-    """Core's own commands, and those that are installed: a class is imported when its command is named."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of all."""
-        return [*super().list_commands(ctx), *Catalogue().names("command")]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Find one by its name."""
-        found = super().get_command(ctx, cmd_name)
-        if found is None and cmd_name in (catalogue := Catalogue()).names("command"):
-            group = typer.Typer()
-            group.callback()(lambda: None)  # so that a single command does not lose its name
-            command: Any = catalogue.get("command", cmd_name)(Options())
-            command.add_commands(group)
-            made = typer.main.get_command(group)
-            found = made.commands.get(cmd_name)  # type: ignore[attr-defined]
-        return found
-
-
-app = typer.Typer(
-    name="hookgate",
-    cls=Commands,
-    help="An API gateway made of plugins.",
-    epilog="Exit codes: 0 done · 1 failed · 2 bad document or usage · 3 refused by this machine (a port in use).",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+from hookgate.commands.check import configuration
+from hookgate.commands.cli import app, main
+from hookgate.commands.output import (
+    DocumentArgument,
+    Line,
+    document_path,
+    errors,
+    out,
+    print_line,
+    printable,
+    start_logging,
 )
-for module in (serve, check, routes, plugins, schema, reload):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+from hookgate.commands.remote import Told, ask, management_url, refused
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"hookgate {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
-    """An API gateway made of plugins."""
-
-
-def main() -> None:
-    """Run the command line; what is expected to go wrong ends in a message and an exit code, not in a stack trace."""
-    try:
-        app()
-    except ConfigError as error:
-        for problem in error.problems:
-            errors.print(str(problem), style="red", highlight=False, soft_wrap=True, markup=False)
-        count = len(error.problems)
-        errors.print(f"{count} problem{'s' if count != 1 else ''}; nothing was changed.", highlight=False)
-        sys.exit(BAD_DOCUMENT)
-    except MachineError as error:
-        errors.print(f"hookgate: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
-        sys.exit(MACHINE_REFUSES)
+__all__ = [
+    "DocumentArgument",
+    "Line",
+    "Told",
+    "app",
+    "ask",
+    "configuration",
+    "document_path",
+    "errors",
+    "main",
+    "management_url",
+    "out",
+    "print_line",
+    "printable",
+    "refused",
+    "start_logging",
+]

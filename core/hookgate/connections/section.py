@@ -58,12 +58,11 @@ class ConnectionConfig:
     """Finds the targets where the document lists none."""
 
 
-def connection_of(builder: Builder, item: Item[ConnectionSection]) -> ConnectionConfig | None:
-    """Add to a connection what it leaves to defaults, and check what no record sees; ``None`` for one with a mistake,
-    which is noted."""
+def connection_of(builder: Builder, item: Item[ConnectionSection], given: Mapping[str, Any]) -> ConnectionConfig | None:
+    """Add to a connection what it leaves to defaults, and check what no record sees, beside what is written; ``None``
+    for one with a mistake, which is noted."""
     noted = len(builder.problems)
     name, section, path = item.name, item.record, item.path
-    given: Mapping[str, Any] = item.raw
     owner = f"connections.{name}"
     transport = section.transport or _default(builder, "transport", path, owner)
     balancer = section.balancer

@@ -1,1 +1,7 @@
 """Who may act: every hook by family, the base classes, and what a plugin may ask of the house."""
+
+from hookgate.contract.hooks import HookError, hooks_of
+from hookgate.contract.hookspecs import FlowSpec
+from hookgate.contract.section import Detour
+
+__all__ = ["Detour", "FlowSpec", "HookError", "hooks_of"]

@@ -10,11 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Literal, NamedTuple, Protocol, get_args
 
 CalendarWindow = Literal["second", "minute", "hour", "day", "week", "month"]
 

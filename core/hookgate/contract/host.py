@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from hookgate.contract.clock import Clock
 
 if TYPE_CHECKING:
     from hookgate.contract.counters import Counters
+    from hookgate.contract.section import Section
     from hookgate.exchange.messages import Response
 
 
@@ -19,6 +20,9 @@ Blueprint = Any
 
 Commands = Any
 """A ``typer.Typer``; this floor does not import typer."""
+
+
+SectionT = TypeVar("SectionT", bound="Section[Any]")
 
 
 class HttpClient(Protocol):
@@ -51,9 +55,19 @@ class Host(Protocol):
             LookupError: there is none.
         """
 
-    def section(self, name: str) -> Any:
-        """Return a section of the live document, ``None`` if it has none of that name. Ask anew for each use: a reload
-        puts another one in its place."""
+    @overload
+    def section(self, name: str) -> Section[Any]: ...
+    @overload
+    def section(self, name: str, of: type[SectionT]) -> SectionT: ...
+    def section(self, name: str, of: Any = None) -> Any:
+        """Return a section of the live document, best with its class: ``host.section("tiers", Tiers)``.
+
+        Ask anew for each use: a reload puts another one in its place. Within a ``startup`` it is the section of the
+        document that is coming, which has been started already.
+
+        Raises:
+            LookupError: the document has no section of that name, or it is of another class.
+        """
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Any:
         """Run a task that the house ends with itself; a failure is logged under the name."""

@@ -15,6 +15,7 @@ A plugin is a plain class whose ``@hookimpl`` methods are hooks and whose option
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
 

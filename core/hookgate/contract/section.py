@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 from pydantic import ValidationInfo
 from pydantic_core import core_schema
@@ -54,8 +54,8 @@ class Item(Generic[RecordT]):
     record: RecordT
     path: Path
     """Where it stands in the document."""
-    raw: Any = field(default=None, repr=False)
-    """As it is written, references resolved: for whoever has to name places inside it."""
+    raw: Any = field(default=None, repr=False, compare=False)
+    """As it is written, references resolved; only in the constructor of a section that says ``keeps_raw``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,20 @@ class Section(Plugin[RecordT]):
     """What several are called, where that is not the name of the section."""
     key: ClassVar[tuple[str, ...]] = ("name",)
     """The fields that tell the records of a list apart."""
+
+    keeps_raw: ClassVar[bool] = False
+    """Its constructor needs items as they are written, since it names places inside them. Secrets stand there in clear,
+    so whatever it keeps of them stays out of messages."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.shape not in get_args(Shape):
+            raise TypeError(f"{cls.__name__}.shape is {cls.shape!r}; write {', '.join(get_args(Shape))}")
+        fields = {name for each in cls.options_type.model_fields.items() for name in (each[0], each[1].alias)}
+        if cls.shape == "list" and cls.options_type is not Options and (strange := set(cls.key) - fields):
+            raise TypeError(
+                f"{cls.__name__}.key names {min(strange)!r}, which is no field of {cls.options_type.__name__}"
+            )
 
     def __init__(self, items: Sequence[Item[RecordT]] = ()) -> None:
         self.items = tuple(items)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from hookgate.contract.plugin import Options, OptionsT, Plugin
-
-if TYPE_CHECKING:
-    pass
 
 
 class Interceptor(Plugin[OptionsT]):

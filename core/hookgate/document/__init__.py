@@ -1,5 +1,27 @@
 """From text to checked records. It knows no section by name."""
 
+from hookgate.document import yaml12
+from hookgate.document.catalogue import DEFAULTS, FAMILIES, Catalogue
 from hookgate.document.document import MAX_BYTES, Document, parse
+from hookgate.document.entries import HOST_KEY, Interceptors, Rejected, written
+from hookgate.document.inside import misplaced
+from hookgate.document.tomlplaces import find, nearest
+from hookgate.document.validation import checked
 
-__all__ = ["MAX_BYTES", "Document", "parse"]
+__all__ = [
+    "DEFAULTS",
+    "FAMILIES",
+    "HOST_KEY",
+    "MAX_BYTES",
+    "Catalogue",
+    "Document",
+    "Interceptors",
+    "Rejected",
+    "checked",
+    "find",
+    "misplaced",
+    "nearest",
+    "parse",
+    "written",
+    "yaml12",
+]

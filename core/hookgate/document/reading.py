@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hookgate.contract.plugin import Entry
@@ -17,10 +18,19 @@ FIRST = ("secrets", "environments")
 class Reader:
     """Reads the sections of one document, a few at a time: those that define what others name come first."""
 
-    def __init__(self, builder: Builder, document: Mapping[str, Any], rest: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        document: Mapping[str, Any],
+        rest: Callable[[], Awaitable[None]],
+        make: Callable[[str, type[Section[Any]], Sequence[Item[Any]]], Awaitable[Section[Any] | None]],
+    ) -> None:
         self._builder = builder
         self._document = document
         self._rest = rest
+        """Lets others run now and then."""
+        self._make = make
+        """Calls the constructor of a section, which may fail or hang."""
         self._classes: dict[str, type[Section[Any]]] = {}
         self._read: dict[str, Section[Any]] = {}
         installed = builder.catalogue.names("section")
@@ -53,26 +63,26 @@ class Reader:
         ]
         found = []
         for name in now:
-            items = [item async for item in self._items(name, self._classes[name])]
-            section = self._made(name, self._classes[name], tuple(items))
+            items = tuple([item async for item in self._items(name, self._classes[name])])
+            section = await self._made(name, self._classes[name], items)
             if section is not None:
                 self._read[name] = section
                 found.append(section)
         return found
 
-    def _made(self, name: str, cls: type[Section[Any]], items: tuple[Item[Any], ...]) -> Section[Any] | None:
+    async def _made(self, name: str, cls: type[Section[Any]], items: tuple[Item[Any], ...]) -> Section[Any] | None:
         before = self._builder.previous.get(f"sections.{name}")
         if type(before) is cls and before.items == items:
             return before  # it lives on with its state
+        given = items if cls.keeps_raw else _without_raw(items)
         try:
-            section = cls(items)
+            section = await self._make(name, cls, given)
         except ConfigError as error:
             self._builder.problems += error.problems
             return None
-        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
-            self._builder.problems.append(Problem((name,), f"cannot be understood: {type(error).__name__}: {error}"))
-            return None
-        section.entry = Entry(f"sections.{name}", name, "section")
+        if section is not None:
+            section.items = _without_raw(items)  # it lives for as long as it serves, and what is written holds secrets
+            section.entry = Entry(f"sections.{name}", name, "section")
         return section
 
     async def _items(self, name: str, cls: type[Section[Any]]) -> AsyncIterator[Item[Any]]:
@@ -108,3 +118,7 @@ class Reader:
             wrong = f"should be a list of {cls.plural or name}"
         if wrong:
             self._builder.problems.append(Problem((name,), wrong))
+
+
+def _without_raw(items: tuple[Item[Any], ...]) -> tuple[Item[Any], ...]:
+    return tuple(replace(item, raw=None) for item in items)

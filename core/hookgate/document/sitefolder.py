@@ -20,6 +20,9 @@ from typing import Any
 
 from hookgate.contract.plugin import Plugin
 
+SITE_PREFIX = "_hookgate_site_"
+"""How the names of modules begin that come from a site's folder; what follows tells folders apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -68,7 +71,7 @@ def kebab(name: str) -> str:
 def _module(path: Path) -> ModuleType:
     source = path.read_bytes()
     digest = hashlib.sha256(str(path.resolve()).encode() + b"\0" + source).hexdigest()[:16]
-    name = f"_hookgate_site_{digest}.{path.stem}"
+    name = f"{SITE_PREFIX}{digest}.{path.stem}"
     known = sys.modules.get(name)
     if known is not None:
         return known

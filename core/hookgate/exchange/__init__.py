@@ -1,1 +1,8 @@
 """What travels with one call: the exchange, its messages and bodies, and what can go wrong."""
+
+from hookgate.exchange.bodies import Arrived
+from hookgate.exchange.errors import Path, near
+from hookgate.exchange.masking import SECRET_NAME
+from hookgate.exchange.messages import TOKEN, RawHeader
+
+__all__ = ["SECRET_NAME", "TOKEN", "Arrived", "Path", "RawHeader", "near"]

@@ -29,6 +29,7 @@ from hookgate.document.reading import Reader
 from hookgate.document.references import References
 from hookgate.exchange.errors import ConfigError, Path, Problem
 from hookgate.flow.routes import RouteConfig
+from hookgate.gateway.asking import Asking
 from hookgate.gateway.listenertls import check
 from hookgate.gateway.record import GatewaySection, ManagementSection
 from hookgate.gateway.site import LoadingSite, Table
@@ -110,17 +111,35 @@ async def _loaded(
     previous: Mapping[str, Plugin[Any]] | None,
 ) -> Configuration:
     loader = _Loader(catalogue, previous, await references.resolve(located))
-    config = await loader.load()
-    loader.problems += await _certificates(config.gateway, references.unresolved)
-    problems = [*references.problems, *(p for p in loader.problems if not _stands_in(p.path, references.unresolved))]
-    if problems:
+    try:
+        config = await loader.load()
+        loader.problems += await _certificates(config.gateway, references.unresolved)
+        _refuse(located, references, loader.problems)
+        await loader.review(config)
+        _refuse(located, references, loader.problems)
+    finally:
+        loader.close()
+    return replace(config, warnings=tuple(located.locate(warning) for warning in loader.warnings))
+
+
+def _refuse(located: Document, references: References, problems: list[Problem]) -> None:
+    """Refuse a document with mistakes, in its order; what only follows from a reference that is missing is no news."""
+    told = [*references.problems, *(p for p in problems if not _stands_in(p.path, references.unresolved))]
+    if told:
         found = {
             located.locate(replace(problem, message=references.hide(problem.message, problem.path))): None
-            for problem in problems
+            for problem in told
         }
         raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
-    await loader.review(config)
-    return replace(config, warnings=tuple(located.locate(warning) for warning in loader.warnings))
+
+
+def _patience(document: Mapping[str, Any]) -> float:
+    """Return the seconds that a hook of a section may take, before the section `gateway` has been read."""
+    gateway = document.get("gateway")
+    said = gateway.get("hook_timeout") if isinstance(gateway, Mapping) else None
+    if isinstance(said, int | float) and not isinstance(said, bool) and said > 0:
+        return float(said)
+    return GatewaySection().hook_timeout
 
 
 async def _certificates(gateway: GatewaySection, unresolved: set[Path]) -> list[Problem]:
@@ -146,6 +165,7 @@ class _Loader:
         self._catalogue = catalogue
         self._document = document
         self._builder = Builder(catalogue, previous, problems=self.problems)
+        self._asking = Asking(self.problems, _patience(document))
         self._rested = time.monotonic()
 
     @property
@@ -154,32 +174,39 @@ class _Loader:
 
     async def load(self) -> Configuration:
         builder = self._builder
-        reader = Reader(builder, self._document, self._rest)
+        reader = Reader(builder, self._document, self._rest, self._asking.make)
         for section in await reader.read("instances"):
-            for found in self._asked(section, "instances"):
+            async for found in self._asking.each(section, "instances", Definition):
                 builder.define(found.family, found.name, found.written, found.path)
         await reader.read("connections")
-        added = [found for section in reader.sections.values() for found in self._asked(section, "connections")]
+        added = [
+            found
+            for section in reader.sections.values()
+            async for found in self._asking.each(section, "connections", Definition)
+        ]
         builder.connections = {*builder.named["connections"], *(found.name for found in added)}
         builder.share()
         await reader.read()
         sections = reader.sections
         gateway: GatewaySection = sections["gateway"].record
+        self._asking.patience = gateway.hook_timeout
         connections = {}
-        for item in [*sections["connections"].items, *self._written(added)]:
+        written = self._document.get("connections")
+        for item in sections["connections"].items:
             await self._rest()
-            connection = connection_of(builder, item)
-            if connection is not None:
+            if (connection := connection_of(builder, item, written[item.name])) is not None:  # type: ignore[index]
+                connections[item.name] = connection
+        for item in self._added(added):
+            if (connection := connection_of(builder, item, item.raw)) is not None:
                 connections[item.name] = connection
         table = Table(self.problems)
         site = LoadingSite(builder, sections)
         for section in sorted(sections.values(), key=lambda each: each.entry.name != "routes"):  # they keep their names
-            for config in self._asked(section, "routes", site):
+            async for config in self._asking.each(section, "routes", RouteConfig, site):
                 await self._rest()
-                if config is not None:
-                    table.take(config)
+                table.take(config)
         for section in sections.values():
-            self.problems += self._asked(section, "check", site)
+            self.problems += [problem async for problem in self._asking.each(section, "check", Problem, site)]
         table.check_conflicts()
         return Configuration(
             gateway,
@@ -190,13 +217,13 @@ class _Loader:
             dict(gateway.expose),
             connections,
             tuple(table.routes),
-            {**builder.instances, **{section.entry.id: section for section in sections.values()}},
+            {**{section.entry.id: section for section in sections.values()}, **builder.instances},
             sections=sections,
             placed=builder.placed,
             accepts=builder.accepts,
         )
 
-    def _written(self, added: Iterable[Definition]) -> Iterator[Item[ConnectionSection]]:
+    def _added(self, added: Iterable[Definition]) -> Iterator[Item[ConnectionSection]]:
         """Check the connections that sections add. Those of the document keep their names, whatever the order."""
         seen = set(self._builder.named["connections"])
         for each in added:
@@ -228,24 +255,13 @@ class _Loader:
     async def review(self, config: Configuration) -> None:
         """Note what is written correctly and hardly meant so."""
         for section in config.sections.values():
-            for warning in self._asked(section, "review", config):
-                await self._rest()
-                if warning is not None:
-                    self.warnings.append(warning)
+            self.warnings.extend([warning async for warning in self._asking.each(section, "review", Problem, config)])
+
+    def close(self) -> None:
+        """Let go of what was needed for loading."""
+        self._asking.close()
 
     async def _rest(self) -> None:
         if time.monotonic() - self._rested > PATIENCE:
             await asyncio.sleep(0)
             self._rested = time.monotonic()
-
-    def _asked(self, section: Section[Any], hook: str, *arguments: Any) -> Iterable[Any]:
-        """Ask a hook of a section, if it has that; what goes wrong in it is told as a mistake in the section."""
-        method = getattr(section, hook, None)
-        if method is None:
-            return
-        try:
-            yield from method(*arguments)
-        except Exception as error:
-            log.error("%s failed in %s", section.entry.id, hook, exc_info=error)
-            message = f"cannot be understood: {type(error).__name__}: {error}"
-            self.problems.append(Problem((section.entry.name,), message))

@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import replace
 from inspect import isawaitable
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, overload
 
 from hookgate.client import Client
 from hookgate.connections.connection import Connection
 from hookgate.contract.clock import Clock, SystemClock
 from hookgate.contract.families import Source
-from hookgate.contract.host import Host
+from hookgate.contract.host import Host, SectionT
 from hookgate.contract.plugin import Plugin
-from hookgate.contract.section import Detour, Section
+from hookgate.contract.section import Section
 from hookgate.document.catalogue import Catalogue
 from hookgate.exchange.bodies import Body
 from hookgate.exchange.errors import ConfigError, LoopDetected, Problem
@@ -31,13 +29,12 @@ from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Health, OutcomeKind, Target
 from hookgate.flow.flow import finish
 from hookgate.flow.paths import normalise
-from hookgate.gateway.backend import Backend
+from hookgate.gateway.bringup import bring_up, coming, shut_down
 from hookgate.gateway.configuration import Configuration, load
 from hookgate.gateway.counters import LocalCounters
 from hookgate.gateway.generation import Generation, Passage
 from hookgate.gateway.overview import overview, target_facts
 from hookgate.gateway.rotation import Rotation
-from hookgate.http.forwarding import Disclosure
 
 log = logging.getLogger("hookgate")
 
@@ -99,7 +96,8 @@ class Gateway:
                 document = await read(self.source)
                 previous = self.live.config.instances if self.live is not None else {}
                 config = await load(document, self.catalogue, previous, cast("Host", self))
-                generation = await self._bring_up(config)
+                generation = await bring_up(self, config, self._number + 1)
+                self._number += 1
             except ConfigError as error:
                 self.problems = error.problems
                 if self.live is not None:
@@ -108,7 +106,7 @@ class Gateway:
                     )
                 raise
             self.problems = ()
-            self._swap(generation)
+            self.go_live(generation)
             for follow in self.went_live:
                 await follow(generation)
             return generation.number
@@ -121,73 +119,13 @@ class Gateway:
         """
         try:
             config = await load(await read(self.source), self.catalogue, host=cast("Host", self))
-            await self._shut_down(list(config.secrets))
+            await shut_down(list(config.secrets))
             return config
         finally:
             await self.close()
 
-    async def _bring_up(self, config: Configuration) -> Generation:
-        held = self.live.config.instances.values() if self.live is not None else ()
-        running = {id(plugin) for plugin in held}
-        providers = [plugin for plugin in config.secrets if id(plugin) not in running]  # started by whoever asked them
-        started: list[Plugin[Any]] = []
-        try:
-            backends = {name: self._backend(name, config) for name in config.connections}
-            for backend in backends.values():
-                if backend.probes is not None:
-                    config.instances[backend.probes.entry.id] = backend.probes
-            ready = running | {id(provider) for provider in providers}
-            for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
-                started.append(plugin)
-                await _lifecycle(plugin, "startup", self)
-            running_backends = set(self.live.backends.values()) if self.live is not None else set()
-            await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
-            generation = Generation(self._number + 1, config, backends)
-            generation.house = self
-            generation.detour = self._detour(config)
-        except BaseException as error:
-            await self._shut_down([*providers, *started])
-            if isinstance(error, asyncio.CancelledError | ConfigError):
-                raise
-            name = started[-1].entry.id if started else "document"
-            trace = config.hide("".join(traceback.format_exception(error)))
-            log.error("%s could not be started\n%s", name, trace)  # noqa: TRY400 - its secrets are hidden in the trace
-            why = config.hide(f"could not be started: {type(error).__name__}: {error}")
-            raise ConfigError([Problem((name,), why)]) from error
-        self._number += 1
-        return generation
-
-    def _detour(self, config: Configuration) -> Detour | None:
-        found: list[Detour] = [
-            section.detour(self) for section in config.sections.values() if hasattr(section, "detour")
-        ]
-        if len(found) < 2:
-            return found[0] if found else None
-        return lambda exchange, flow: next(
-            (other for each in found if (other := each(exchange, flow)) is not None), None
-        )
-
-    def _backend(self, name: str, config: Configuration) -> Backend:
-        """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""
-        mine, gateway = config.connections[name], config.gateway
-        style = gateway.forwarded
-        told = Disclosure(style in ("x-forwarded", "both"), style in ("forwarded", "both"), gateway.via)
-        before = self.live.backends.get(name) if self.live is not None else None
-        if before is not None and before.config == mine and before.disclosure == told:
-            return before
-        if before is not None and before.config.transport is mine.transport:
-            # The transport holds the pool of the old connection, which drains under calls still running.
-            transport = type(mine.transport)(mine.transport.options)
-            transport.entry = mine.transport.entry
-            mine = replace(mine, transport=transport)
-            config.connections[name] = mine
-            config.instances[transport.entry.id] = transport
-        backend = Backend(mine, self.clock, self._target_changed, disclosure=told)
-        if before is not None:
-            backend.inherit(before)
-        return backend
-
-    def _swap(self, generation: Generation) -> None:
+    def go_live(self, generation: Generation) -> None:
+        """Serve from now on with a generation, and let the one before it finish its calls."""
         old, self.live = self.live, generation
         self._generations.append(generation)
         kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
@@ -221,15 +159,7 @@ class Gateway:
         for backend in generation.backends.values():
             if id(backend) not in backends:
                 await backend.stop()
-        await self._shut_down([p for p in generation.config.instances.values() if id(p) not in in_use])
-
-    @staticmethod
-    async def _shut_down(plugins: list[Plugin[Any]]) -> None:
-        for plugin in reversed(plugins):
-            try:
-                await _lifecycle(plugin, "shutdown")
-            except Exception:
-                log.exception("%s failed in shutdown", plugin.entry.id)
+        await shut_down([p for p in generation.config.instances.values() if id(p) not in in_use])
 
     async def _follow(self) -> None:
         while True:
@@ -341,9 +271,23 @@ class Gateway:
             raise LookupError(f"there is no connection named {name!r}")
         return self.live.backends[name].connection
 
-    def section(self, name: str) -> Section[Any] | None:
-        """Return a section of the live document."""
-        return self.live.config.sections.get(name) if self.live is not None else None
+    @overload
+    def section(self, name: str) -> Section[Any]: ...
+    @overload
+    def section(self, name: str, of: type[SectionT]) -> SectionT: ...
+    def section(self, name: str, of: Any = Section) -> Any:
+        """Return a section of the live document or, within a ``startup``, of the one that is coming.
+
+        Raises:
+            LookupError: there is none of that name, or it is of another class.
+        """
+        config = coming() or (self.live.config if self.live is not None else None)
+        found = config.sections.get(name) if config is not None else None
+        if found is None:
+            raise LookupError(f"the document has no section {name!r}")
+        if not isinstance(found, of):
+            raise LookupError(f"the section {name!r} is a {type(found).__name__}, no {of.__name__}")  # noqa: TRY004 - who asks handles one exception
+        return found
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the gateway; a failure is logged."""
@@ -382,7 +326,8 @@ class Gateway:
         live = self.live.backends if self.live is not None else {}
         return overview({name: backend.connection for name, backend in live.items()})
 
-    def _target_changed(self, target: Target, health: Health) -> None:
+    def target_changed(self, target: Target, health: Health) -> None:
+        """Tell observers that a target became healthy or unhealthy."""
         self._tell("target_changed", target, health)
 
     def _tell(self, hook: str, *arguments: Any) -> None:
@@ -407,14 +352,6 @@ async def read(source: Source[Any]) -> Mapping[str, Any]:
 def _addresses(generation: Generation) -> tuple[object, ...]:
     gateway, management = generation.config.gateway, generation.config.management
     return gateway.listen, gateway.proxy_protocol, management.enabled, management.listen
-
-
-async def _lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:
-    method = getattr(plugin, hook, None)
-    if method is not None:
-        result = method(*arguments)
-        if isawaitable(result):
-            await result
 
 
 def _observed(observer: Plugin[Any], hook: str, method: Any, *arguments: Any) -> None:

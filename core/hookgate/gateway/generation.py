@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hookgate.connections.destination import Bounds, Destination
 from hookgate.contract.section import Detour
-from hookgate.exchange.errors import BadGateway, Fault, MethodNotAllowed, ServiceUnavailable
+from hookgate.exchange.errors import BadGateway, Fault, MethodNotAllowed, PluginError, ServiceUnavailable
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Response
 from hookgate.flow.flow import Flow
@@ -130,9 +130,15 @@ class Generation:
         if self.at_most is not None and self.in_flight > self.at_most:
             return self._overloaded()
         passage = self._passage(exchange)
-        if self.detour is not None and (flow := self.detour(exchange, passage.flow)) is not None:
-            return passage._replace(flow=flow)
-        return passage
+        if self.detour is None:
+            return passage
+        try:
+            flow = self.detour(exchange, passage.flow)
+        except Exception as error:
+            log.exception("a detour failed")
+            fault = PluginError(f"a detour failed: {type(error).__name__}")
+            return Passage(Flow(), _raising(fault), inline=True)
+        return passage if flow is None else passage._replace(flow=flow)
 
     def _passage(self, exchange: Exchange) -> Passage:
         try:

@@ -1,1 +1,23 @@
-"""Listeners, the Quart app and the process around the gateway."""
+"""How calls come in: listeners, the lane for HTTP/1.1, the edge for everything else, and the process around them."""
+
+from importlib import import_module
+from typing import Any
+
+from hookgate.server.settings import Settings
+
+__all__ = ["Edge", "Server", "Settings", "gateway_for", "listen", "url_of"]
+
+_HEAVY = {
+    "Edge": "hookgate.server.edge.asgi",
+    "Server": "hookgate.server.serve",
+    "gateway_for": "hookgate.server.app",
+    "listen": "hookgate.server.listeners",
+    "url_of": "hookgate.server.listeners",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what brings Quart and Hypercorn only when it is asked for: most commands only want the settings."""
+    if name in _HEAVY:
+        return getattr(import_module(_HEAVY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hookgate.contract.plugin import Plugin
-from hookgate.document.catalogue import Catalogue
+from hookgate import Plugin
+from hookgate.document import Catalogue
 from hookgate_authoring.conformance import families, interceptors, lifecycle, schema
 from hookgate_authoring.conformance.messages import calls, draw, words_of
 from hookgate_authoring.conformance.report import RULES, Nonconforming, Report, Violation

@@ -10,15 +10,10 @@ from contextlib import asynccontextmanager, suppress
 from inspect import isawaitable
 from typing import Any
 
-from hookgate.contract.backends import Pool, Transport
-from hookgate.contract.plugin import Entry, Plugin
-from hookgate.contract.steps import FlowOptions, Interceptor
-from hookgate.exchange.errors import ConnectFailed
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Response
-from hookgate.flow.flow import Flow, finish
-from hookgate.gateway.counters import LocalCounters
-from hookgate.testing.clock import MovableClock
+from hookgate import ConnectFailed, Entry, Exchange, FlowOptions, Interceptor, Plugin, Pool, Response, Transport
+from hookgate.flow import Flow, finish
+from hookgate.gateway import LocalCounters
+from hookgate.testing import MovableClock
 from hookgate_authoring.conformance.messages import Call
 
 PATIENCE = 1.0

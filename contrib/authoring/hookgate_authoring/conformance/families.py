@@ -8,20 +8,24 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from hookgate.contract.plugin import Plugin
-from hookgate.contract.secret import Secret
-from hookgate.exchange.errors import (
+from hookgate import (
     BadGateway,
     ConfigError,
     ConnectFailed,
+    Exchange,
     Fault,
     GatewayTimeout,
+    Health,
+    Identity,
+    Outbound,
+    Outcome,
+    Plugin,
     PluginError,
+    Response,
+    Secret,
+    Target,
     Unauthorized,
 )
-from hookgate.exchange.exchange import Exchange, Identity
-from hookgate.exchange.messages import Response
-from hookgate.exchange.outbound import Health, Outbound, Outcome, Target
 from hookgate_authoring.conformance import bench
 from hookgate_authoring.conformance.guards import FORBIDDEN, Picture, check_fields, compare, nested
 from hookgate_authoring.conformance.messages import Call

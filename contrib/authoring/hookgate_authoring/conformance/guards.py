@@ -8,11 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookgate.contract.plugin import Plugin
-from hookgate.exchange.bodies import Body, Sink
-from hookgate.exchange.errors import Fault, PluginError
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Headers, RawHeader, Response
+from hookgate import Body, Exchange, Fault, Headers, Plugin, PluginError, Response, Sink
+from hookgate.exchange import RawHeader
 from hookgate_authoring.conformance.report import Report
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

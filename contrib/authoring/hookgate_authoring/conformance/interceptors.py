@@ -9,14 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hookgate.contract.hooks import hooks_of
-from hookgate.contract.hookspecs import FlowSpec, hookimpl
-from hookgate.contract.plugin import Options, Plugin
-from hookgate.contract.steps import Interceptor
-from hookgate.exchange.errors import Fault, Forbidden, PluginError
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Response
-from hookgate.flow.flow import finish
+from hookgate import Exchange, Fault, Forbidden, Interceptor, Options, Plugin, PluginError, Response, hookimpl
+from hookgate.contract import FlowSpec, hooks_of
+from hookgate.flow import finish
 from hookgate_authoring.conformance import bench
 from hookgate_authoring.conformance.guards import Picture, check_result, compare, stale_length
 from hookgate_authoring.conformance.messages import Call

@@ -9,8 +9,7 @@ from collections.abc import Coroutine, Mapping
 from inspect import iscoroutinefunction
 from typing import Any
 
-from hookgate.contract.backends import Pool, Transport
-from hookgate.contract.plugin import Plugin
+from hookgate import Plugin, Pool, Transport
 from hookgate_authoring.conformance import bench
 from hookgate_authoring.conformance.report import Report
 

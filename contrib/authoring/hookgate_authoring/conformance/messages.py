@@ -9,11 +9,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookgate.contract.plugin import Plugin
-from hookgate.contract.secret import Secret
-from hookgate.exchange.errors import BadGateway, ConnectFailed, Fault, GatewayTimeout, NotFound, ServiceUnavailable
-from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Headers, Request, Response
+from hookgate import (
+    BadGateway,
+    ConnectFailed,
+    Exchange,
+    Fault,
+    GatewayTimeout,
+    Headers,
+    NotFound,
+    Plugin,
+    Request,
+    Response,
+    Secret,
+    ServiceUnavailable,
+)
 from hookgate_authoring.conformance.guards import TOKEN, GuardedBody
 
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "get", "M-SEARCH")

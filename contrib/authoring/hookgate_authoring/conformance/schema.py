@@ -8,10 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hookgate.contract.families import Family
-from hookgate.contract.hooks import HookError, hooks_of
-from hookgate.contract.plugin import Plugin
-from hookgate.contract.steps import FlowOptions
+from hookgate import Family, FlowOptions, Plugin
+from hookgate.contract import HookError, hooks_of
 from hookgate_authoring.conformance.guards import nested
 from hookgate_authoring.conformance.report import Report
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json as json_text
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from hookgate import Command, Options, hookimpl
-from hookgate.client import Client
-from hookgate.commands.output import errors, out
-from hookgate.exchange.errors import Fault, MachineError
-from hookgate.exchange.messages import Response
-from hookgate.server.settings import Settings
+from hookgate.commands import ask, errors, out, refused
 
-PATIENCE = 10.0
-"""Seconds to wait for the gateway."""
 COLORS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 
 
@@ -56,8 +48,9 @@ def command(
     """
     if name is not None and (tag or health):
         raise typer.BadParameter("a connection that is named needs no --tag and no --health")
-    url = (management or Settings().management_url).rstrip("/")
-    found = _asked(url, name, [*(("tag", each) for each in tag or ()), *((("health", health),) if health else ())])
+    found = _asked(
+        management, name, [*(("tag", each) for each in tag or ()), *((("health", health),) if health else ())]
+    )
     if json:
         out.print_json(data=found)
     connections = [found] if name is not None else found["connections"]
@@ -122,30 +115,12 @@ def _when(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _asked(url: str, name: str | None, filters: Sequence[tuple[str, str]]) -> Any:
+def _asked(management: str | None, name: str | None, filters: Sequence[tuple[str, str]]) -> Any:
     """Ask a gateway for the page."""
     page = "/-/connections" + (f"/{quote(name, safe='')}" if name is not None else "")
-    answer = asyncio.run(_get(f"{url}{page}{'?' if filters else ''}{urlencode(filters)}"))
-    try:
-        document = json_text.loads(answer.body.data)
-    except ValueError:
-        document = None
-    if answer.status == 200 and isinstance(document, dict):
+    url, status, document = ask(management, page, filters)
+    if status == 200 and isinstance(document, dict):
         return document
-    if isinstance(document, dict) and "detail" in document and answer.status in (400, 404):
-        errors.print(str(document["detail"]), style="red", highlight=False, markup=False)
-        raise typer.Exit(1 if answer.status == 404 else 2)
-    if answer.status == 404:
-        raise MachineError(f"{url} does not show its connections: write `management: {{apps: [health, connections]}}`")
-    raise MachineError(f"{url} answered {answer.status} and is not a hookgate management listener")
-
-
-async def _get(url: str) -> Response:
-    client = Client()
-    try:
-        return await client.request("GET", url, timeout=PATIENCE)
-    except (Fault, ValueError) as error:
-        why = error.reason if isinstance(error, Fault) else str(error)
-        raise MachineError(f"no gateway answers on {url.partition('/-/')[0]}: {why}") from error
-    finally:
-        await client.aclose()
+    return refused(
+        url, status, document, "does not show its connections: write `management: {apps: [health, connections]}`"
+    )

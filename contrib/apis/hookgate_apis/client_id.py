@@ -19,6 +19,7 @@ from hookgate import (
     Unauthorized,
     hookimpl,
 )
+from hookgate_apis.sections import Applications
 
 METHOD = "client-id"
 _CHALLENGE = {"WWW-Authenticate": 'ClientId realm="hookgate"'}
@@ -92,8 +93,7 @@ class ClientId(Interceptor[ClientIdOptions]):
             raise self._refusal("This API is for known applications, and the call has no client id.", "missing")
         if len(given) > 1:
             raise self._refusal("The call has several client ids; send one.", "ambiguous")
-        known = self._house.section("applications")
-        application = known.find(next(iter(given))) if known is not None else None
+        application = self._application(next(iter(given)))
         if application is None:
             raise self._refusal("The client id is not known.", "unknown")
         plan = ""
@@ -104,6 +104,12 @@ class ClientId(Interceptor[ClientIdOptions]):
         self._note(exchange, application, plan)
         if self.options.hide:
             self._take_out(exchange)
+
+    def _application(self, client_id: str) -> Application | None:
+        try:
+            return self._house.section("applications", Applications).find(client_id)
+        except LookupError:  # the document knows no applications
+            return None
 
     def _given(self, exchange: Exchange) -> Iterator[str]:
         """Walk over the ids that a call has, without empty ones."""

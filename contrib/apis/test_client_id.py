@@ -4,7 +4,7 @@ import pytest
 
 from hookgate import ApiInfo, Application, ConfigError, Identity, Interceptor, Options, hookimpl
 from hookgate.testing import build, running, through, upstream
-from hookgate_interceptor_client_id import ClientId
+from hookgate_apis.client_id import ClientId
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 SHOP = Application("shop", ("s1", "s+2 é"), {"orders": "gold"})
@@ -30,7 +30,7 @@ class OnApi(Interceptor[Options]):
 def step(**options):
     made = build(ClientId, **options)
     known = {client: application for application in (SHOP, KIOSK) for client in application.client_ids}
-    made.startup(SimpleNamespace(section=lambda name: SimpleNamespace(find=known.get)))
+    made.startup(SimpleNamespace(section=lambda name, of=None: SimpleNamespace(find=known.get)))
     return made
 
 

@@ -1,0 +1,257 @@
+"""Asking sections for what they add, while calls are served: a section that hangs holds up nobody.
+
+Hooks of sections are plain functions by whoever wrote them. They run in a thread of their own, some milliseconds at a
+time, and only while the loader waits for them, so that nothing they touch is used twice at once. A hook that does not
+come back in time is left behind, and its document is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from hookgate.contract.section import Item, Section
+from hookgate.document.sitefolder import SITE_PREFIX
+from hookgate.exchange.errors import ConfigError, Problem
+
+log = logging.getLogger("hookgate")
+
+TURN = 0.01
+"""Seconds for which a generator is asked before others get a turn."""
+
+ResultT = TypeVar("ResultT")
+SectionT = TypeVar("SectionT", bound=Section[Any])
+
+
+class Hung(Exception):
+    """What was asked for did not come in time."""
+
+
+class Worker:
+    """A thread that does one thing after the other, and can be left behind."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def do(self, job: Callable[[], ResultT], patience: float) -> ResultT:
+        """Have the thread do something, and wait for it at most so many seconds.
+
+        Raises:
+            Hung: it takes longer. The thread is left behind, and ended as soon as it runs Python again.
+            Exception: what the job raises.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[ResultT] = loop.create_future()
+
+        def tell(result: Any, error: BaseException | None) -> None:
+            if not done.done():
+                done.set_result(result) if error is None else done.set_exception(error)
+
+        def run() -> None:
+            result: Any = None
+            error: Exception | None = None
+            try:
+                result = job()
+            except StopIteration as stop:  # cannot be set on a future
+                error = RuntimeError(f"raised {stop!r}")
+            except BaseException as raised:  # noqa: BLE001 - sys.exit in a hook is a mistake of the hook
+                error = raised if isinstance(raised, Exception) else RuntimeError(f"raised {raised!r}")
+            with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
+                loop.call_soon_threadsafe(tell, result, error)
+
+        if self._thread is None:
+            self._thread = threading.Thread(target=_work, args=(self._jobs,), name="hookgate sections", daemon=True)
+            self._thread.start()
+        self._jobs.put(run)
+        try:
+            async with asyncio.timeout(patience):
+                return await done
+        except TimeoutError:
+            if done.done() and not done.cancelled():
+                raise  # the job's own
+            self._leave()
+            raise Hung from None
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Give up on the thread. One that runs in circles gets an exception; one that sleeps gets it when it wakes."""
+        thread, self._thread = self._thread, None
+        self._jobs.put(None)
+        self._jobs = queue.SimpleQueue()
+        if thread is not None and thread.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._jobs.put(None)
+        self._thread = None
+
+
+def _work(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    with contextlib.suppress(SystemExit):  # it was left behind
+        while (job := jobs.get()) is not None:
+            job()
+
+
+class Asking:
+    """Asks the sections of one document. What goes wrong in a hook is a mistake in its section, and hides no other."""
+
+    def __init__(self, problems: list[Problem], patience: float) -> None:
+        self.patience = patience
+        """Seconds that a hook may take without giving anything."""
+        self._problems = problems
+        self._worker = Worker()
+
+    async def make(self, name: str, cls: type[SectionT], items: Sequence[Item[Any]]) -> SectionT | None:
+        """Make a section of its items; ``None`` for one whose constructor fails.
+
+        Raises:
+            ConfigError: the constructor says what is wrong.
+        """
+        try:
+            return await self._worker.do(lambda: cls(items), self.patience)
+        except ConfigError:
+            raise
+        except Hung:
+            self.refuse(name, _named(cls), f"does not come back within {self.patience:g} s")
+        except Exception as error:
+            log.exception("the section %s cannot be made", name)
+            self.refuse(name, _named(cls), f"raised {type(error).__name__}: {error}")
+        return None
+
+    async def one(self, section: Section[Any], hook: str, *arguments: Any) -> Any:
+        """Ask a hook for its one result; ``None`` where there is no such hook, and for one that fails."""
+        method = getattr(section, hook, None)
+        if method is None:
+            return None
+        before = _state(section)
+        try:
+            found = await self._worker.do(lambda: method(*arguments), self.patience)
+        except Hung:
+            self.refuse(
+                section.entry.name, _named(type(section), hook), f"does not come back within {self.patience:g} s"
+            )
+            return None
+        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything; it is logged
+            self._failed(section, hook, error)
+            return None
+        self._compare(section, hook, before)
+        return found
+
+    async def each(self, section: Section[Any], hook: str, wanted: type, *arguments: Any) -> AsyncIterator[Any]:
+        """Ask a hook for all it gives, one after the other, if the section has it. ``None`` in between is a breath.
+
+        Calls are served meanwhile. What is not of the kind that is wanted is refused.
+        """
+        method = getattr(section, hook, None)
+        if method is None:
+            return
+        before, name = _state(section), section.entry.name
+        given: Iterator[Any] | None = None
+        useful = time.monotonic()
+
+        def begin() -> Iterator[Any]:
+            result = method(*arguments)
+            if result is None:
+                return iter(())
+            if isinstance(result, str | bytes) or not isinstance(result, Iterable):
+                raise TypeError(f"gives {_said(result)}, where a list or a generator should be")
+            return iter(result)
+
+        try:
+            given = await self._worker.do(begin, self.patience)
+            more = True
+            while more:
+                found, more = await self._worker.do(lambda: _turn(given), self.patience)
+                for each in found:
+                    if each is None:
+                        continue
+                    if not isinstance(each, wanted):
+                        self.refuse(
+                            name,
+                            _named(type(section), hook),
+                            f"gives {_said(each)}, where {_article(wanted.__name__)} should be",
+                        )
+                        return
+                    useful = time.monotonic()
+                    yield each
+                if time.monotonic() - useful > self.patience:
+                    raise Hung
+        except Hung:
+            self.refuse(name, _named(type(section), hook), f"does not come to an end within {self.patience:g} s")
+            return
+        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything; it is logged
+            self._failed(section, hook, error)
+            return
+        self._compare(section, hook, before)
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._worker.close()
+
+    def _failed(self, section: Section[Any], hook: str, error: Exception) -> None:
+        log.error("%s failed in %s", section.entry.id, hook, exc_info=error)
+        self.refuse(section.entry.name, _named(type(section), hook), f"raised {type(error).__name__}: {error}")
+
+    def refuse(self, name: str, where: str, why: str) -> None:
+        """Note that a section cannot be used."""
+        self._problems.append(Problem((name,), f"cannot be used: {where} {why}", at_key=True))
+
+    def _compare(self, section: Section[Any], hook: str, before: dict[str, Any]) -> None:
+        """Refuse a section that has kept something: it may serve already, and this document may still be refused."""
+        after = _state(section)
+        kept = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        if kept:
+            why = (
+                f"keeps state in self.{kept[0]}: a hook returns what it makes, and only the constructor keeps anything"
+            )
+            self.refuse(section.entry.name, _named(type(section), hook), why)
+
+
+def _named(cls: type, hook: str = "") -> str:
+    module = cls.__module__
+    if module.startswith(SITE_PREFIX):  # a file of the site's folder, whose module has a name of the loader's
+        module = f"{module.rpartition('.')[2]}.py:"
+    return f"{module}{'' if module.endswith(':') else '.'}{cls.__qualname__}" + (f".{hook}" if hook else "")
+
+
+def _turn(given: Iterator[Any]) -> tuple[list[Any], bool]:
+    """Take from an iterator for as long as a turn is; also return whether there may be more."""
+    found: list[Any] = []
+    until = time.monotonic() + TURN
+    for each in given:
+        found.append(each)
+        if time.monotonic() > until:
+            return found, True
+    return found, False
+
+
+def _state(section: Section[Any]) -> dict[str, Any]:
+    """What an instance holds: which objects, and what is in its lists, sets and mappings."""
+    return {name: (id(value), _content(value)) for name, value in vars(section).items()}
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((id(key), id(item)) for key, item in value.items())
+    if isinstance(value, list | set):
+        return tuple(map(id, value))
+    return None
+
+
+def _said(value: Any) -> str:
+    return f"{_article(type(value).__name__)} ({str(value)[:60]!r})"
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,171 @@
+"""From a checked document to a generation that can serve: connections, starting what is new, letting go of it again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import replace
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hookgate.contract.clock import Clock
+from hookgate.contract.plugin import Plugin
+from hookgate.contract.section import Detour
+from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.exchange.outbound import Health, Target
+from hookgate.gateway.asking import Asking
+from hookgate.gateway.backend import Backend
+from hookgate.gateway.configuration import Configuration
+from hookgate.gateway.generation import Generation
+from hookgate.http.forwarding import Disclosure
+
+if TYPE_CHECKING:
+    from hookgate.contract.host import Host
+
+log = logging.getLogger("hookgate")
+
+
+class House(Protocol):
+    """What is asked of the gateway here; it is also the host that plugins see."""
+
+    clock: Clock
+    live: Generation | None
+
+    def target_changed(self, target: Target, health: Health) -> None:
+        """Tell observers that a target became healthy or unhealthy."""
+
+
+class _Coming:
+    """A document that is being brought up."""
+
+    __slots__ = ("config",)
+
+    def __init__(self, config: Configuration) -> None:
+        self.config: Configuration | None = config
+
+
+_COMING: ContextVar[_Coming | None] = ContextVar("hookgate_coming", default=None)
+
+
+def coming() -> Configuration | None:
+    """Return the document that is being brought up, for whoever asks within a ``startup``."""
+    found = _COMING.get()
+    return None if found is None else found.config
+
+
+async def bring_up(house: House, config: Configuration, number: int) -> Generation:
+    """Start what is new and make the generation of a document. Sections start first: plugins may ask them.
+
+    Raises:
+        ConfigError: something cannot be started; what has been started is shut down again.
+    """
+    mine = _Coming(config)
+    token = _COMING.set(mine)
+    try:
+        return await _brought_up(house, config, number)
+    finally:
+        mine.config = None  # tasks that were begun meanwhile have copies of the variable
+        _COMING.reset(token)
+
+
+async def _brought_up(house: House, config: Configuration, number: int) -> Generation:
+    held = house.live.config.instances.values() if house.live is not None else ()
+    running = {id(plugin) for plugin in held}
+    providers = [plugin for plugin in config.secrets if id(plugin) not in running]  # started by whoever asked them
+    started: list[Plugin[Any]] = []
+    try:
+        backends = {name: _backend(house, name, config) for name in config.connections}
+        for backend in backends.values():
+            if backend.probes is not None:
+                config.instances[backend.probes.entry.id] = backend.probes
+        ready = running | {id(provider) for provider in providers}
+        for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
+            started.append(plugin)
+            await lifecycle(plugin, "startup", house)
+        running_backends = set(house.live.backends.values()) if house.live is not None else set()
+        await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
+        generation = Generation(number, config, backends)
+        generation.house = house
+        generation.detour = await _detour(house, config)  # type: ignore[arg-type]  # the house is the host
+    except BaseException as error:
+        await shut_down([*providers, *started])
+        if isinstance(error, asyncio.CancelledError | ConfigError):
+            raise
+        name = started[-1].entry.id if started else "document"
+        trace = config.hide("".join(traceback.format_exception(error)))
+        log.error("%s could not be started\n%s", name, trace)  # noqa: TRY400 - its secrets are hidden in the trace
+        why = config.hide(f"could not be started: {type(error).__name__}: {error}")
+        raise ConfigError([Problem((name,), why)]) from error
+    return generation
+
+
+async def _detour(host: Host, config: Configuration) -> Detour | None:
+    """Ask every section for a detour; of several the first that says another flow counts.
+
+    Raises:
+        ConfigError: one of them cannot say.
+    """
+    problems: list[Problem] = []
+    asking = Asking(problems, config.gateway.hook_timeout)
+    found: list[Detour] = []
+    for section in config.sections.values():
+        if not hasattr(section, "detour"):
+            continue
+        detour = await asking.one(section, "detour", host)
+        if callable(detour):
+            found.append(detour)
+        elif detour is not None:
+            asking.refuse(
+                section.entry.name,
+                f"{type(section).__qualname__}.detour",
+                f"gives {detour!r}, where a function should be",
+            )
+    asking.close()
+    if problems:
+        raise ConfigError(problems)
+    if len(found) < 2:
+        return found[0] if found else None
+    return lambda exchange, flow: next((other for each in found if (other := each(exchange, flow)) is not None), None)
+
+
+def _backend(house: House, name: str, config: Configuration) -> Backend:
+    """Keep a connection whose configuration is the same; make a new one with a pool of its own otherwise (HC-2)."""
+    mine, gateway = config.connections[name], config.gateway
+    style = gateway.forwarded
+    told = Disclosure(style in ("x-forwarded", "both"), style in ("forwarded", "both"), gateway.via)
+    before = house.live.backends.get(name) if house.live is not None else None
+    if before is not None and before.config == mine and before.disclosure == told:
+        return before
+    if before is not None and before.config.transport is mine.transport:
+        # The transport holds the pool of the old connection, which drains under calls still running.
+        transport = type(mine.transport)(mine.transport.options)
+        transport.entry = mine.transport.entry
+        mine = replace(mine, transport=transport)
+        config.connections[name] = mine
+        config.instances[transport.entry.id] = transport
+    changed: Callable[[Target, Health], None] = house.target_changed
+    backend = Backend(mine, house.clock, changed, disclosure=told)
+    if before is not None:
+        backend.inherit(before)
+    return backend
+
+
+async def shut_down(plugins: Iterable[Plugin[Any]]) -> None:
+    """Shut plugins down, the last one first; one that fails holds up no other."""
+    for plugin in reversed(list(plugins)):
+        try:
+            await lifecycle(plugin, "shutdown")
+        except Exception:
+            log.exception("%s failed in shutdown", plugin.entry.id)
+
+
+async def lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:
+    """Call a hook that a plugin may have, and that may be ``async``."""
+    method = getattr(plugin, hook, None)
+    if method is not None:
+        result = method(*arguments)
+        if isawaitable(result):
+            await result
