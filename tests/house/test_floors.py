@@ -13,32 +13,48 @@ import hookgate.testing
 from .workspace import ROOT, plugins, project, under
 
 THIRD_PARTY = {
-    0: set(),
-    1: {"pluggy", "pydantic", "pydantic_core", "simpleeval"},
-    2: {"pydantic", "pydantic_core", "yaml"},
-    3: {"httpx"},
-    4: {"pydantic"},
-    5: {"h11", "httptools", "hypercorn", "pydantic", "pydantic_settings", "quart", "rich", "typer", "uvloop", "wsproto"}
-    | {"yaml"},
+    "exchange": set(),
+    "expressions": {"pydantic", "pydantic_core", "simpleeval"},
+    "contract": {"pluggy", "pydantic", "pydantic_core"},
+    "http": {"httptools", "pydantic"},
+    "flow": {"pydantic"},
+    "document": {"pydantic", "pydantic_core", "yaml"},
+    "workshop": {"pydantic", "pydantic_core"},
+    "connections": {"pydantic"},
+    "client": {"httpx"},
+    "gateway": {"pydantic"},
+    "server": {"hypercorn", "pydantic_settings", "quart", "uvloop", "wsproto"},
+    "commands": {"rich", "typer"},
+    "testing": {"h11"},
+    "fixtures": {"pytest"},
+    "__main__": set(),
+    "__init__": set(),
 }
-"""What each floor may import from outside, as docs/architecture.md says it."""
+"""What each package of core may import from outside, as docs/architecture.md says it."""
 
 PROMISED_BESIDE = {
     "hookgate.client": {"HttpxPool"},
+    "hookgate.commands": {"ask", "errors", "management_url", "out", "print_line", "printable", "refused"},
     "hookgate.document": {"MAX_BYTES", "parse"},
     "hookgate.http.pool": {"UpstreamPool"},
-    "hookgate.tracing": {"as_lines"},
-    "hookgate.waiting": {"Signal"},
 }
-"""What plugins may use beside the public names; not in `hookgate` itself, which would then import httpx and yaml."""
+"""What plugins may use beside the public names; not in `hookgate` itself, which would then import yaml and typer."""
+
+PROMISED_TO_TESTS = {
+    "hookgate.testing": set(hookgate.testing.__all__),
+    "hookgate_authoring.conformance": {"Nonconforming", "conformance"},
+    "hookgate_simulation.testing": {"simulate"},
+}
+"""What tests beside plugins may use as well."""
 
 
 def floors() -> dict[str, int]:
-    """Module of core -> its floor, read from the contract that lint-imports checks."""
+    """Package of core -> its floor, read from the contract that lint-imports checks."""
     contract = configparser.ConfigParser()
     contract.read(ROOT / ".importlinter", encoding="utf-8")
     lines = contract["importlinter:contract:floors"]["layers"].strip().splitlines()
-    return {name.strip(" ()"): floor for floor, line in enumerate(reversed(lines)) for name in line.split(":")}
+    assert not any(":" in line for line in lines), "packages of one floor would be free to know each other: write |"
+    return {name.strip(): floor for floor, line in enumerate(reversed(lines), 1) for name in line.split("|")}
 
 
 def imports(path: Path) -> list[tuple[str, str | None]]:
@@ -63,29 +79,36 @@ def test_imports_go_down_only_and_one_module_knows_httpx():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_page_on_architecture_shows_the_same_floors():
+def test_the_page_on_architecture_shows_the_same_floors_and_libraries():
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d) \w+ \| ([^|]+) \|", page, flags=re.MULTILINE)
-    shown = {module.rstrip("/"): int(floor) for floor, modules in rows for module in re.findall(r"`([^`]+)`", modules)}
+    rows = re.findall(r"^\| (\d) \| `(\w+)(?:/|\.py)` \| [^|]+ \| ([^|]+) \|$", page, flags=re.MULTILINE)
+    libraries = {package: set(re.findall(r"`(\w+)`", named)) for _, package, named in rows}
 
-    assert shown == {module: floor for module, floor in floors().items() if module != "__main__"}
+    assert {package: int(floor) for floor, package, _ in rows} == floors()
+    assert libraries == {package: named for package, named in THIRD_PARTY.items() if package != "__init__"}
 
 
 @pytest.mark.parametrize("path", under("core", "hookgate"), ids=lambda path: str(path.relative_to("core/hookgate")))
-def test_a_floor_imports_only_the_libraries_it_may(path):
-    floor = {**floors(), "__init__": 1}[path.relative_to("core/hookgate").parts[0].removesuffix(".py")]
+def test_a_package_imports_only_the_libraries_it_may(path):
+    package = path.relative_to("core/hookgate").parts[0].removesuffix(".py")
     roots = {module.partition(".")[0] for module, _ in imports(path) if not module.startswith(".")}
-    foreign = roots - sys.stdlib_module_names - {"hookgate"}
 
-    allowed = THIRD_PARTY[floor] | ({"pytest"} if path.name == "fixtures.py" else set())  # only pytest imports that one
-
-    assert foreign <= allowed
+    assert roots - sys.stdlib_module_names - {"hookgate"} <= THIRD_PARTY[package]
 
 
-def test_core_names_no_plugin():
-    packages = {plugin.package for plugin in plugins()}
-    for path in under("core"):
-        assert not {module for module, _ in imports(path) if module.partition(".")[0] in packages}, path
+def test_no_package_may_import_a_library_that_it_does_not_use():
+    used = {package: set() for package in THIRD_PARTY}
+    for path in under("core", "hookgate"):
+        package = path.relative_to("core/hookgate").parts[0].removesuffix(".py")
+        used[package] |= {module.partition(".")[0] for module, _ in imports(path)}
+
+    assert {package: may - used[package] for package, may in THIRD_PARTY.items() if may - used[package]} == {}
+
+
+def test_core_names_no_distribution():
+    for path in under("core", "hookgate"):
+        named = {module for module, _ in imports(path) if module.startswith("hookgate_")}
+        assert not named, f"{path}: core would not run without {named}"
     depends = project(Path("core"))["project"]["dependencies"]
 
     assert not [requirement for requirement in depends if requirement.startswith("hookgate")]
@@ -102,9 +125,9 @@ def test_a_plugin_imports_only_what_hookgate_promises_and_no_other_plugin(plugin
                 assert name in hookgate.__all__, f"{place} is no public name of hookgate"
             elif module in PROMISED_BESIDE:
                 assert name in PROMISED_BESIDE[module], f"{place} is not for plugins"
-            elif module == "hookgate.testing":
+            elif module in PROMISED_TO_TESTS:
                 assert is_test, f"{place} is for tests"
-                assert name in hookgate.testing.__all__, f"{place} is no public name of hookgate.testing"
+                assert name in PROMISED_TO_TESTS[module], f"{place} is not for plugins"
             elif top.startswith("hookgate"):
                 assert top == plugin.package, f"{place} is not for plugins"
             elif top == "httpx":
