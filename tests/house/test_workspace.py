@@ -8,18 +8,24 @@ import hookgate
 from hookgate import Options
 
 from . import workspace
-from .workspace import FAMILIES, ROOT, camel, members, plugins, project
+from .workspace import FAMILIES, ROOT, camel, contributions, members, plugins, project
 
 BUNDLE = project(Path())
 PIN = re.compile(r"[a-z0-9-]+==[0-9][A-Za-z0-9.+]*(; python_full_version [<>=]+ '[0-9.]+')?")
 GROUPS = {family.group: family for family in FAMILIES.values()}
 
 each_plugin = pytest.mark.parametrize("plugin", plugins(), ids=str)
+each_contribution = pytest.mark.parametrize("folder", contributions(), ids=str)
 each_member = pytest.mark.parametrize("folder", members(), ids=str)
 
 
 def name_of(requirement: str) -> str:
     return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")
+
+
+def is_example(folder: Path) -> bool:
+    """Whether it shows what a stranger writes, and so is no part of the bundle."""
+    return folder.name.startswith("example-")
 
 
 def test_every_folder_is_a_member_of_the_workspace():
@@ -35,10 +41,11 @@ def test_every_member_is_taken_from_the_workspace():
     assert BUNDLE["tool"]["uv"]["sources"] == {name: {"workspace": True} for name in names}
 
 
-def test_the_bundle_ships_core_and_every_plugin():
+def test_the_bundle_ships_core_every_plugin_and_every_contribution_but_examples():
     shipped = BUNDLE["project"]["dependencies"]
+    ours = [project(folder)["project"]["name"] for folder in members() if not is_example(folder)]
 
-    assert sorted(shipped) == sorted(["hookgate-core", *(plugin.distribution for plugin in plugins())])
+    assert sorted(shipped) == sorted(ours)
 
 
 @each_member
@@ -72,22 +79,25 @@ def test_all_names_of_a_plugin_derive_from_its_folder(plugin):
     assert points.keys() <= GROUPS.keys(), "an entry-point group that no family has"
     for group, entries in points.items():
         family = GROUPS[group]
-        (name, (package, _, cls)), *more = [(name, place.partition(":")) for name, place in entries.items()]
-        assert (name, package, more) == (plugin.name, plugin.package, [])
+        (name, (module, _, cls)), *more = [(name, place.partition(":")) for name, place in entries.items()]
+        # A command stands in a module of its own, so that serving does not import what draws on a terminal.
+        package = f"{plugin.package}.command" if family.name == "command" else plugin.package
+        assert (name, module, more) == (plugin.name, package, [])
         # The name of its family is added where another class of the plugin, or of the house, has the plain one.
         plain = plugin.class_name.lower()
-        assert cls.lower() in ({plain} if family == plugin.family else set()) | {plain + camel(family.name).lower()}
+        alone = family == plugin.family or module != plugin.package
+        assert cls.lower() in ({plain} if alone else set()) | {plain + camel(family.name).lower()}
     own = points.get(plugin.family.group, {}).get(plugin.name)
     assert defaults in ({}, {plugin.family.name: own}), "hookgate.defaults names the family and the plugin's own class"
 
 
 @each_plugin
 def test_the_classes_of_a_plugin_are_what_their_family_wants(plugin):
-    module = import_module(plugin.package)
     for group, entries in project(plugin.folder)["project"]["entry-points"].items():
         if group == "hookgate.defaults":
             continue
-        cls = getattr(module, entries[plugin.name].partition(":")[2])
+        module, _, name = entries[plugin.name].partition(":")
+        cls = getattr(import_module(module), name)
 
         assert issubclass(cls, GROUPS[group].base)
         assert issubclass(cls.options_type, Options)
@@ -101,6 +111,45 @@ def test_a_plugin_depends_on_core_and_on_no_other_plugin(plugin):
     wanted = {name_of(requirement) for requirement in project(plugin.folder)["project"]["dependencies"]}
 
     assert {name for name in wanted if name.startswith("hookgate")} == {"hookgate-core"}
+
+
+@each_contribution
+def test_a_contribution_is_a_project_a_package_and_its_tests(folder):
+    own = f"hookgate_{folder.name.replace('-', '_')}"
+    beside = {path.relative_to(folder).parts[0] for path in workspace.files() if folder in path.parents}
+    packages = {name for name in beside if (ROOT / folder / name / "__init__.py").is_file() and name != "tests"}
+
+    assert "pyproject.toml" in beside
+    assert len(packages) == 1
+    if not is_example(folder):  # those have the names that a stranger's would have
+        assert packages == {own}
+        assert project(folder)["project"]["name"] == own.replace("_", "-")
+
+
+@each_contribution
+def test_what_a_contribution_offers_is_what_its_families_want(folder):
+    points = dict(project(folder)["project"]["entry-points"])
+    always = points.pop("hookgate.always", {})
+    points.pop("hookgate.defaults", {})
+
+    assert points.keys() <= GROUPS.keys(), "an entry-point group that no family has"
+    for group, entries in points.items():
+        for place in entries.values():
+            module, _, name = place.partition(":")
+            cls = getattr(import_module(module), name)
+            assert issubclass(cls, GROUPS[group].base)
+            assert issubclass(cls.options_type, Options)
+    assert always.items() <= points.get("hookgate.sections", {}).items()
+
+
+@each_contribution
+def test_a_contribution_says_which_distributions_of_ours_it_stands_on(folder):
+    names = {project(each)["project"]["name"] for each in members()}
+    wanted = {name_of(requirement) for requirement in project(folder)["project"]["dependencies"]}
+    ours = {name for name in wanted if name.startswith("hookgate")}
+
+    assert {"hookgate-core"} <= ours <= names
+    assert not [name for name in ours if name in {plugin.distribution for plugin in plugins()}]
 
 
 def test_no_two_families_have_the_same_default():
