@@ -88,13 +88,12 @@ class Maker:
 
 def destination(scope: Scope) -> ScopeDestination:
     """Return where the calls of a scope go: of each part, what the nearest scope says (FL-12, FL-17)."""
-    chain: list[ScopeDestination] = []
-    at: Scope | None = scope
-    while at is not None:
-        chain.append(at.section.to)
-        at = at.parent
-    said = {name: value for each in reversed(chain) for name, value in each.model_dump(exclude_none=True).items()}
-    return ScopeDestination.model_construct(**{**ScopeDestination().model_dump(), **said})
+    if scope.parent is None:
+        return scope.section.to
+    above, said = destination(scope.parent), vars(scope.section.to)
+    return ScopeDestination.model_construct(
+        **{name: above_value if said[name] is None else said[name] for name, above_value in vars(above).items()}
+    )
 
 
 def _places(api: ApiSection, path: str) -> Iterator[_Place]:

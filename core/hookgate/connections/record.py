@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -55,6 +56,7 @@ class Location(NamedTuple):
     port: int
 
 
+@lru_cache(maxsize=4096)
 def location(url: str) -> Location:
     """Take the URL of a target apart: ``scheme://host[:port]`` and nothing more (AC-2); one slash may follow.
 

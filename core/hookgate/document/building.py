@@ -110,7 +110,7 @@ class Builder:
             for each in places:
                 if each.plugin is not None:
                     self._note_place(each.plugin, each.raw, each.path, sure=each.sure)
-            self.problems += out_of_place(each for each in places if each.plugin is not None)
+            self.problems += out_of_place(each for each in places if each.plugin is not None or not each.optional)
         return found
 
     def _note_place(self, plugin: Plugin[Any], raw: object, path: Path, *, sure: bool = True) -> None:

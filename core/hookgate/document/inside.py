@@ -60,6 +60,28 @@ def may_hold_plugins(options: Any) -> bool:
     return False
 
 
+class _Room(NamedTuple):
+    """A field that may hold plugins."""
+
+    name: str
+    alias: str | None
+    side: str
+    """The list of a flow that it is."""
+    default: Any
+    optional: bool
+
+
+@lru_cache(maxsize=4096)
+def _rooms(model: Any) -> tuple[_Room, ...]:
+    """The fields of a model that may hold plugins."""
+    in_flow = issubclass(model, FlowOptions)
+    return tuple(
+        _Room(name, field.alias, name if in_flow and name in SIDES else "", field.default, not field.is_required())
+        for name, field in model.model_fields.items()
+        if may_hold_plugins(field.annotation)
+    )
+
+
 class Inside(NamedTuple):
     """A plugin in options or a record, with its place."""
 
@@ -72,6 +94,8 @@ class Inside(NamedTuple):
     """The entry that it was made of."""
     sure: bool = True
     """Its place is its own, and not that of a list in which entries are disabled."""
+    optional: bool = True
+    """It need not be there."""
 
 
 def plugins_in(value: object, raw: object, path: Path, side: str = "") -> Iterator[Inside]:
@@ -79,16 +103,13 @@ def plugins_in(value: object, raw: object, path: Path, side: str = "") -> Iterat
     if isinstance(value, Plugin):
         yield Inside(value, path, side, raw)
     elif isinstance(value, BaseModel):
-        if not may_hold_plugins(type(value)):
-            return
-        raw, in_flow = raw if isinstance(raw, Mapping) else {}, isinstance(value, FlowOptions)
-        for name, field in type(value).model_fields.items():
-            key = str(field.alias if field.alias in raw else name)
-            if name not in value.__dict__:
-                yield Inside(None, (*path, key))
-            else:
-                in_list = name if in_flow and name in SIDES else ""
-                yield from plugins_in(value.__dict__[name], raw.get(key), (*path, key), in_list)
+        raw, held = raw if isinstance(raw, Mapping) else {}, value.__dict__
+        for room in _rooms(type(value)):
+            key = room.alias if room.alias is not None and room.alias in raw else room.name
+            if room.name not in held:
+                yield Inside(None, (*path, key), optional=room.optional)
+            elif (inner := held[room.name]) is not None and inner != ():
+                yield from plugins_in(inner, raw.get(key), (*path, key), room.side)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from plugins_in(item, raw.get(key) if isinstance(raw, Mapping) else None, (*path, key), side)
@@ -107,11 +128,11 @@ def plugins_in(value: object, raw: object, path: Path, side: str = "") -> Iterat
 def leave_out_disabled(value: object) -> None:
     """Let an optional plugin that is disabled be one that is not written."""
     if isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            if name not in value.__dict__:
-                value.__dict__[name] = field.default
-            elif isinstance(value.__dict__[name], BaseModel | tuple):
-                leave_out_disabled(value.__dict__[name])
+        for room in _rooms(type(value)):
+            if room.name not in value.__dict__:
+                value.__dict__[room.name] = room.default
+            elif isinstance(value.__dict__[room.name], BaseModel | tuple):
+                leave_out_disabled(value.__dict__[room.name])
     elif isinstance(value, tuple):
         for item in value:
             leave_out_disabled(item)

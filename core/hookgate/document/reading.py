@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hookgate.contract.plugin import Entry
@@ -74,14 +73,14 @@ class Reader:
         before = self._builder.previous.get(f"sections.{name}")
         if type(before) is cls and before.items == items:
             return before  # it lives on with its state
-        given = items if cls.keeps_raw else _without_raw(items)
         try:
-            section = await self._make(name, cls, given)
+            section = await self._make(name, cls, items)
         except ConfigError as error:
             self._builder.problems += error.problems
             return None
         if section is not None:
-            section.items = _without_raw(items)  # it lives for as long as it serves, and what is written holds secrets
+            if cls.keeps_raw:  # it lives for as long as it serves, and what is written holds secrets
+                section.items = _without_raw(items)
             section.entry = Entry(f"sections.{name}", name, "section")
         return section
 
@@ -98,7 +97,7 @@ class Reader:
             if record is None:
                 self._builder.broken.add(key)
             elif key not in seen:
-                yield Item(key, record, path, raw)
+                yield Item(key, record, path, raw if cls.keeps_raw else None)
             if key:
                 seen[key] = path
 
@@ -121,4 +120,4 @@ class Reader:
 
 
 def _without_raw(items: tuple[Item[Any], ...]) -> tuple[Item[Any], ...]:
-    return tuple(replace(item, raw=None) for item in items)
+    return tuple(Item(item.name, item.record, item.path) for item in items)

@@ -16,6 +16,7 @@ import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Literal
 from urllib.parse import quote
@@ -123,6 +124,7 @@ class Template:
         return _PRECEDENCE.index(self.kind), -literal_segments, -literal_characters
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Template:
     """Take the path of a route apart.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.section import Route as Contributed
@@ -12,7 +13,7 @@ from hookgate.contract.steps import FlowOptions, Ways
 from hookgate.exchange.belonging import ApiInfo
 from hookgate.exchange.errors import Path
 from hookgate.flow.paths import compile_destination
-from hookgate.flow.record import RouteSection
+from hookgate.flow.record import DestinationSection, MatchSection, RouteLimitsSection, RouteSection
 from hookgate.flow.router import Route
 
 
@@ -28,13 +29,37 @@ class Routes(Section[RouteSection]):
             yield site.route(item.record, item.path)
 
 
+class RouteRecord(Protocol):
+    """What is said of a route, beside its steps."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def description(self) -> str:
+        """What it is for."""
+
+    @property
+    def match(self) -> MatchSection:
+        """Which calls it takes."""
+
+    @property
+    def to(self) -> DestinationSection | None:
+        """Where they go."""
+
+    @property
+    def limits(self) -> RouteLimitsSection:
+        """What differs from `gateway.limits`."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
     """A route with its steps built."""
 
     name: str
-    section: RouteSection
-    """What the document says, its steps among it unless others were made for it."""
+    section: RouteRecord
+    """What the document says of it, or what was made for it."""
     steps: FlowOptions | Ways
     route: Route = field(compare=False)
     cut: str = ""
@@ -46,11 +71,11 @@ class RouteConfig:
 
 
 def route_of(
-    record: RouteSection,
+    record: RouteRecord,
+    steps: FlowOptions | Ways,
     path: Path,
     note: Callable[[Path, str], None],
     *,
-    steps: FlowOptions | Ways | None = None,
     api: ApiInfo | None = None,
     strip: str = "",
     prefix: str = "",
@@ -69,7 +94,7 @@ def route_of(
         except ValueError as error:
             note((*path, "to", "path"), str(error))
             return None
-    return RouteConfig(record.name, record, record if steps is None else steps, route, strip, prefix, path)
+    return RouteConfig(record.name, record, steps, route, strip, prefix, path)
 
 
 def _is_good(name: str, path: str) -> bool:

@@ -13,7 +13,7 @@ from hookgate.contract.steps import FlowOptions, Interceptor, Ways
 from hookgate.document.building import Builder
 from hookgate.exchange.belonging import ApiInfo
 from hookgate.exchange.errors import Path, Problem, dotted
-from hookgate.flow.record import RouteSection
+from hookgate.flow.record import DestinationSection, MatchSection, RouteLimitsSection, RouteSection
 from hookgate.flow.router import conflicts
 from hookgate.flow.routes import RouteConfig, route_of
 
@@ -24,10 +24,14 @@ def _shown(name: str) -> str:
     return name
 
 
-class MadeRouteSection(RouteSection):
-    """A route whose steps were made for it: their ids do not come from its name, which so may hold a path."""
+class MadeRouteSection(Options):
+    """A route whose steps a section has built. Their ids do not come from its name, which so may hold a path."""
 
     name: Annotated[str, AfterValidator(_shown)]
+    description: str = ""
+    match: MatchSection = MatchSection()
+    to: DestinationSection | None = None
+    limits: RouteLimitsSection = RouteLimitsSection()
 
 
 class Table:
@@ -110,15 +114,19 @@ class LoadingSite:
     ) -> RouteConfig | None:
         """Make a route of what a document would say, or of a record of the section ``routes`` itself."""
         if isinstance(written, RouteSection):
-            return route_of(written, path, self.problem, steps=steps, api=api, strip=strip, prefix=prefix)
+            return route_of(written, steps or written, path, self.problem, api=api, strip=strip, prefix=prefix)
         problems, noted = self._builder.problems, len(self._builder.problems)
         said: Any = written
         name = said.get("name") if isinstance(said, Mapping) else None
-        model = RouteSection if steps is None else MadeRouteSection
-        record = self._builder.record(model, said, path, f"routes.{name}", str(path[0]))
+        record: RouteSection | MadeRouteSection | None
+        if steps is None:
+            record = self._builder.record(RouteSection, said, path, f"routes.{name}", str(path[0]))
+            steps = record
+        else:
+            record = self._builder.record(MadeRouteSection, said, path, f"routes.{name}", str(path[0]))
         made: RouteConfig | None = None
-        if record is not None:
-            made = route_of(record, path, self.problem, steps=steps, api=api, strip=strip, prefix=prefix)
+        if record is not None and steps is not None:
+            made = route_of(record, steps, path, self.problem, api=api, strip=strip, prefix=prefix)
         if len(problems) > noted:
             problems[noted:] = [_elsewhere(each, path, made_of or {}) for each in problems[noted:]]
         return made
