@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from generating.markdown import prose, table
-from hookgate.connections import record as connectionsection
-from hookgate.connections.retrying import RetrySection
+from generating.shipped import first_party
+from hookgate import Options
 from hookgate.document.entries import HostOptions
-from hookgate.flow import record as sections
-from hookgate.gateway.listenertls import CertificateSection, ClientCertificatesSection, TlsSection
-from hookgate.http.tls import UpstreamTlsSection
+from hookgate.document.sitefolder import kebab
 from hookgate.server.settings import Settings
-from hookgate_apis import records as apis
-from hookgate_trace.options import TraceRule, TraceSection
 
-SECTIONS = {
-    "gateway": sections.GatewaySection,
-    "gateway-limits": sections.LimitsSection,
-    "tls": TlsSection,
-    "certificate": CertificateSection,
-    "client-certificates": ClientCertificatesSection,
-    "management": sections.ManagementSection,
-    "route": sections.RouteSection,
-    "match": sections.MatchSection,
-    "destination": sections.DestinationSection,
-    "route-limits": sections.RouteLimitsSection,
-    "connection": connectionsection.ConnectionSection,
-    "target": connectionsection.TargetSection,
-    "retry": RetrySection,
-    "header-action": connectionsection.HeaderActionSection,
-    "timeouts": connectionsection.TimeoutsSection,
-    "pool": connectionsection.PoolSection,
-    "upstream-tls": UpstreamTlsSection,
-    "trace": TraceSection,
-    "trace-rule": TraceRule,
-    "profile": sections.ProfileSection,
-    "api": apis.ApiSection,
-    "resource": apis.ResourceSection,
-    "operation": apis.OperationSection,
-    "scope-destination": apis.ScopeDestination,
-    "application": apis.ApplicationSection,
-    "plan": apis.PlanSection,
-    "entry": HostOptions,
-}
-"""The records whose fields configuration.md lists, by the name of the block they stand in."""
+
+def records() -> dict[str, type[BaseModel]]:
+    """Return the records that sections are made of, by the name of the block that tells their fields.
+
+    That of a section has the name of the section, one inside it that of its class: ``header-action``.
+    """
+    found: dict[str, type[BaseModel]] = {"entry": HostOptions}
+    sections = {each.name: each.plugin.options_type for each in first_party() if each.family == "section"}
+    for name, record in sections.items():
+        found[name] = record
+        for inner in _inside(record):
+            if inner not in sections.values():
+                before = found.setdefault(kebab(inner.__name__.removesuffix("Section")), inner)
+                assert before is inner, f"two records that would be told in one block: {before} and {inner}"
+    return found
+
+
+def _inside(record: type[BaseModel], above: tuple[Any, ...] = ()) -> Iterator[type[BaseModel]]:
+    """Walk over the records inside one."""
+    for field in record.model_fields.values():
+        pending = [field.annotation]
+        while pending:
+            each = pending.pop()
+            pending += get_args(each)
+            if isinstance(each, type) and issubclass(each, Options) and each not in above:
+                yield each
+                yield from _inside(each, (*above, each))
 
 
 def kind(field: Mapping[str, Any]) -> str:
@@ -125,8 +118,11 @@ def options(record: type[BaseModel]) -> str:
 
 
 def section(record: type[BaseModel]) -> str:
-    """Tell the fields of one section; those inside it have blocks of their own."""
-    return fields(record.model_json_schema(by_alias=True))
+    """Tell the fields of one record; those inside it have blocks of their own."""
+    schema = record.model_json_schema(by_alias=True)
+    if "x-hookgate-family" in schema:
+        return f"Each is {kind(schema)}.\n"
+    return fields(schema) if schema.get("properties") else "It has no options.\n"
 
 
 def settings() -> str:

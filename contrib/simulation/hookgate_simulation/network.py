@@ -15,7 +15,7 @@ from hookgate.client import Client
 from hookgate.exchange import Arrived
 from hookgate.http import EXPECT_A_BODY
 from hookgate_simulation.mocks import FAULTS, UNSENT, Mock, MockResponse, Script
-from hookgate_trace.masking import masked_head, masked_query
+from hookgate_trace import masked_head, masked_query
 
 CHUNK = 65536
 """Bytes of a mocked body that come at once."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hookgate_trace.record import HookRun
+from hookgate_trace import HookRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,7 @@ from hookgate.server import Edge
 from hookgate_simulation.mocks import Mock, Script
 from hookgate_simulation.network import MockClient, MockTransport, Sent, facts
 from hookgate_simulation.result import Simulation
-from hookgate_trace.decide import Tracing
-from hookgate_trace.masking import masked_head, masked_query, note_signatures
-from hookgate_trace.options import TraceSection
-from hookgate_trace.trace import Trace
+from hookgate_trace import Trace, TraceSection, Tracing, masked_head, masked_query, note_signatures
 
 SHOWN = 2048
 """Bytes of the final body that a result shows."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from hookgate.commands import out, print_line
 from hookgate_simulation import Simulation
-from hookgate_trace.shown import INDENT, hook_lines
+from hookgate_trace import INDENT, hook_lines
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 

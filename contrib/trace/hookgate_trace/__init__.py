@@ -1,7 +1,20 @@
 """Traces: what every hook of a call did, in the order in which it happened, with the difference it made."""
 
-from hookgate_trace.record import Change, HookRun
-from hookgate_trace.shown import as_lines
+from hookgate_trace.difference import Change, HookRun
+from hookgate_trace.masking import masked_head, masked_query, note_signatures
+from hookgate_trace.section import TraceSection, Tracing
+from hookgate_trace.shown import INDENT, hook_lines
 from hookgate_trace.trace import Trace
 
-__all__ = ["Change", "HookRun", "Trace", "as_lines"]
+__all__ = [
+    "INDENT",
+    "Change",
+    "HookRun",
+    "Trace",
+    "TraceSection",
+    "Tracing",
+    "hook_lines",
+    "masked_head",
+    "masked_query",
+    "note_signatures",
+]

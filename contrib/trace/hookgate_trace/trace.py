@@ -10,9 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from hookgate import MASK, Attempt, Callout, Exchange
+from hookgate_trace.difference import HookRun, Recorded
 from hookgate_trace.masking import masked_head, masked_query
-from hookgate_trace.record import HookRun, Raw
 
+ASKED = "header"
+"""Reason of a trace that whoever calls has asked for, by its token."""
 NOTES = 200
 """Notes of one trace; further ones are dropped."""
 NOTE_LENGTH = 2000
@@ -32,7 +34,7 @@ class Trace:
         """Why this call is traced: ``header``, ``sample``, or the name of a rule."""
         self.body_limit = body_limit
         """Bytes of a body that are shown."""
-        self.hooks: list[Raw] = []
+        self.hooks: list[Recorded] = []
         self.notes: list[tuple[float, str]] = []
         self.started = time.time()
         self._began = time.perf_counter()
@@ -68,13 +70,13 @@ class Trace:
         """Show none of these, whenever it stood there: see :meth:`Exchange.hide`."""
         self._hidden.update(place.lower() if ".headers." in place else place for place in places)
 
-    def shown(self, run: Raw) -> HookRun:
+    def shown(self, run: Recorded) -> HookRun:
         """Return what a hook did, as it may be shown."""
         return run.shown(self)
 
-    def fact(self, what: str, value: Any) -> Any:
+    def fact(self, what: str, value: str) -> str:
         """Return a fact, or asterisks in its place."""
-        return MASK if value is not None and what in self._hidden else value
+        return MASK if what in self._hidden else value
 
     def query(self, query: str) -> str:
         """Return a query as it may be shown."""
@@ -129,7 +131,7 @@ class Trace:
             "plan": exchange.plan or None,
             "hooks": [asdict(self.shown(run)) for run in self.hooks],
             "notes": [{"at": at, "text": text} for at, text in self.notes],
-            "facts": dict(exchange._facts or {}),
+            "facts": dict(exchange.facts),
             "callouts": [_callout(each, self._monotonic) for each in exchange.callouts],
             "attempts": [_attempt(each, exchange.started) for each in exchange.attempts],
             "answered_by": exchange.answered_by or None,

@@ -87,6 +87,11 @@ class Body:
         return bool(self._sinks)
 
     @property
+    def maps(self) -> int:
+        """How many changes wait for its stream; see :meth:`map`."""
+        return len(self._feeds)
+
+    @property
     def empty(self) -> bool:
         """Whether it is known that there is nothing in it."""
         return self.held == b"" if self.held is not None else self.length == 0

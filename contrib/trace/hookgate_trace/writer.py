@@ -8,8 +8,8 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-from .file import TraceFile, Unusable
-from .rows import Row, Trace, row_of
+from hookgate_trace.file import TraceFile, Unusable
+from hookgate_trace.rows import Row, Told, row_of
 
 BATCH = 32
 """Traces of one transaction, at most."""
@@ -57,7 +57,7 @@ class Writer:
         """Traces that were dropped or could not be written."""
         return self._dropped + self._failed
 
-    def put(self, trace: Trace) -> None:
+    def put(self, trace: Told) -> None:
         """Queue a trace, or drop it if too many are waiting."""
         if self._queue.qsize() < self._most:
             self._queue.put(trace)
@@ -112,7 +112,7 @@ class Writer:
                 item()
         return not any(item is _END for item in items)
 
-    def _row(self, trace: Trace) -> list[Row]:
+    def _row(self, trace: Told) -> list[Row]:
         try:
             return [row_of(trace, self._file.largest)]
         except Exception as error:  # noqa: BLE001 - whatever a step has left in one trace, the others are kept

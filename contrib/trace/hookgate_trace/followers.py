@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from .filters import Filters
-from .rows import Row
+from hookgate_trace.filters import Filters
+from hookgate_trace.rows import Row
 
 MOST = 20
 """Followers at a time."""

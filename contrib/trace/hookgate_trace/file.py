@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from hookgate import Clock
 
-from .filters import Filters
-from .rows import FACTS, Row
+from hookgate_trace.filters import Filters
+from hookgate_trace.rows import FACTS, Row
 
 APPLICATION = 0x686B7472
 """``application_id`` of our files: "hktr"."""

@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 from hookgate import Exchange, Request
 from hookgate.testing import MovableClock, build
 from hookgate_authoring.conformance import conformance
-from hookgate_observer_trace import Trace, TraceApp, TraceOptions
-from hookgate_observer_trace import file as file_module
-from hookgate_observer_trace.file import Bounds, TraceFile, Unusable, find, search
-from hookgate_observer_trace.filters import EXACT, Filters, filters_of
-from hookgate_observer_trace.followers import MOST, WAITING, Followers
-from hookgate_observer_trace.rows import row_of
-from hookgate_observer_trace.writer import Writer
+from hookgate_trace.keeper import Keeper, KeeperOptions
+from hookgate_trace import file as file_module
+from hookgate_trace.file import Bounds, TraceFile, Unusable, find, search
+from hookgate_trace.filters import EXACT, Filters, filters_of
+from hookgate_trace.followers import MOST, WAITING, Followers
+from hookgate_trace.pages import TraceApp
+from hookgate_trace.rows import row_of
+from hookgate_trace.writer import Writer
 
 NOW = 1_700_000_000.0
 BOUNDS = Bounds(keep=3600, at_most=64 * 1024 * 1024, count=10_000)
@@ -452,7 +453,7 @@ class Call:
 
 async def observed(path, *calls, **options):
     """Start an observer, give it calls, wait until it has dealt with them; what it says is in the log."""
-    observer = build(Trace, path=str(path), **options)
+    observer = build(Keeper, path=str(path), **options)
     observer.startup(House())
     for call in calls:
         observer.exchange_finished(call)
@@ -617,11 +618,11 @@ async def test_one_trace_that_cannot_be_written_does_not_take_others_along(tmp_p
 
 WRITES = """
 import sys, time
-from hookgate_observer_trace.file import Bounds, TraceFile
-from hookgate_observer_trace.rows import row_of
+from hookgate_trace.file import Bounds, TraceFile
+from hookgate_trace.rows import row_of
 from hookgate.testing import MovableClock
 sys.path.insert(0, sys.argv[2])
-from test_trace import trace
+from test_keeper import trace
 file = TraceFile(__import__("pathlib").Path(sys.argv[1]), Bounds(1e9, 600_000, 10_000), MovableClock(1.7e9))
 number = 0
 while True:
@@ -721,13 +722,13 @@ def test_without_a_path_the_file_is_where_programs_keep_their_state(monkeypatch,
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    assert str(Trace(TraceOptions()).path) == place
+    assert str(Keeper(KeeperOptions()).path) == place
 
 
 async def test_the_folder_of_the_default_is_made_for_its_owner(monkeypatch, tmp_path):
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    observer = build(Trace)
+    observer = build(Keeper)
     observer.startup(House())
     observer.exchange_finished(Call(trace("a")))
     await observer.caught_up(30)
@@ -739,5 +740,5 @@ async def test_the_folder_of_the_default_is_made_for_its_owner(monkeypatch, tmp_
 
 
 def test_conformance(tmp_path):
-    conformance(Trace, options={"path": str(tmp_path / "t.db")})
+    conformance(Keeper, options={"path": str(tmp_path / "t.db")})
     conformance(TraceApp)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .rows import Row
+from hookgate_trace.rows import Row
 
 EXACT = ("method", "route", "api", "version", "application", "environment", "outcome", "reason", "fault")
 """Facts that are asked for by their very value."""

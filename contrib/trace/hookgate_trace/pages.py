@@ -1,24 +1,24 @@
-"""The pages: lists, single traces, and new ones as they come."""
+"""The app ``trace``: pages with lists of traces, single ones, and new ones as they come."""
+
+from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from quart import Blueprint, Response, request
 
-from hookgate import Host
-from hookgate_trace import as_lines
-
-from .file import find, search
-from .filters import Filters, filters_of
-from .followers import Follower
-from .rows import Row
-from .writer import FAILURES, explained
-
-if TYPE_CHECKING:
-    from . import Trace
+from hookgate import App, Host, Options, hookimpl
+from hookgate_trace.file import find, search
+from hookgate_trace.filters import Filters, filters_of
+from hookgate_trace.followers import Follower
+from hookgate_trace.keeper import Keeper, keeper_of
+from hookgate_trace.rows import Row
+from hookgate_trace.shown import as_lines
+from hookgate_trace.writer import FAILURES, explained
 
 PAGE, LARGEST_PAGE = 50, 500
 """Traces of a page, unless said otherwise and at most."""
@@ -35,7 +35,7 @@ HEARTBEAT = 15.0
 LOOK = 0.5
 """Seconds between two looks whether the gateway is stopping."""
 
-NOT_PLACED = "There are no traces: add trace to gateway.observers, and say in gateway.trace which calls are traced."
+NOT_PLACED = "There are no traces: add trace to gateway.observers, and say in the section trace which calls are traced."
 
 
 class _Asked(Exception):
@@ -46,8 +46,33 @@ class _Asked(Exception):
         self.status = status
 
 
-def pages_of(host: Host, observer: "Callable[[], Trace | None]") -> Blueprint:
-    """Make the pages of a gateway; ``observer`` returns who keeps its traces at the moment."""
+class TraceApp(App[Options]):
+    """Shows the traces that the observer `trace` keeps: newest first, in JSON, never cached. Whoever may call the
+    management listener sees what calls held; do not expose this app to everyone.
+
+    * `traces`: what is known of each, page by page. Filters: `path` (with what is below it; `*` stands for anything),
+      `status` (`404`, `5xx`, `none`), `method`, `route`, `api`, `version`, `application`, `environment`, `outcome`,
+      `reason` (why it was traced), `fault` (the reason of the last one), `correlation` (the id of the trace,
+      `X-Request-Id` or the trace id of `traceparent`), `slower` (milliseconds), `since` and `until` (`10m` ago, RFC
+      3339 or Unix time). Values of one filter are alternatives; several filters have to hold all. `limit` traces are
+      on a page, 50 unless said, 500 at most; the next page is asked for by `before`, with the number that `next` says.
+      `full=true` gives whole traces, for export: 16 MB at most, then there is a next page.
+    * `traces/ID`: one of them, the newest if a client has used an id twice (`number=` names another).
+      `format=text` shows it to people, as `hookgate simulate` does.
+    * `traces/follow`: new ones as they come, as server-sent events `trace`, with the same filters but for times and
+      pages. An event `dropped` says how many were left out because they were not read fast enough.
+
+    503 with a word of advice where that observer is not placed or its file cannot be read.
+    """
+
+    @hookimpl
+    def blueprint(self, host: Host) -> Blueprint:
+        """Return the pages."""
+        return pages_of(host)
+
+
+def pages_of(host: Host) -> Blueprint:
+    """Make the pages of a gateway."""
     pages = Blueprint("trace", __name__)
     turns = asyncio.Semaphore(QUESTIONS)
 
@@ -58,8 +83,8 @@ def pages_of(host: Host, observer: "Callable[[], Trace | None]") -> Blueprint:
             except FAILURES as error:
                 raise _Asked(503, f"The traces cannot be read: {explained(error)}.") from error
 
-    def placed() -> "Trace":
-        found = observer()
+    def placed() -> Keeper:
+        found = keeper_of(host)
         if found is None:
             raise _Asked(503, NOT_PLACED)
         return found
@@ -72,11 +97,10 @@ def pages_of(host: Host, observer: "Callable[[], Trace | None]") -> Blueprint:
     @pages.get("/traces")
     async def traces() -> Response:
         keeper = placed()
-        limit, before = _natural("limit", PAGE, LARGEST_PAGE), _natural("before", None, 2**63 - 1)
+        limit, before = _natural("limit", LARGEST_PAGE) or PAGE, _natural("before", 2**63 - 1)
         whole = _one_of("full", ("false", "true")) == "true"
         filters = _filters(keeper, {"limit", "before", "full"})
         await keeper.caught_up(CATCHING_UP)
-        assert limit is not None
         if whole:
             return await _export(asked, keeper, filters, limit, before)
         rows = await asked(lambda: search(keeper.path, filters, most=limit + 1, before=before))
@@ -88,7 +112,7 @@ def pages_of(host: Host, observer: "Callable[[], Trace | None]") -> Blueprint:
     async def trace(identifier: str) -> Response:
         keeper = placed()
         style = _one_of("format", ("json", "text"))
-        number = _natural("number", None, 2**63 - 1)
+        number = _natural("number", 2**63 - 1)
         if unknown := set(request.args) - {"format", "number"}:
             raise _Asked(400, f"There is no parameter {min(unknown)!r}; write format= or number=.")
         await keeper.caught_up(CATCHING_UP)
@@ -115,7 +139,7 @@ def pages_of(host: Host, observer: "Callable[[], Trace | None]") -> Blueprint:
     return pages
 
 
-async def _events(host: Host, keeper: "Trace", follower: Follower) -> AsyncIterator[bytes]:
+async def _events(host: Host, keeper: Keeper, follower: Follower) -> AsyncIterator[bytes]:
     """Write events until the client is gone, the observer is shut down or the gateway stops."""
     silence = 0.0
     try:
@@ -147,7 +171,7 @@ def _event(kind: str, data: Mapping[str, Any]) -> bytes:
 
 
 async def _export(
-    asked: Callable[[Callable[[], Any]], Any], keeper: "Trace", filters: Filters, limit: int, before: int | None
+    asked: Callable[[Callable[[], Any]], Any], keeper: Keeper, filters: Filters, limit: int, before: int | None
 ) -> Response:
     """Answer with whole traces, as many as fit."""
     written: list[str] = []
@@ -165,29 +189,29 @@ async def _export(
     return _answer(f'{{"traces": [{", ".join(written)}], {tail[1:]}')
 
 
-def _state(keeper: "Trace") -> dict[str, Any]:
+def _state(keeper: Keeper) -> dict[str, Any]:
     return {"lost": keeper.lost, "trouble": keeper.trouble or None}
 
 
-def _oldest(keeper: "Trace") -> float:
+def _oldest(keeper: Keeper) -> float:
     """Return the time before which traces are gone, even while the file still has them."""
     return keeper.clock.wall() - keeper.options.keep
 
 
-def _filters(keeper: "Trace", others: set[str]) -> Filters:
+def _filters(keeper: Keeper, others: set[str]) -> Filters:
     given = {name: request.args.getlist(name) for name in request.args if name not in others}
     try:
         asked = filters_of(given, keeper.clock.wall())
     except ValueError as error:
         raise _Asked(400, str(error)) from error
     since = max(_oldest(keeper), asked.since if asked.since is not None else 0.0)
-    return Filters(asked.exact, asked.path, asked.status, asked.correlation, asked.slower, since, asked.until)
+    return replace(asked, since=since)
 
 
-def _natural(name: str, default: int | None, most: int) -> int | None:
+def _natural(name: str, most: int) -> int | None:
     value = request.args.get(name)
     if value is None:
-        return default
+        return None
     if not (value.isascii() and value.isdigit() and len(value) < 20 and 1 <= int(value) <= most):
         raise _Asked(400, f"{name}: write a number from 1 to {most}.")
     return int(value)

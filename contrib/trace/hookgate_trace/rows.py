@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-Trace = Mapping[str, Any]
+Told = Mapping[str, Any]
 """What ``exchange.trace.as_dict()`` gives: plain data in which secrets are masked already."""
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16}
 _OUTLINE = ("id", "reason", "time", "seconds", "generation", "environment", "application", "plan", "fault", "outcome")
 
 
-def row_of(trace: Trace, most: int) -> Row:
+def row_of(trace: Told, most: int) -> Row:
     """Take the facts out of a trace and write it as JSON of ``most`` bytes or fewer.
 
     Raises:
@@ -77,7 +77,7 @@ def _storable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _document(trace: Trace, most: int) -> str:
+def _document(trace: Told, most: int) -> str:
     """Write a trace as JSON, which is ASCII; one that is too long goes without differences, or as an outline."""
     written = _json(trace)
     if len(written) > most:

@@ -1,4 +1,6 @@
-"""Keep the traces of calls in a bounded SQLite file, and show them."""
+"""The observer ``trace``: keeps the traces of calls in a bounded SQLite file."""
+
+from __future__ import annotations
 
 import asyncio
 import os
@@ -6,20 +8,17 @@ from pathlib import Path
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from pydantic import Field
-from quart import Blueprint
 
-from hookgate import App, Exchange, Host, Observer, Options, hookimpl
+from hookgate import Exchange, Host, Observer, Options, hookimpl
+from hookgate_trace.file import Bounds, TraceFile
+from hookgate_trace.followers import Followers
+from hookgate_trace.writer import Writer
 
-from .file import Bounds, TraceFile
-from .followers import Followers
-from .pages import pages_of
-from .writer import Writer
-
-_live: "WeakKeyDictionary[Host, ReferenceType[Trace]]" = WeakKeyDictionary()
+_live: WeakKeyDictionary[Host, ReferenceType[Keeper]] = WeakKeyDictionary()
 """The observer of each running gateway, through which the pages find it; two gateways of one process do not mix."""
 
 
-class TraceOptions(Options):
+class KeeperOptions(Options):
     """Options of `trace` as an observer."""
 
     path: Path | None = None
@@ -36,10 +35,10 @@ class TraceOptions(Options):
     """Traces that may wait to be written; those beyond are dropped and counted."""
 
 
-class Trace(Observer[TraceOptions]):
+class Keeper(Observer[KeeperOptions]):
     """Keeps the traces of calls in a SQLite file, over restarts.
 
-    Which calls are traced is said in `gateway.trace`; calls that are not traced cost nothing here. A traced call only
+    Which calls are traced is said in the section `trace`; calls that are not traced cost nothing here. A traced call only
     puts its trace into a queue; a thread writes. What is wrong with the file (broken, locked, full, not ours to write)
     harms no call: traces are lost and counted, an error says so once a minute, and writing goes on as soon as the file
     can be written again.
@@ -55,7 +54,7 @@ class Trace(Observer[TraceOptions]):
     _writer: Writer | None = None
     _host: Host | None = None
 
-    def __init__(self, options: TraceOptions) -> None:
+    def __init__(self, options: KeeperOptions) -> None:
         super().__init__(options)
         self.path = options.path or _state_folder() / "traces.db"
         """Where the traces are."""
@@ -81,7 +80,7 @@ class Trace(Observer[TraceOptions]):
     @hookimpl
     async def shutdown(self) -> None:
         """Write what is waiting, let go of the file and of whoever follows."""
-        if self._host is not None and observer_of(self._host) is self:
+        if self._host is not None and keeper_of(self._host) is self:
             del _live[self._host]
         self.followers.close()
         writer, self._writer = self._writer, None
@@ -117,33 +116,8 @@ class Trace(Observer[TraceOptions]):
             pass  # the answer is then what has been written
 
 
-class TraceApp(App[Options]):
-    """Shows the traces that the observer `trace` keeps: newest first, in JSON, never cached. Whoever may call the
-    management listener sees what calls held; do not expose this app to everyone.
-
-    * `traces`: what is known of each, page by page. Filters: `path` (with what is below it; `*` stands for anything),
-      `status` (`404`, `5xx`, `none`), `method`, `route`, `api`, `version`, `application`, `environment`, `outcome`,
-      `reason` (why it was traced), `fault` (the reason of the last one), `correlation` (the id of the trace,
-      `X-Request-Id` or the trace id of `traceparent`), `slower` (milliseconds), `since` and `until` (`10m` ago, RFC
-      3339 or Unix time). Values of one filter are alternatives; several filters have to hold all. `limit` traces are
-      on a page, 50 unless said, 500 at most; the next page is asked for by `before`, with the number that `next` says.
-      `full=true` gives whole traces, for export: 16 MB at most, then there is a next page.
-    * `traces/ID`: one of them, the newest if a client has used an id twice (`number=` names another).
-      `format=text` shows it to people, as `hookgate simulate` does.
-    * `traces/follow`: new ones as they come, as server-sent events `trace`, with the same filters but for times and
-      pages. An event `dropped` says how many were left out because they were not read fast enough.
-
-    503 with a word of advice where that observer is not placed or its file cannot be read.
-    """
-
-    @hookimpl
-    def blueprint(self, host: Host) -> Blueprint:
-        """Return the pages."""
-        return pages_of(host, lambda: observer_of(host))
-
-
-def observer_of(host: Host) -> Trace | None:
-    """Return the observer that is live in a gateway, if any is."""
+def keeper_of(host: Host) -> Keeper | None:
+    """Return the observer that is live in a gateway, if there is one."""
     found = _live.get(host)
     return None if found is None else found()
 
