@@ -3,7 +3,7 @@
 
 ``python docs/generate.py --write`` renews the pages in ``docs/plugins/`` and, in other pages, what stands between
 ``<!-- generated: NAME -->`` and ``<!-- end -->``. Without ``--write`` nothing is changed, and the exit code is 1 if
-something is stale. Every plugin needs an example in ``docs/examples/plugins/FAMILY-NAME.yaml``.
+something is stale. Every plugin but sections and commands needs an example in ``docs/examples/plugins/FAMILY-NAME.yaml``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from generating.commands import commands
 from generating.hooks_page import hook_reference
 from generating.plugin_pages import example_of, missing, plugin_list, plugin_page
-from generating.records import SECTIONS, section, settings
-from generating.shipped import DOCS, ROOT, first_party, slug
+from generating.records import records, section, settings
+from generating.shipped import DOCS, ROOT, slug, with_pages
 
 BLOCK = re.compile(r"(?<=<!-- generated: )([a-z-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
@@ -26,11 +26,11 @@ def blocks() -> dict[str, Callable[[], str]]:
     """Return what may stand between markers, by name."""
     told: dict[str, Callable[[], str]] = {
         "hooks": hook_reference,
-        "plugins": plugin_list,
+        "list-of-plugins": plugin_list,
         "commands": commands,
         "settings": settings,
     }
-    for name, record in SECTIONS.items():
+    for name, record in records().items():
         told[name] = lambda record=record: section(record)
     return told
 
@@ -42,9 +42,15 @@ def pages() -> Iterator[tuple[Path, str]]:
         if path.exists():
             before = path.read_text(encoding="utf-8")
             yield path, BLOCK.sub(lambda match: f"{match[1]}{match[2]}\n{told[match[1]]().strip()}\n\n", before)
-    for listed in first_party():
+    for listed in with_pages():
         if example_of(listed).exists():
             yield DOCS / "plugins" / f"{slug(listed)}.md", plugin_page(listed)
+
+
+def untold() -> list[str]:
+    """Return the blocks that stand on no page: records of sections that nobody can read about."""
+    shown = {match[1] for path in DOCS.glob("**/*.md") for match in BLOCK.finditer(path.read_text(encoding="utf-8"))}
+    return sorted(blocks().keys() - shown)
 
 
 def main(arguments: list[str]) -> int:
@@ -65,7 +71,9 @@ def main(arguments: list[str]) -> int:
     unwritten = missing()
     for path in unwritten:
         print(f"missing: {path.relative_to(ROOT)}, a document that shows the plugin at work")
-    return 1 if unwritten or ((stale or orphans) and not arguments) else 0
+    for name in untold():
+        print(f"missing: <!-- generated: {name} --> on a page")
+    return 1 if unwritten or untold() or ((stale or orphans) and not arguments) else 0
 
 
 if __name__ == "__main__":

@@ -92,6 +92,8 @@ def _calls(text: str, family: str, hook: str) -> bool:
     """Whether the test beside a plugin gets a hook of it called. No document names a source, so `running` has none."""
     if re.search(rf"\.{hook}\b", text):
         return True
+    if family == "command":
+        return "invoke(" in text
     if "running(" in text:
         return family != "source"
     return "through(" in text and family == "interceptor" and hook not in LIFECYCLE
@@ -107,8 +109,8 @@ def _shipped(listed: Listed) -> Class:
 def _beside(listed: Listed) -> list[str]:
     """Return the test files of the distribution a plugin comes in; it may hold plugins of several families."""
     package = str(listed.plugin.__module__).partition(".")[0]
-    found = ROOT.glob(f"plugins/*/*/{package}")
-    return [str(path.relative_to(ROOT)) for folder in found for path in sorted(folder.parent.glob("test_*.py"))]
+    found = [*ROOT.glob(f"plugins/*/*/{package}"), *ROOT.glob(f"contrib/*/{package}")]
+    return [str(path.relative_to(ROOT)) for folder in found for path in sorted(folder.parent.glob("**/test_*.py"))]
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from generating.evidence import examples, tests
 from generating.markdown import prose
-from generating.shipped import FAMILIES, slug, specified, title, users
+from generating.shipped import FAMILIES, place, specified, title, users
 from hookgate.contract.hookspecs import LifecycleSpec
 
 
@@ -28,7 +28,7 @@ def _hooks(family: str, spec: type) -> Iterator[str]:
             yield from (f"Base class `hookgate.{each.base.__name__}`, entry-point group `{each.group}`; {guide}.", "")
     for name, hook in specified(spec).items():
         yield from (f"### `{signature(name, hook)}`", "", prose(hook.__doc__), "")
-        found = ", ".join(f"[{title(each)}](plugins/{slug(each)}.md)" for each in users(family, name))
+        found = ", ".join(f"[{title(each)}]({place(each)})" for each in users(family, name))
         yield from (f"Implemented by: {found or 'no plugin that ships yet'}.", "")
         yield from (f"Tested by: {_tested(family, name)}.", "")
         yield from (*_example(family, name), "")

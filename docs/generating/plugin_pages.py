@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from generating.markdown import prose, table
 from generating.records import options
-from generating.shipped import DOCS, FAMILIES, first_party, slug, spec_of, title
+from generating.shipped import DOCS, FAMILIES, first_party, place, slug, spec_of, title, with_pages
 from hookgate import Entry
 from hookgate.contract.hooks import hooks_of
 from hookgate.document.catalogue import Listed
@@ -64,12 +65,17 @@ def plugin_list() -> str:
     found = first_party()
     parts = []
     for family in FAMILIES:
-        rows = [(f"[{each.name}]({slug(each)}.md)", summary(each)) for each in found if each.family == family.name]
+        rows = [(f"[{each.name}]({_link(each)})", summary(each)) for each in found if each.family == family.name]
         if rows:
             parts += [f"## {family.plural}", "", family.summary, "", table(("name", "what it does"), rows)]
     return "\n".join(parts)
 
 
+def _link(listed: Listed) -> str:
+    """Where a plugin is told of, from the list of all."""
+    return os.path.relpath(place(listed), "plugins")
+
+
 def missing() -> list[Path]:
     """Return the examples that somebody still has to write."""
-    return [example_of(listed) for listed in first_party() if not example_of(listed).exists()]
+    return [example_of(listed) for listed in with_pages() if not example_of(listed).exists()]

@@ -15,16 +15,25 @@ from hookgate.document.catalogue import Catalogue, Listed
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
 FAMILIES = [found for found in vars(families).values() if isinstance(found, Family)]
+TOLD_TOGETHER = {"section": "configuration.md", "command": "deploying.md"}
+"""Families whose plugins have a chapter of one page in the place of a page each."""
 
 
 @cache
 def first_party() -> list[Listed]:
-    """Return the plugins of this checkout that are installed, by family and name."""
+    """Return the plugins of this checkout that are installed, by family and name; not those that are examples."""
+    folders = [ROOT / "core", *ROOT.glob("plugins/*/*"), *ROOT.glob("contrib/*")]
     ours = {
-        tomllib.loads(path.read_text(encoding="utf-8"))["project"]["name"]
-        for path in ROOT.glob("plugins/*/*/pyproject.toml")
+        tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+        for folder in folders
+        if (folder / "pyproject.toml").exists() and not folder.name.startswith("example-")
     }
     return [listed for listed in Catalogue().listing() if listed.distribution in ours]
+
+
+def with_pages() -> list[Listed]:
+    """Return those that have a page of their own."""
+    return [listed for listed in first_party() if listed.family not in TOLD_TOGETHER]
 
 
 def spec_of(family: str) -> type:
@@ -49,6 +58,15 @@ def users(family: str, hook: str) -> list[Listed]:
 def slug(listed: Listed) -> str:
     """Return what the page and the example of a plugin are called."""
     return f"{listed.family}-{listed.name}"
+
+
+def place(listed: Listed) -> str:
+    """Return where a plugin is told of, relative to the folder of the pages."""
+    if listed.family == "section":
+        return f"{TOLD_TOGETHER['section']}#{listed.name}"
+    if listed.family == "command":
+        return f"{TOLD_TOGETHER['command']}#commands"
+    return f"plugins/{slug(listed)}.md"
 
 
 def title(listed: Listed) -> str:
