@@ -3,7 +3,8 @@
 
 ``python docs/generate.py --write`` renews the pages in ``docs/plugins/`` and, in other pages, what stands between
 ``<!-- generated: NAME -->`` and ``<!-- end -->``. Without ``--write`` nothing is changed, and the exit code is 1 if
-something is stale. Every plugin but sections and commands needs an example in ``docs/examples/plugins/FAMILY-NAME.yaml``.
+something is stale. Every plugin that is no section and no command needs an example in
+``docs/examples/plugins/FAMILY-NAME.yaml``.
 """
 
 from __future__ import annotations

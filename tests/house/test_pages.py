@@ -21,46 +21,58 @@ import hookgate
 from hookgate import Options, Source
 from hookgate.commands import app
 from hookgate.contract.hooks import hooks_of
-from hookgate.contract.hookspecs import LifecycleSpec, hookimpl
+from hookgate.contract.hookspecs import PROJECT, LifecycleSpec, hookimpl
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import parse
-from hookgate.gateway import configuration as config
+from hookgate.document.reading import FIRST
+from hookgate.gateway.configuration import load
 from hookgate.gateway.gateway import Gateway
 from hookgate.testing import upstream
 from hookgate.testing.gateway import Memory
 
 from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from
 from .pages import anchors, blocks, every, links, pages, sections, write_files
-from .workspace import FAMILIES, ROOT, plugins
+from .workspace import FAMILIES, ROOT, members, project
 
 EXAMPLES = sorted((ROOT / "docs/examples").rglob("*.yaml"))
 TUTORIAL = Path("docs/first-plugin.md")
 SIGNATURE = re.compile(r"`?(?:async )?def (\w+)")
 NO_USER_YET = {
-    "app.add_commands",
     "observer.exchange_started",
     "observer.target_changed",
+    "section.connections",
 }
 """Hooks that no plugin of this checkout implements. The list only gets shorter."""
 NO_TEST_FILE_YET = {
-    "app.add_commands",
     "observer.target_changed",
 }
 """Hooks that only their example exercises, on the page that `test_python_on_a_page_runs` runs. The list only gets
 shorter."""
+NOTHING_TO_WRITE = {"linting"}
+"""Sections that are always there, and have no options."""
+
+
+def is_hook(spec, name):
+    return hasattr(vars(spec)[name], f"{PROJECT}_spec")
 
 
 def hooks():
     """Every hook there is, as (family, name, specification)."""
     specs = [("", LifecycleSpec), *((family.name, family.spec) for family in FAMILIES.values())]
-    return [(name, hook, spec) for name, spec in specs for hook in vars(spec) if not hook.startswith("_")]
+    return [(name, hook, spec) for name, spec in specs for hook in vars(spec) if is_hook(spec, hook)]
 
 
 @cache
 def shipped():
-    """Every plugin of `plugins/`: a distribution may hold several."""
-    ours = {plugin.distribution for plugin in plugins()}
+    """Every plugin of this checkout but the examples: a distribution may hold several."""
+    folders = [folder for folder in members() if not folder.name.startswith("example-")]
+    ours = {project(folder)["project"]["name"] for folder in folders}
     return [listed for listed in Catalogue().listing() if listed.distribution in ours]
+
+
+def placed():
+    """Those that a document places; sections are keys of it, and commands have nothing to do with one."""
+    return [listed for listed in shipped() if listed.family not in ("section", "command")]
 
 
 @pytest.fixture
@@ -192,7 +204,15 @@ def test_an_example_is_good(example, world):
     assert ": good: " in done.output
 
 
-@pytest.mark.parametrize("listed", shipped(), ids=lambda listed: f"{listed.family}-{listed.name}")
+@pytest.mark.parametrize("section", [listed.name for listed in shipped() if listed.family == "section"])
+def test_every_section_has_a_chapter_and_a_document_that_uses_it(section):
+    texts = [path.read_text(encoding="utf-8") for path in EXAMPLES] + [block.text for block in every("yaml")]
+
+    assert section in anchors(Path("docs/configuration.md"))
+    assert section in NOTHING_TO_WRITE or any(re.search(rf"^{section}:", text, re.MULTILINE) for text in texts)
+
+
+@pytest.mark.parametrize("listed", placed(), ids=lambda listed: f"{listed.family}-{listed.name}")
 async def test_the_example_of_a_plugin_uses_it(listed, world):
     text = (ROOT / f"docs/examples/plugins/{listed.family}-{listed.name}.yaml").read_bytes()
     loaded = await Gateway(Memory(text.decode())).check()
@@ -215,9 +235,9 @@ async def test_yaml_that_is_a_document_loads(block, world, tmp_path, monkeypatch
     write_files(block.page, tmp_path)
     monkeypatch.chdir(tmp_path)
 
-    if isinstance(document, Mapping) and document.keys() & set(config.SECTIONS):
-        catalogue = Catalogue(tmp_path / "plugins" if Path("plugins").exists() else None)
-        await config.load(document, catalogue, host=Gateway(Source(Options())))
+    catalogue = Catalogue(tmp_path / "plugins" if Path("plugins").exists() else None)
+    if isinstance(document, Mapping) and document.keys() & {*FIRST, *catalogue.names("section")}:
+        await load(document, catalogue, host=Gateway(Source(Options())))
 
 
 # --- Python and shell -------------------------------------------------------------------------------------------------
