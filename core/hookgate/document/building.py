@@ -154,6 +154,10 @@ class Builder:
         if (family, name) in self._shared:
             self.problems.append(Problem(path, f"the name {name!r} is taken by another {family}", at_key=True))
             return
+        if name in self.catalogue.names(family):
+            message = f"{name!r} is the name of an installed plugin; give the instance a name of its own"
+            self.problems.append(Problem(path[:2], message, at_key=True))
+            return
         self._shared[family, name] = value, path
 
     def refer(self, section: str, name: str) -> None:
@@ -170,12 +174,7 @@ class Builder:
 
     def share(self) -> None:
         """Build the named instances and the profiles, each once."""
-        for named, (_, path) in self._shared.items():
-            if named[1] in self.catalogue.names(named[0]):
-                message = f"{named[1]!r} is the name of an installed plugin; give the instance a name of its own"
-                self.problems.append(Problem(path[:2], message, at_key=True))
-                self._failed.add(named)
-                continue
+        for named in self._shared:
             with suppress(Rejected):
                 self._instance_named(named)
 

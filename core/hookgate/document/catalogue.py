@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,8 @@ DEFAULTS = "hookgate.defaults"
 ALWAYS = "hookgate.always"
 """Entry points named after sections that are there, with their defaults, in documents that leave them out."""
 BUNDLE = "hookgate"
+_NAMED_ALONE = ("section", "command")
+"""Families that a distribution serves beside others: it is named after what it is for, as ``hookgate-apis``."""
 
 
 class PluginLookupError(LookupError):
@@ -81,7 +83,7 @@ class Catalogue:
             family = entry_point.load()
             if not isinstance(family, Family):
                 raise TypeError(f"{entry_point.value} is not a hookgate.Family")
-        except Exception as error:  # noqa: BLE001 - another distribution's import may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - another distribution's import may raise anything
             self.broken_families[entry_point.name] = _why(entry_point, error)
         else:
             self.families[entry_point.name] = family
@@ -162,6 +164,10 @@ class Catalogue:
                 ]
         return sorted(listed, key=lambda line: (line.family, line.name, line.distribution))
 
+    def providers(self, family: str, name: str) -> list[str]:
+        """Return the distributions and files that bring a plugin; where there are several, none can be used."""
+        return [provider for provider, _ in self._providers(self.family(family), name)]
+
     def _providers(self, family: Family, name: str) -> list[tuple[str, str]]:
         providers = [
             (_distribution(entry_point), entry_point.dist.version if entry_point.dist is not None else "")
@@ -188,23 +194,34 @@ class Catalogue:
 
     def _missing(self, family: Family, name: str) -> str:
         names = self.names(family.name)
-        message = f"no {family.name} is installed under the name {name!r}"
-        distribution = f"{BUNDLE}-{family.name}-{name}"
-        if distribution in _bundled():
-            message += f": pip install {distribution}"
-        elif near := _near(name, names):
-            message += near
-        else:
-            message += f"; installed: {', '.join(names)}" if names else f", nor any other {family.name}"
-        for file, why in self._broken_files.items():
-            message += f"; {file} cannot be imported: {why}"
-        return message
+        said = self.hint(family.name, name)
+        if not said:
+            said = f"; installed: {', '.join(names)}" if names else f", nor any other {family.name}"
+        return f"no {family.name} is installed under the name {name!r}{said}{self.unread()}"
+
+    def hint(self, family: str, name: str, beside: Iterable[str] = ()) -> str:
+        """Return the end of a message about a name that leads nowhere: what to install, or what may have been meant.
+
+        It is empty where neither is known. ``beside`` are names that are no plugins and could be meant, too.
+        """
+        bundled = _bundled()
+        meant = [f"{BUNDLE}-{family}-{name}", *([f"{BUNDLE}-{name}"] if family in _NAMED_ALONE else [])]
+        for distribution in meant:
+            if distribution in bundled:
+                return f": pip install {distribution}"
+        return _near(name, [*beside, *self.names(family)])
+
+    def unread(self) -> str:
+        """Return the end of a message about a name that leads nowhere: the files it could have stood in, each with the
+        reason why nobody can tell.
+        """
+        return "".join(f"; {file} cannot be imported: {why}" for file, why in self._broken_files.items())
 
     @staticmethod
     def _import(entry_point: metadata.EntryPoint, what: str) -> Any:
         try:
             return entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BrokenError(what, _why(entry_point, error)) from error
 
     @staticmethod
@@ -241,7 +258,7 @@ def _distribution(entry_point: metadata.EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist is not None else entry_point.value
 
 
-def _why(entry_point: metadata.EntryPoint, error: Exception) -> str:
+def _why(entry_point: metadata.EntryPoint, error: BaseException) -> str:
     return f"{_distribution(entry_point)}: {entry_point.value}: {type(error).__name__}: {error}"
 
 

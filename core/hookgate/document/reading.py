@@ -37,7 +37,8 @@ class Reader:
             if name in FIRST or name == "$schema" or name.startswith("x-"):
                 continue
             if name not in installed:
-                message = f"there is no section {name!r}{near(name, [*FIRST, *installed])}"
+                said = builder.catalogue.hint("section", name, FIRST) or near(name, [*FIRST, *installed])
+                message = f"there is no section {name!r}{said}{builder.catalogue.unread()}"
                 builder.problems.append(Problem((name,), message, at_key=True))
                 continue
             try:

@@ -52,7 +52,7 @@ def read_folder(folder: Path, bases: Mapping[type, str]) -> tuple[list[Found], d
             continue
         try:
             module = _module(path)
-        except Exception as error:  # noqa: BLE001 - the file of a site may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the file of a site may raise anything
             broken[str(path)] = f"{type(error).__name__}: {error}"
             continue
         for name, plugin in vars(module).items():

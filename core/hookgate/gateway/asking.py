@@ -30,6 +30,10 @@ ResultT = TypeVar("ResultT")
 SectionT = TypeVar("SectionT", bound=Section[Any])
 
 
+class Nonsense(Exception):
+    """A hook gave what it never should; the text says what."""
+
+
 class Hung(Exception):
     """What was asked for did not come in time."""
 
@@ -165,7 +169,7 @@ class Asking:
             if result is None:
                 return iter(())
             if isinstance(result, str | bytes) or not isinstance(result, Iterable):
-                raise TypeError(f"gives {_said(result)}, where a list or a generator should be")
+                raise Nonsense(f"gives {_said(result)}, where a list or a generator should be")
             return iter(result)
 
         try:
@@ -177,18 +181,16 @@ class Asking:
                     if each is None:
                         continue
                     if not isinstance(each, wanted):
-                        self.refuse(
-                            name,
-                            _named(type(section), hook),
-                            f"gives {_said(each)}, where {_article(wanted.__name__)} should be",
-                        )
-                        return
+                        raise Nonsense(f"gives {_said(each)}, where {_article(wanted.__name__)} should be")
                     useful = time.monotonic()
                     yield each
                 if time.monotonic() - useful > self.patience:
                     raise Hung
         except Hung:
             self.refuse(name, _named(type(section), hook), f"does not come to an end within {self.patience:g} s")
+            return
+        except Nonsense as nonsense:
+            self.refuse(name, _named(type(section), hook), str(nonsense))
             return
         except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything; it is logged
             self._failed(section, hook, error)

@@ -229,9 +229,12 @@ def _running(
 
 
 def _on_free_ports(document: DocumentLike) -> DocumentLike:
-    """Have a document listen on free loopback ports unless it says where."""
+    """Have a document listen on free loopback ports unless it says where. A text that says it keeps its positions."""
     if isinstance(document, str):
-        document = dict(parse(document.encode(), "document.yaml"))
+        parsed = parse(document.encode(), "document.yaml")
+        if all("listen" in (parsed.get(name) or {}) for name in ("gateway", "management")):
+            return document
+        document = dict(parsed)
     gateway = {"listen": ["127.0.0.1:0"], **(document.get("gateway") or {})}
     management = {"listen": ["127.0.0.1:0"], **(document.get("management") or {})}
     return {**document, "gateway": gateway, "management": management}
