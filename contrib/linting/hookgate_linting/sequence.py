@@ -118,13 +118,9 @@ class Steps:
         inwards: list[Seen] = []
         outwards: list[Seen] = []
         for part in parts:
-            if isinstance(part, Ways):
-                come = [self.see(step) for _, step in part.way_in]
-                go = [self.see(step) for _, step in part.way_out]
-            else:
-                both, there = [self.see(step) for step in part.flow], [self.see(step) for step in part.request]
-                come = [*both, *there]
-                go = [*both, *(seen for seen in there if type(seen.step).paired), *map(self.see, part.response)]
+            ways = part.ways()
+            come = [self.see(step) for _, step in ways.way_in]
+            go = [self.see(step) for _, step in ways.way_out]
             inwards += [seen for seen in come if seen.enters]
             outwards += [seen for seen in go if seen.leaves]
         return tuple(inwards), tuple(reversed(outwards))

@@ -22,6 +22,17 @@ class Interceptor(Plugin[OptionsT]):
     """Its way out comes along even when only ``request:`` names it."""
 
 
+class Ways(NamedTuple):
+    """A flow as both its ways are drawn, the client on the left; a step of both ways has one key on them."""
+
+    way_in: tuple[tuple[str, Interceptor[Any]], ...] = ()
+    way_out: tuple[tuple[str, Interceptor[Any]], ...] = ()
+
+    def ways(self, *, way_in: bool = True) -> Ways:
+        """Return itself, as :meth:`FlowOptions.ways` does for what is drawn in lists."""
+        return self if way_in else Ways((), self.way_out)
+
+
 class FlowOptions(Options):
     """A contained flow, drawn as everywhere: client on the left, backend on the right."""
 
@@ -32,12 +43,14 @@ class FlowOptions(Options):
     response: tuple[Interceptor[Any], ...] = ()
     """Steps on the way out only, right of those of `flow`."""
 
-
-class Ways(NamedTuple):
-    """A flow whose ways differ in more than what one of them leaves out: both as drawn, steps known by a key."""
-
-    way_in: tuple[tuple[str, Interceptor[Any]], ...] = ()
-    way_out: tuple[tuple[str, Interceptor[Any]], ...] = ()
+    def ways(self, *, way_in: bool = True) -> Ways:
+        """Return both ways: which steps each of them has, in which order. One that has no way in has none of the steps
+        that are on the way out only because they come along, either."""
+        both = [(f"flow/{index}", step) for index, step in enumerate(self.flow)]
+        there = [(f"request/{index}", step) for index, step in enumerate(self.request)]
+        back = [(f"response/{index}", step) for index, step in enumerate(self.response)]
+        along = [(key, step) for key, step in there if type(step).paired]
+        return Ways((*both, *there), (*both, *along, *back)) if way_in else Ways((), (*both, *back))
 
 
 class Branch(Interceptor[OptionsT]):

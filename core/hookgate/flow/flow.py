@@ -82,20 +82,8 @@ class Flow:
         outwards: list[Step] = []
         self.steps: list[Step] = []
         for part in parts:
-            if isinstance(part, Ways):
-                self._place_ways(part, inwards, outwards)
-                continue
-            for plugin in part.flow:
-                step = self._place(plugin, way_in=way_in, way_out=True)
-                inwards.append(step)
-                outwards.append(step)
-            for plugin in part.request if way_in else ():
-                step = self._place(plugin, way_in=True, way_out=type(plugin).paired)
-                inwards.append(step)
-                if type(plugin).paired:
-                    outwards.append(step)
-            outwards.extend(self._place(plugin, way_in=False, way_out=True) for plugin in part.response)
-        self.way_in = tuple(inwards) if way_in else ()
+            self._place_ways(part.ways(way_in=way_in), inwards, outwards)
+        self.way_in = tuple(inwards)
         """Steps of the way in, as drawn, which is also the order they run in."""
         self.way_out = tuple(outwards)
         """Steps of the way out, as drawn; they run from the right."""
