@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from hookgate import Interceptor
+from hookgate import ConfigError, Interceptor
 from hookgate.document.catalogue import AmbiguousError, BrokenError, Catalogue, NotInstalledError
 from hookgate.document.sitefolder import kebab
+from hookgate.gateway.configuration import load
 
 PLUGIN = """
 from hookgate import Interceptor, Options, hookimpl
@@ -325,3 +326,31 @@ def test_a_section_is_understood_by_the_distribution_that_registers_it(install):
     assert catalogue.get("section", "acmes").__name__ == "Apis"
     with pytest.raises(NotInstalledError, match="no section is installed under the name 'acme'; did you mean 'acmes'"):
         catalogue.get("section", "acme")
+
+
+async def test_a_section_that_is_not_there_is_told_with_what_brings_it(install, site):
+    metadata = install("hookgate", "unused", "", "") / "hookgate-1.2.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text() + "Requires-Dist: hookgate-tidy\nRequires-Dist: hookgate-section-neat\n")
+    (site / "mine.py").write_text("raise SystemExit(1)\n")
+    with pytest.raises(ConfigError) as caught:
+        await load({"tidy": {}, "neat": {}, "secret": {}, "zzzzz": {}}, Catalogue(site))
+
+    broken = f"; {site / 'mine.py'} cannot be imported: SystemExit: 1"
+    assert [problem.message for problem in caught.value.problems[:3]] == [
+        f"there is no section 'tidy': pip install hookgate-tidy{broken}",
+        f"there is no section 'neat': pip install hookgate-section-neat{broken}",
+        f"there is no section 'secret'; did you mean 'secrets'?{broken}",
+    ]
+    assert caught.value.problems[3].message.startswith("there is no section 'zzzzz'; there is ")
+
+
+def test_a_distribution_that_ends_the_process_when_it_is_imported_is_broken(install):
+    install(
+        "acme-stamp", "acme_stamp", "raise SystemExit(0)\n", ENTRY_POINT + "[hookgate.families]\na = acme_stamp:A\n"
+    )
+    catalogue = Catalogue()
+
+    assert catalogue.broken_families == {"a": "acme-stamp: acme_stamp:A: SystemExit: 0"}
+    assert refusal(catalogue, "interceptor", "stamp", BrokenError).endswith(
+        "acme-stamp: acme_stamp:Stamp: SystemExit: 0"
+    )

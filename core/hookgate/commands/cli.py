@@ -7,13 +7,14 @@ from functools import cache
 from typing import Annotated, Any
 
 import typer
+from rich.errors import MarkupError
+from rich.markup import escape, render
 from typer.core import TyperGroup
 
 from hookgate import __version__
 from hookgate.commands import check, plugins, reload, routes, schema, serve
 from hookgate.commands.output import errors
-from hookgate.contract.plugin import Options
-from hookgate.document.catalogue import Catalogue
+from hookgate.document.catalogue import Catalogue, PluginLookupError
 from hookgate.exchange.errors import ConfigError, MachineError
 from hookgate.server.settings import Settings
 
@@ -24,7 +25,48 @@ MACHINE_REFUSES = 3
 @cache
 def _installed() -> Catalogue:
     """What is installed, read once for each process."""
-    return Catalogue(Settings().plugins_dir)
+    try:
+        return Catalogue(Settings().plugins_dir)
+    except LookupError as error:  # there is no such folder; what cannot do without it refuses to run
+        errors.print(f"warning: {error}", style="yellow", highlight=False, markup=False)
+        return Catalogue()
+
+
+@cache
+def _plugin(word: str) -> Any:
+    """Return the command of a plugin; one that says why, where the plugin cannot be used."""
+    catalogue = _installed()
+    try:
+        return _made(word, catalogue.get("command", word))
+    except PluginLookupError as error:
+        why = str(error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - another distribution's code may raise anything
+        who = ", ".join(catalogue.providers("command", word))
+        why = f"`hookgate {word}` cannot be used: {who}: {type(error).__name__}: {error}"
+
+    def refuse() -> None:
+        raise MachineError(" ".join(why.split()))
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    said = f"Broken: {escape(' '.join(why.split()))}"
+    return typer.core.TyperCommand(word, help=said, callback=refuse, context_settings=anything, add_help_option=False)
+
+
+def _made(word: str, cls: Any) -> Any:
+    """Have a plugin add its command, and take that."""
+    group = typer.Typer()
+    group.callback()(lambda: None)  # so that a single command does not lose its name
+    cls(cls.options_type()).add_commands(group)
+    made: Any = typer.main.get_command(group)
+    found = made.commands.get(word)
+    if found is None:
+        added = ", ".join(made.commands) or "none"
+        raise TypeError(f"{cls.__name__}.add_commands adds a command {word!r}; it added {added}")
+    try:
+        render(found.help or "")
+    except MarkupError:  # `hookgate --help` shows the texts of all
+        found.help = escape(found.help)
+    return found
 
 
 class Commands(TyperGroup):
@@ -39,37 +81,19 @@ class Commands(TyperGroup):
         return [*own, *(name for name in _installed().names("command") if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Find one by its name.
-
-        Raises:
-            MachineError: its distribution is broken, or there are two; the text says what to do.
-        """
+        """Find one by its name. One whose distribution is broken refuses to run, and its help says why."""
         found = super().get_command(ctx, cmd_name)
-        if found is not None or cmd_name not in _installed().names("command"):
-            return found
-        try:
-            return _made(cmd_name, _installed().get("command", cmd_name))
-        except Exception as error:
-            why = str(error) if isinstance(error, LookupError) else f"{type(error).__name__}: {error}"
-            if ctx.invoked_subcommand is None and not ctx.args and not ctx.protected_args:  # the list of all
-                return typer.core.TyperCommand(cmd_name, help=f"Broken: {why}", callback=lambda: None)
-            raise MachineError(f"`hookgate {cmd_name}` cannot be used: {why}") from error
+        if found is None and cmd_name in _installed().names("command"):
+            return _plugin(cmd_name)
+        return found
 
-
-def _made(name: str, cls: Any) -> Any:
-    """Have a plugin add its command, and take that.
-
-    Raises:
-        LookupError: it added none of its name.
-    """
-    group = typer.Typer()
-    group.callback()(lambda: None)  # so that a single command does not lose its name
-    cls(Options()).add_commands(group)
-    made: Any = typer.main.get_command(group)
-    found = made.commands.get(name)
-    if found is None:
-        raise LookupError(f"{cls.__name__}.add_commands added no command of that name")
-    return found
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find what was typed; say of a word that nobody knows what to install, or what may have been meant."""
+        word = args[0]
+        if not word.startswith("-") and self.get_command(ctx, word) is None and not ctx.resilient_parsing:
+            hint = _installed().hint("command", word, super().list_commands(ctx))
+            ctx.fail(f"No such command {word!r}{hint or '.'}{_installed().unread()}")
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(

@@ -169,11 +169,11 @@ class Catalogue:
         return [provider for provider, _ in self._providers(self.family(family), name)]
 
     def _providers(self, family: Family, name: str) -> list[tuple[str, str]]:
-        providers = [
+        providers = sorted(
             (_distribution(entry_point), entry_point.dist.version if entry_point.dist is not None else "")
             for entry_point in self._groups.get(family.group, ())
             if entry_point.name == name
-        ]
+        )
         return providers + [
             (found.file, "") for found in self._found if (found.family, found.name) == (family.name, name)
         ]
