@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from hookgate import Discovery, Options, Target, hookimpl
+from hookgate.workshop import Follower
 from hookgate_discovery_file.listing import targets_of
-from hookgate_discovery_file.watching import Follower
 
 
 class FileOptions(Options):
@@ -47,8 +47,14 @@ class File(Discovery[FileOptions]):
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> list[Target]:
-        path = self.options.path
-        return targets_of(self._follower.read(), str(path), as_json=path.suffix.lower() == ".json")
+        path, longest = self.options.path, self.options.max_size
+        try:
+            data = self._follower.read()
+        except LookupError as error:
+            raise LookupError(f"{path}: {error}") from None
+        if len(data) > longest:
+            raise LookupError(f"{path}: the file is too long; at most {longest:,} bytes are read")
+        return targets_of(data, str(path), as_json=path.suffix.lower() == ".json")
 
     @hookimpl
     async def changed(self) -> None:

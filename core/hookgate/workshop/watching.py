@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from watchfiles import Change, awatch
+if TYPE_CHECKING:
+    from watchfiles import Change
 
 SETTLE = 0.05
 """Seconds a file must stay as it is before it counts as written."""
@@ -17,38 +19,40 @@ Looks = tuple[int, ...] | None
 
 class Follower:
     """Reads a file, and notices when it holds something else: written in place, replaced by another file, or behind a
-    link that turned. While it is gone, nothing changes.
+    link that turned, as Kubernetes turns them for a ConfigMap. While the file is gone, nothing changes.
     """
 
-    def __init__(self, path: Path, max_size: int) -> None:
+    def __init__(self, path: Path, longest: int) -> None:
+        from watchfiles import awatch  # only who follows a file needs it, and not amid a call
+
         self.path = path
-        self.max_size = max_size
+        self.longest = longest
+        """Bytes of the file that are looked at."""
+        self._awatch = awatch
         self._seen: bytes | None = None
-        """Digest of what was read last, though it was nonsense; `None` if nothing was."""
+        """Digest of what was read last, though it was nonsense; ``None`` if nothing was."""
 
     def read(self) -> bytes:
-        """Return what the file holds.
+        """Return what the file holds; of one that is longer than ``longest``, that many bytes and one more.
 
         Raises:
-            LookupError: it cannot be read, or is too long.
+            LookupError: it cannot be read. The text says why, and not which file it is.
         """
         self._seen = None
         try:
             with self.path.open("rb") as file:
-                data = file.read(self.max_size + 1)
+                data = file.read(self.longest + 1)
         except FileNotFoundError:
-            raise LookupError(f"{self.path}: there is no such file") from None
-        except IsADirectoryError:
-            raise LookupError(f"{self.path}: this is a folder; name the file in it") from None
+            raise LookupError("there is no such file") from None
         except (OSError, ValueError) as error:
-            raise LookupError(f"{self.path}: the file cannot be read: {error}") from None
+            if self.path.is_dir():
+                raise LookupError("this is a folder; name the file in it") from None
+            raise LookupError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
         self._seen = _digest(data)
-        if len(data) > self.max_size:
-            raise LookupError(f"{self.path}: the file is too long; at most {self.max_size:,} bytes are read")
         return data
 
     async def changed(self) -> None:
-        """Return when the file holds something else than what was read last."""
+        """Return when the file holds something else than what was read last; whatever it is, if nothing was."""
         before = self._seen
         looks = self._looks()  # taken first, so that a change while the content is compared is one more look
         while not await self._differs(before):
@@ -65,7 +69,7 @@ class Follower:
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     async def _differs(self, before: bytes | None) -> bool:
-        """Whether the content is another one, and is all there: nobody wants half a list."""
+        """Whether the content is another one, and is all there: nobody wants half of it."""
         now = await asyncio.to_thread(self._content)
         while now is not None and now != before:
             await asyncio.sleep(SETTLE)
@@ -78,7 +82,7 @@ class Follower:
     def _content(self) -> bytes | None:
         try:
             with self.path.open("rb") as file:
-                return _digest(file.read(self.max_size + 1))
+                return _digest(file.read(self.longest + 1))
         except (OSError, ValueError):
             return None
 
@@ -86,11 +90,11 @@ class Follower:
         """Wait until something happened to the file or to a link on the way to it, or for a while; tell which."""
         watched = _watched(self.path)
 
-        def ours(_: Change, changed: str) -> bool:
+        def ours(_: "Change", changed: str) -> bool:
             return changed in watched
 
         folders = {os.path.dirname(name) for name in watched}  # noqa: PTH120 - these are strings, as events are
-        events = awatch(
+        events = self._awatch(
             *folders,
             watch_filter=ours,
             debounce=50,
