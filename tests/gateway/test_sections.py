@@ -314,6 +314,33 @@ def test_a_detour_that_fails_in_a_call_ends_that_call_and_tells_nothing(lane, si
         assert any("things" in (record.getMessage() + (record.exc_text or "")) for record in gate.log)
 
 
+@pytest.mark.parametrize("lane", [True, False])
+def test_a_detour_may_lead_through_steps_that_wait(lane, site):
+    (site / "works.py").write_text(
+        """
+import asyncio
+from hookgate import FlowOptions, Interceptor, Options, Section, hookimpl
+from hookgate.flow import Flow
+
+class Waits(Interceptor[Options]):
+    @hookimpl
+    async def on_request(self, exchange):
+        await asyncio.sleep(0.001)
+
+class Works(Section[FlowOptions]):
+    shape = "record"
+
+    @hookimpl
+    def detour(self, host):
+        flow = Flow(self.record)
+        return lambda exchange, usual: flow
+"""
+    )
+    text = document().replace("gateway: {", f"gateway: {{lane: {str(lane).lower()}, ")
+    with running(text + "works: {flow: [waits, {respond: {body: works}}]}\n", plugins_dir=site) as gate:
+        assert gate.request("GET", "/").text == "works"
+
+
 def test_sections_start_before_plugins_and_stop_after_them(site):
     (site / "user.py").write_text(
         '''

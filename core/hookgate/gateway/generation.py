@@ -138,7 +138,7 @@ class Generation:
             log.exception("a detour failed")
             fault = PluginError(f"a detour failed: {type(error).__name__}")
             return Passage(Flow(), _raising(fault), inline=True)
-        return passage if flow is None else passage._replace(flow=flow)
+        return passage if flow is None else passage._replace(flow=flow, inline=passage.inline and not flow.is_async)
 
     def _passage(self, exchange: Exchange) -> Passage:
         try:
