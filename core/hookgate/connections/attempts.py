@@ -10,7 +10,7 @@ from hookgate.exchange.errors import BadGateway, ConnectFailed, Fault, GatewayTi
 from hookgate.exchange.outbound import Attempt, Due, Outcome, OutcomeKind, Target
 
 
-class Ending:
+class Closing:
     """Told once how an attempt ended: when it failed, or when the body of its response is through."""
 
     __slots__ = ("_clock", "_record", "_tell", "is_sent", "status")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from hookgate.connections.attempts import Ending, Until
+from hookgate.connections.attempts import Closing, Until
 from hookgate.connections.choice import TargetChoice
 from hookgate.connections.destination import Destination
 from hookgate.connections.retrying import AGAIN, Retries, RetrySection
@@ -273,7 +273,7 @@ class Connection:
         record = Attempt(target, None, self.name, self.clock.now())
         exchange.attempts.append(record)
         target.in_flight += 1
-        ending = Ending(record, self.clock, self.ended)
+        ending = Closing(record, self.clock, self.ended)
         try:
             if self.actions or self.credentials:
                 await self.prepare(exchange, outbound, due)

@@ -21,6 +21,7 @@ from hookgate.connections.retrying import RetrySection
 from hookgate.contract.backends import Balancer, Credential, Discovery, HeaderProvider, Monitor, Transport
 from hookgate.contract.plugin import Options
 from hookgate.exchange.messages import TOKEN
+from hookgate.exchange.outbound import DEFAULT_PORTS
 from hookgate.http.tls import UpstreamTlsSection
 
 FRAMING_HEADERS = frozenset(
@@ -44,7 +45,6 @@ FRAMING_HEADERS = frozenset(
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]+)([^\s]*)")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]")
 _PORT = re.compile(r"[0-9]{1,5}")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Location(NamedTuple):
@@ -79,7 +79,7 @@ def location(url: str) -> Location:
     host, _, port = authority.rpartition(":") if re.search(r":\d*$", authority) else (authority, "", "")
     if not _HOST.fullmatch(host) or (host.startswith("[") and not _is_ipv6(host[1:-1])):
         raise ValueError(f"{host!r} is no host: write a name (an international one in its xn-- form) or an address")
-    number = int(port) if _PORT.fullmatch(port) else _DEFAULT_PORTS.get(scheme, 0) if not port else -1
+    number = int(port) if _PORT.fullmatch(port) else DEFAULT_PORTS.get(scheme, 0) if not port else -1
     if not 0 < number < 65536:
         raise ValueError(f"{url!r} needs a port between 1 and 65535")
     return Location(scheme, host.strip("[]").lower(), number)

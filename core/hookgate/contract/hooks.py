@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -13,6 +12,7 @@ import pluggy
 
 from hookgate.contract.hookspecs import PROJECT, LifecycleSpec
 from hookgate.contract.plugin import Plugin
+from hookgate.exchange.errors import near
 
 _REORDERING = ("tryfirst", "trylast", "wrapper", "hookwrapper")
 
@@ -47,7 +47,7 @@ def _inspected(cls: Any, spec: Any) -> Mapping[str, bool]:
         if options is not None:
             _check_options(cls, name, options)
             if name not in specs:
-                raise HookError(f"{cls.__name__}.{name} is not a hook of this family{_near(name, specs)}")
+                raise HookError(f"{cls.__name__}.{name} is not a hook of this family{near(name, specs, listed=False)}")
             found[name] = _check_function(cls, name, getattr(bare, name), specs[name])
         elif name in specs and inspect.isroutine(inspect.getattr_static(bare, name)):
             raise HookError(f"{cls.__name__}.{name} has the name of a hook; put @hookimpl above it or rename it")
@@ -83,7 +83,7 @@ def _check_function(cls: type, name: str, function: Any, spec: Any) -> bool:
         strange = next((argument for argument in given if argument not in wanted), "")
         raise HookError(
             f"{cls.__name__}.{name} takes ({', '.join(given) or 'nothing'}); the hook is called with "
-            f"({', '.join(wanted) or 'nothing'}){_near(strange, wanted)}",
+            f"({', '.join(wanted) or 'nothing'}){near(strange, wanted, listed=False)}",
         )
     gives_several = str(inspect.signature(spec).return_annotation).startswith("Iterable")
     if inspect.isasyncgenfunction(function) or (inspect.isgeneratorfunction(function) and not gives_several):
@@ -95,8 +95,3 @@ def _check_function(cls: type, name: str, function: Any, spec: Any) -> bool:
             "and hand slow work to a task that startup began",
         )
     return is_async
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

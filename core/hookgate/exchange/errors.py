@@ -206,10 +206,11 @@ def dotted(path: Path) -> str:
     return text
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: the likely one, or what there is."""
+def near(word: str, known: Iterable[str], *, listed: bool = True) -> str:
+    """Return the end of a message about an unknown word: the likely one or, if they are to be ``listed``, what there
+    is."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(known)}" if known else ""
+    return f"; there is {', '.join(known)}" if known and listed else ""

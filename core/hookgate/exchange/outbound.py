@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hookgate.exchange.errors import Fault
 
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Where a scheme is spoken unless a URL says otherwise (RFC 9110, 4.2)."""
 OutcomeKind = Literal["ok", "connect-failed", "timeout", "broken", "aborted"]
 
 
@@ -76,7 +78,7 @@ class Target:
         """Failed checks in a row."""
         self.in_flight = 0
         literal = f"[{host}]" if ":" in host else host
-        default = {"http": 80, "https": 443}.get(scheme)
+        default = DEFAULT_PORTS.get(scheme)
         self.authority = literal if port == default else f"{literal}:{port}"
         self.host_name = host_name or self.authority
         """What the backend is told in ``Host``: the name an address was found by, else the address."""

@@ -64,7 +64,6 @@ class Route:
         "host_pattern",
         "methods",
         "name",
-        "origin",
         "parameters",
         "passage",
         "path",
@@ -83,7 +82,6 @@ class Route:
         when: Expression | None = None,
         flow: Any = None,
         settings: Any = None,
-        origin: Any = None,
     ) -> None:
         self.name = name
         self.api: ApiInfo | None = None
@@ -99,7 +97,6 @@ class Route:
         self.when = when
         self.flow = flow
         self.settings = settings
-        self.origin = origin
         if self.methods is not None and not self.methods:
             raise ValueError("an empty list of methods matches nothing; leave it out for any method")
         self.template: Template = parse(path)

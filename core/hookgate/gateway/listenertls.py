@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field
 from hookgate.contract.plugin import Options
 from hookgate.contract.secret import Secret
 from hookgate.exchange.errors import Problem
+from hookgate.http.tls import ciphers_known, openssl_reason
 
 log = logging.getLogger("hookgate.tls")
 
@@ -37,14 +38,6 @@ def _host(value: str) -> str:
     if not _HOST.fullmatch(host) or len(host) > 253 or host.rpartition(".")[2].isdigit():
         raise ValueError(f"{value!r} is no host name: write www.example.org or *.example.org, without a port")
     return host
-
-
-def _ciphers(value: str | None) -> str | None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(value or MODERN)
-    except ssl.SSLError:
-        raise ValueError(f"OpenSSL knows no cipher suite of TLS 1.2 by {value!r}; see `openssl ciphers`") from None
-    return value
 
 
 class CertificateSection(Options):
@@ -76,7 +69,7 @@ class TlsSection(Options):
     """The first that fits the host a client asks for is used; for any other host, or none, the first of all."""
     minimum: Literal["1.2", "1.3"] = "1.2"
     """Oldest version of TLS that is spoken."""
-    ciphers: Annotated[str | None, AfterValidator(_ciphers)] = None
+    ciphers: Annotated[str | None, AfterValidator(ciphers_known)] = None
     """Cipher suites of TLS 1.2 as OpenSSL writes them; if left out, those with ECDHE and AES-GCM or ChaCha20."""
     client_certificates: ClientCertificatesSection | None = None
     """Ask clients for certificates."""
@@ -139,7 +132,7 @@ def load_certificate(context: ssl.SSLContext, section: CertificateSection) -> No
         elif asked:
             text = f"the password does not open {key}"
         else:
-            text = f"OpenSSL cannot use {certificate} with {key}: {_reason(error)}"
+            text = f"OpenSSL cannot use {certificate} with {key}: {openssl_reason(error)}"
         raise ValueError(text) from None
 
 
@@ -153,7 +146,7 @@ def load_authorities(context: ssl.SSLContext, section: ClientCertificatesSection
     try:
         context.load_verify_locations(section.authorities)
     except OSError as error:
-        raise ValueError(f"OpenSSL cannot use {section.authorities}: {_reason(error)}") from None
+        raise ValueError(f"OpenSSL cannot use {section.authorities}: {openssl_reason(error)}") from None
     if not context.cert_store_stats()["x509_ca"]:
         raise ValueError(
             f"{section.authorities} holds no certificate of an authority: its basicConstraints say CA:FALSE"
@@ -188,7 +181,9 @@ def facts(section: CertificateSection) -> Facts:
         theirs.load_verify_locations(section.certificate)
         shown = _shown(ours, theirs)
     except OSError as error:
-        raise ValueError(f"clients would refuse {section.certificate} as that of a server: {_reason(error)}") from None
+        raise ValueError(
+            f"clients would refuse {section.certificate} as that of a server: {openssl_reason(error)}"
+        ) from None
     hosts = tuple(name.lower() for kind, name in shown.get("subjectAltName", ()) if kind == "DNS")
     return Facts(hosts, ssl.cert_time_to_seconds(shown["notAfter"]))
 
@@ -212,9 +207,3 @@ def _hold(path: Path, mark: bytes, what: str) -> None:
         raise ValueError(f"cannot read {path}, which should hold {what}: {error.strerror}") from None
     if mark not in text:
         raise ValueError(f"{path} does not hold {what} in PEM: there is no line ending in {mark.decode()}")
-
-
-def _reason(error: Exception) -> str:
-    """Say what OpenSSL or the system found, without places in their source."""
-    said = getattr(error, "verify_message", "") or getattr(error, "reason", "") or getattr(error, "strerror", "")
-    return "the PEM cannot be read" if not said or "PEM lib" in said else said.replace("_", " ").lower()

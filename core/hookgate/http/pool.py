@@ -16,7 +16,7 @@ from hookgate.exchange.outbound import Outbound
 from hookgate.exchange.waiting import Signal
 from hookgate.http.outgoing import IDEMPOTENT, request_bytes
 from hookgate.http.tls import UpstreamTls
-from hookgate.http.upstream import Origin, Stale, Upstream
+from hookgate.http.upstream import Origin, Stale, Unsent, Upstream
 
 PROTOCOL = "http/1.1"
 """What is offered over TLS (ALPN), so that what speaks something else there does not take a call for it."""
@@ -89,7 +89,8 @@ class UpstreamPool:
             try:
                 return cast("Response", await signal)
             except Stale as stale:
-                if fresh or outbound.method not in IDEMPOTENT or outbound.body.held is None:
+                repeatable = outbound.method in IDEMPOTENT and outbound.body.held is not None
+                if fresh or not (repeatable or isinstance(stale, Unsent)):
                     raise self._broken(outbound, stale.__cause__) from None
                 repeats = True
             except asyncio.CancelledError:
@@ -211,11 +212,13 @@ class UpstreamPool:
     def gone(self, upstream: Upstream, *, idle: bool, busy: bool) -> None:
         """A connection is closed."""
         self._open.discard(upstream)
-        if idle:
-            kept = self._idle.get(upstream.origin, [])
-            if upstream in kept:
+        kept = self._idle.get(upstream.origin)
+        if kept is not None:
+            if idle and upstream in kept:
                 kept.remove(upstream)
-        elif busy and self._limit is not None:
+            if not kept:  # who calls many origins once each would gather them for ever
+                del self._idle[upstream.origin]
+        if busy and self._limit is not None:
             self._leave()
 
     def _close_one(self) -> None:

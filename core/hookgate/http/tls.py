@@ -47,7 +47,7 @@ def _server_name(value: str | None) -> str | None:
     return name
 
 
-def _ciphers(value: str | None) -> str | None:
+def ciphers_known(value: str | None) -> str | None:
     """Check each word by itself: OpenSSL is content when it knows one of them (AC-30)."""
     if value is None:
         return None
@@ -83,7 +83,7 @@ class UpstreamTlsSection(Options):
     the target: for targets that are addresses."""
     versions: tuple[Literal["1.2", "1.3"], ...] = Field(default=(), max_length=2)
     """Versions of TLS that are spoken; 1.2 and 1.3 if left out or empty (AC-29)."""
-    ciphers: Annotated[str | None, AfterValidator(_ciphers)] = None
+    ciphers: Annotated[str | None, AfterValidator(ciphers_known)] = None
     """Cipher suites of TLS 1.2 as OpenSSL writes them; those that Python holds for safe if left out (AC-30)."""
 
     @model_validator(mode="after")
@@ -245,7 +245,7 @@ class UpstreamTls:
                     context.load_cert_chain(file.name, password=password)
                 except (OSError, ValueError) as error:
                     hint = "the client certificate cannot be used: give chain and key in PEM, and the key's password"
-                    raise ValueError(f"{hint} ({_reason(error)})") from None
+                    raise ValueError(f"{hint} ({openssl_reason(error)})") from None
 
     # --- what was seen ----------------------------------------------------------------------------------------------
 
@@ -328,7 +328,7 @@ def _trusting(section: UpstreamTlsSection) -> ssl.SSLContext:
     try:
         context.load_verify_locations(section.ca_file)
     except (OSError, ValueError) as error:
-        raise ValueError(f"the authorities in {section.ca_file} cannot be used ({_reason(error)})") from None
+        raise ValueError(f"the authorities in {section.ca_file} cannot be used ({openssl_reason(error)})") from None
     return context
 
 
@@ -343,9 +343,9 @@ def _stamp(path: Path | None) -> object:
     return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def _reason(error: Exception) -> str:
+def openssl_reason(error: Exception) -> str:
     """Say what OpenSSL or the system found, without places in their source and nothing of what was in the files."""
-    said = getattr(error, "reason", "") or getattr(error, "strerror", "") or ""
+    said = getattr(error, "verify_message", "") or getattr(error, "reason", "") or getattr(error, "strerror", "") or ""
     return "not PEM" if not said or "PEM lib" in said else said.replace("_", " ").lower()
 
 

@@ -64,6 +64,10 @@ class Stale(Exception):
     """A kept connection turned out to be closed before a byte of the response came."""
 
 
+class Unsent(Stale):
+    """The same, and no byte of the request went out."""
+
+
 class Upstream(asyncio.Protocol):
     """One connection to a backend."""
 
@@ -132,7 +136,7 @@ class Upstream(asyncio.Protocol):
         self._state = "head"
         if self._transport.is_closing():
             self.abort()
-            signal.set(error=Stale())
+            signal.set(error=Unsent())
             return signal
         self._interim = 0
         body = outbound.body

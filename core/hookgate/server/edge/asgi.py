@@ -39,7 +39,7 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 """ASGI has schemes of its own for a handshake, which is a call over HTTP like any other (RFC 6455, 4.1)."""
 
 
-class Intake:
+class Feed:
     """What the client sends: body chunks on demand, and the news that it has gone."""
 
     def __init__(self, receive: Receive) -> None:
@@ -99,7 +99,7 @@ class Intake:
         self._incoming.put_back(first)
         return Body(self)
 
-    def __aiter__(self) -> Intake:
+    def __aiter__(self) -> Feed:
         return self
 
     async def __anext__(self) -> bytes:
@@ -139,9 +139,9 @@ class Edge:
 
     async def __call__(self, scope: Message, receive: Receive, send: SendMessage) -> None:
         """Serve one call."""
-        intake = self._intake(receive)
-        serving = asyncio.create_task(self._serve(scope, intake, send))
-        pumping = asyncio.create_task(intake.pump())
+        feed = self._feed(receive)
+        serving = asyncio.create_task(self._serve(scope, feed, send))
+        pumping = asyncio.create_task(feed.pump())
         try:
             await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -151,15 +151,15 @@ class Edge:
         if not serving.cancelled() and (error := serving.exception()) is not None:
             log.error("a call could not be served", exc_info=error)
 
-    async def _serve(self, scope: Message, intake: Intake, send: SendMessage) -> None:
+    async def _serve(self, scope: Message, feed: Feed, send: SendMessage) -> None:
         gateway = self.gateway
         if gateway.live is None or gateway.state != "running":
             await _refuse(send, 503, b"The gateway is starting or stopping.")
             return
-        intake.patience = gateway.live.limits.body_idle
+        feed.patience = gateway.live.limits.body_idle
         try:
             request = self._request(scope)
-            request.body = await intake.body(request.headers, request.http_version)
+            request.body = await feed.body(request.headers, request.http_version)
         except Fault as fault:  # not a call yet: answered by the listener itself
             await _refuse(send, fault.status, fault.detail.encode())
             return
@@ -167,7 +167,7 @@ class Edge:
         outcome: OutcomeKind = "aborted"
         try:
             response = await gateway.answer(exchange, self._passage(exchange))
-            outcome = await self._reply(exchange, response, intake, send)
+            outcome = await self._reply(exchange, response, feed, send)
         finally:
             gateway.end(exchange, outcome)
             try:
@@ -176,8 +176,8 @@ class Edge:
                 if exchange.response is not None:
                     await exchange.response.body.close()
 
-    def _intake(self, receive: Receive) -> Intake:
-        return Intake(receive)
+    def _feed(self, receive: Receive) -> Feed:
+        return Feed(receive)
 
     def _passage(self, exchange: Exchange) -> Passage:
         return self.gateway.find(exchange)
@@ -210,9 +210,9 @@ class Edge:
         trust(request, live.config.gateway.trusted_proxies)
         return request
 
-    async def _reply(self, exchange: Exchange, response: Response, intake: Intake, send: SendMessage) -> OutcomeKind:
+    async def _reply(self, exchange: Exchange, response: Response, feed: Feed, send: SendMessage) -> OutcomeKind:
         """Give the client its answer; return how that went."""
-        if not await intake.whole() and exchange.request.http_version.startswith("1"):
+        if not await feed.whole() and exchange.request.http_version.startswith("1"):
             # The server closes this connection; a client that is not told would send its next call into the void.
             response.headers.set("connection", "close")
         return await self._send(exchange, response, send)

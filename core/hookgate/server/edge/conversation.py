@@ -40,7 +40,7 @@ _NEVER_SENT = frozenset({1004, 1006, 1015})
 """Close codes that no frame may carry (RFC 6455, 7.4.1)."""
 
 
-class Ending(NamedTuple):
+class Farewell(NamedTuple):
     """How a conversation ends."""
 
     outcome: OutcomeKind
@@ -79,7 +79,7 @@ class Conversation:
         self._news = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._ending: Ending | None = None
+        self._ending: Farewell | None = None
         self._delivery = asyncio.timeout(None)
         self._delivering = False
         self._client_gone = asyncio.Event()
@@ -88,7 +88,7 @@ class Conversation:
         self.deadline = NEVER
         self.looked_at = NEVER
 
-    async def take_place(self, send: SendMessage, acceptance: Message) -> Ending:
+    async def take_place(self, send: SendMessage, acceptance: Message) -> Farewell:
         """Accept the client's handshake, then pass messages on until the WebSocket is closed; return how it ended."""
         self._heard()
         self._tunnel.join(self)
@@ -97,7 +97,7 @@ class Conversation:
         except OSError:
             if not self._delivery.expired():  # this is how servers say that the client has gone (ASGI 2.4)
                 self.client_left(CloseReason.ABNORMAL_CLOSURE)
-        ending = cast("Ending", self._ending)
+        ending = cast("Farewell", self._ending)
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(CLOSING):
                 if ending.code is not None:
@@ -110,7 +110,7 @@ class Conversation:
     def over(self) -> None:
         """The call is over, however it ended."""
         wheel(self._loop).set(self, NEVER)
-        self._end(Ending("aborted"))
+        self._end(Farewell("aborted"))
 
     async def _deliver(self, send: SendMessage, acceptance: Message) -> None:
         async with self._delivery:
@@ -137,7 +137,7 @@ class Conversation:
             self._backend.go_on()
         return message
 
-    def _end(self, ending: Ending) -> None:
+    def _end(self, ending: Farewell) -> None:
         """The conversation ends; only the first time counts."""
         if self._ending is not None:
             return
@@ -157,7 +157,7 @@ class Conversation:
         """The wheel: nothing has been said for too long, or nothing that was said has been read."""
         self._close_backend(CloseReason.GOING_AWAY)
         fault = GatewayTimeout(f"Nothing went through the WebSocket for {self._idle:g} s.", reason="upgrade-idle")
-        self._end(Ending("timeout", CloseReason.GOING_AWAY, "idle for too long", fault, at_once=True))
+        self._end(Farewell("timeout", CloseReason.GOING_AWAY, "idle for too long", fault, at_once=True))
 
     # --- the client -------------------------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Conversation:
         if size > self._limit:
             self._close_backend(CloseReason.GOING_AWAY)
             fault = ContentTooLarge(f"A message of the client is longer than {self._limit} bytes.")
-            self._end(Ending("ok", CloseReason.MESSAGE_TOO_BIG, "the message is too long", fault, at_once=True))
+            self._end(Farewell("ok", CloseReason.MESSAGE_TOO_BIG, "the message is too long", fault, at_once=True))
             return
         self._backend.write(bytes(self._framing.send(event)))
         self._heard()
@@ -181,10 +181,10 @@ class Conversation:
         self._client_gone.set()
         if 1000 <= code < 5000 and code not in _NEVER_SENT:
             self._close_backend(code, reason)
-            self._end(Ending("ok", at_once=True))
+            self._end(Farewell("ok", at_once=True))
         else:
             self._backend_gone.set()  # it will see the connection break off, too
-            self._end(Ending("aborted", at_once=True))
+            self._end(Farewell("aborted", at_once=True))
 
     # --- the backend, as the tunnel tells ---------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Conversation:
         """The backend is gone."""
         self._backend_gone.set()
         fault = BadGateway("The backend broke off the WebSocket.", reason="upstream-closed")
-        self._end(Ending("broken", BAD_GATEWAY, "the backend is gone", fault))
+        self._end(Farewell("broken", BAD_GATEWAY, "the backend is gone", fault))
 
     def _take(self, event: Event) -> None:
         if isinstance(event, CloseConnection):
@@ -232,7 +232,7 @@ class Conversation:
         if size > self._limit:
             self._close_backend(CloseReason.MESSAGE_TOO_BIG)
             fault = BadGateway(f"A message of the backend is longer than {self._limit} bytes.", reason="too-large")
-            self._end(Ending("broken", BAD_GATEWAY, "a message of the backend is too long", fault))
+            self._end(Farewell("broken", BAD_GATEWAY, "a message of the backend is too long", fault))
         elif event.message_finished:
             content: dict[str, Any] = (
                 {"text": partial.decode()} if isinstance(event, TextMessage) else {"bytes": bytes(partial)}
@@ -250,11 +250,11 @@ class Conversation:
         if state is ConnectionState.REMOTE_CLOSING:
             self._backend.write(bytes(self._framing.send(event.response())))
             code = CloseReason.NORMAL_CLOSURE if event.code == CloseReason.NO_STATUS_RCVD else event.code
-            self._end(Ending("ok", int(code), event.reason or ""))
+            self._end(Farewell("ok", int(code), event.reason or ""))
         elif state is ConnectionState.OPEN:  # no frame of the backend's: wsproto cannot read on
             self._close_backend(event.code)
             fault = BadGateway("The backend breaks the WebSocket protocol.", reason="upstream-protocol")
-            self._end(Ending("broken", BAD_GATEWAY, "the backend breaks the protocol", fault))
+            self._end(Farewell("broken", BAD_GATEWAY, "the backend breaks the protocol", fault))
         self._backend_gone.set()
 
     def _close_backend(self, code: int, reason: str | None = None) -> None:

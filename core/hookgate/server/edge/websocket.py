@@ -21,7 +21,7 @@ from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import OutcomeKind
 from hookgate.gateway.generation import Passage
 from hookgate.http.forwarding import end_to_end
-from hookgate.server.edge.asgi import Edge, Intake, Message, Receive, SendMessage
+from hookgate.server.edge.asgi import Edge, Feed, Message, Receive, SendMessage
 from hookgate.server.edge.conversation import Conversation
 
 _OURS = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions", b"content-length"})
@@ -40,7 +40,7 @@ class WebSocketEdge(Edge):
         """Serve one call, from the handshake until the WebSocket is closed."""
         await super().__call__(scope, receive, _answering(scope, send))
 
-    def _intake(self, receive: Receive) -> Intake:
+    def _feed(self, receive: Receive) -> Feed:
         return Mailbox(receive)
 
     def _request(self, scope: Message) -> Request:
@@ -61,11 +61,11 @@ class WebSocketEdge(Edge):
         passage = super()._passage(exchange)
         return passage._replace(destination=_checked(passage.destination))
 
-    async def _reply(self, exchange: Exchange, response: Response, intake: Intake, send: SendMessage) -> OutcomeKind:
+    async def _reply(self, exchange: Exchange, response: Response, feed: Feed, send: SendMessage) -> OutcomeKind:
         if response.tunnel is None:
-            return await super()._reply(exchange, response, intake, send)
+            return await super()._reply(exchange, response, feed, send)
         conversation = Conversation(exchange, response.tunnel)
-        cast("Mailbox", intake).conversation = conversation
+        cast("Mailbox", feed).conversation = conversation
         try:
             ending = await conversation.take_place(send, _acceptance(response))
         finally:
@@ -126,7 +126,7 @@ def _acceptance(response: Response) -> Message:
     }
 
 
-class Mailbox(Intake):
+class Mailbox(Feed):
     """What the client sends: messages, once there is somebody to take them, and the news that it has gone."""
 
     conversation: Conversation | None = None

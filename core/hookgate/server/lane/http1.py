@@ -274,8 +274,6 @@ class Http1(Ending):
 
     # --- the body of the request ------------------------------------------------------------------------------------
 
-    # --- the body of the request ------------------------------------------------------------------------------------
-
     def _begin_body(self, head: RequestHead, request: Request) -> None:
         length, buffer = head.length, self._buffer
         if 0 < length <= len(buffer):
