@@ -403,3 +403,52 @@ def test_items_keep_nothing_that_was_written(site, monkeypatch):
         (item,) = gate.gateway.section("things").items
         assert item.raw is None
         assert all(each.raw is None for section in gate.gateway.live.config.sections.values() for each in section.items)
+
+
+def test_the_one_record_of_a_section_that_has_mistakes_is_told_once(site):
+    (site / "things.py").write_text(
+        """
+from hookgate import Options, Problem, Section, hookimpl
+
+class Thing(Options):
+    size: int
+
+class Things(Section[Thing]):
+    shape = "record"
+
+    @hookimpl
+    def check(self, site):
+        yield Problem(("things", "size"), f"{self.record.size} is too much")
+"""
+    )
+    with running(document(), plugins_dir=site) as gate:
+        for written, told in (
+            ("{}", "9:9: things.size: is required"),
+            ("{size: big}", "9:16: things.size: should be a whole number"),
+            ("{size: 5}", "9:16: things.size: 5 is too much"),
+        ):
+            with pytest.raises(ConfigError) as caught:
+                gate.reload(document() + f"things: {written}\n")
+            assert [str(problem) for problem in caught.value.problems] == [f"document.yaml:{told}"]
+
+
+def test_what_is_shown_of_items_has_no_secrets(monkeypatch):
+    monkeypatch.setenv("A_SECRET", "hunter2")
+    text = """
+gateway: {listen: ["127.0.0.1:0"]}
+management: {listen: ["127.0.0.1:0"]}
+apis:
+  - name: orders
+    base_path: /orders
+    flow: [{auth: {methods: [{api-key: {keys: {me: "${env:A_SECRET}"}}}]}}, respond]
+    resources: [{path: /a, operations: {GET: {overrides: {respond: {body: "${env:A_SECRET}"}}}}}]
+plans: {gold: {flow: [{respond: {body: "${env:A_SECRET}"}}]}}
+plugins: {mine: {respond: {body: "${env:A_SECRET}"}}}
+profiles: {me: {outbound: {bearer: {token: "${env:A_SECRET}"}}}}
+connections: {a: {targets: "http://127.0.0.1:9", auth: [{bearer: {token: "${env:A_SECRET}"}}]}}
+"""
+    with running(text) as gate:
+        assert gate.request("GET", "/orders/a", headers={"X-API-Key": "hunter2"}).text == "hunter2"
+        shown = repr([section.items for section in gate.gateway.live.config.sections.values()])
+        assert "hunter2" not in shown
+        assert "orders" in shown

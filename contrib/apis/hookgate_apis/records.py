@@ -77,7 +77,7 @@ class ScopeSection(Options):
         InheritSection()
     )
     """`false` for a broken flow: the lists then hold every step, and `{from: ID}` stands for one of the parent's."""
-    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
     """Options of inherited steps that are different here and below, by the step's id (FL-27)."""
     to: ScopeDestination = ScopeDestination()
     """Where calls go; each part that is left out comes from above."""

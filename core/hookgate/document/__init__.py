@@ -1,7 +1,7 @@
 """From text to checked records. It knows no section by name."""
 
 from hookgate.document import yaml12
-from hookgate.document.catalogue import DEFAULTS, FAMILIES, Catalogue
+from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue
 from hookgate.document.document import MAX_BYTES, Document, parse
 from hookgate.document.entries import HOST_KEY, Interceptors, Rejected, written
 from hookgate.document.inside import misplaced
@@ -9,6 +9,7 @@ from hookgate.document.tomlplaces import find, nearest
 from hookgate.document.validation import checked
 
 __all__ = [
+    "ALWAYS",
     "DEFAULTS",
     "FAMILIES",
     "HOST_KEY",

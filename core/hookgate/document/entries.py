@@ -34,8 +34,9 @@ def as_list(value: object) -> object:
     return tuple(value)
 
 
-Interceptors = Annotated[tuple[Any, ...], BeforeValidator(as_list), entries("interceptor")]
-"""Steps that are not built where they stand, since somebody else says what becomes of them."""
+Interceptors = Annotated[tuple[Any, ...], BeforeValidator(as_list), entries("interceptor"), Field(repr=False)]
+"""Steps that are not built where they stand, since somebody else says what becomes of them. Their options are as they
+are written, secrets among them, so they are never shown."""
 
 HOST_KEY = "_"
 """The key inside an entry's options that belongs to the host and never to the plugin."""

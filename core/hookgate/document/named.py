@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
-from pydantic import (
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.plugin import Options
@@ -18,9 +16,9 @@ from hookgate.document.entries import PROFILE_SIDES, entry
 class ProfileSection(Options):
     """A security profile: what stands for its name in the `methods` of `auth`, and in the `auth` of connections."""
 
-    inbound: Annotated[Any, entry("auth")] = None
+    inbound: Annotated[Any, entry("auth"), Field(repr=False)] = None
     """How callers authenticate."""
-    outbound: Annotated[Any, entry("credential")] = None
+    outbound: Annotated[Any, entry("credential"), Field(repr=False)] = None
     """How the gateway authenticates itself to backends."""
 
     @model_validator(mode="after")
@@ -33,7 +31,7 @@ class ProfileSection(Options):
 class Shared(Options):
     """An instance with a name of its own: any entry of a step."""
 
-    entry: Any
+    entry: Any = Field(repr=False)
 
     @model_validator(mode="before")
     @classmethod

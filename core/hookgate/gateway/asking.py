@@ -17,6 +17,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from hookgate.contract.section import Item, Section
 from hookgate.document.sitefolder import SITE_PREFIX
 from hookgate.exchange.errors import ConfigError, Problem
@@ -135,7 +137,7 @@ class Asking:
 
     async def one(self, section: Section[Any], hook: str, *arguments: Any) -> Any:
         """Ask a hook for its one result; ``None`` where there is no such hook, and for one that fails."""
-        method = getattr(section, hook, None)
+        method = _hook(section, hook)
         if method is None:
             return None
         before = _state(section)
@@ -157,7 +159,7 @@ class Asking:
 
         Calls are served meanwhile. What is not of the kind that is wanted is refused.
         """
-        method = getattr(section, hook, None)
+        method = _hook(section, hook)
         if method is None:
             return
         before, name = _state(section), section.entry.name
@@ -225,6 +227,17 @@ def _named(cls: type, hook: str = "") -> str:
     if module.startswith(SITE_PREFIX):  # a file of the site's folder, whose module has a name of the loader's
         module = f"{module.rpartition('.')[2]}.py:"
     return f"{module}{'' if module.endswith(':') else '.'}{cls.__qualname__}" + (f".{hook}" if hook else "")
+
+
+def _hook(section: Section[Any], hook: str) -> Any:
+    """Find a hook; none where the one record of a section has mistakes and no defaults to go on with."""
+    method = getattr(section, hook, None)
+    if method is not None and section.shape == "record" and not section.items:
+        try:
+            section.options_type()
+        except ValidationError:
+            return None
+    return method
 
 
 def _turn(given: Iterator[Any]) -> tuple[list[Any], bool]:
