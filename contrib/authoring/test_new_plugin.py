@@ -25,7 +25,7 @@ from hookgate_authoring.new import ENTRIES, rendered
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {found.name: found for found in vars(families).values() if isinstance(found, Family)}
-DOCUMENTED = sorted(FAMILIES.keys() - {"source", "discovery", "secret"})
+DOCUMENTED = sorted(FAMILIES.keys() - {"source", "secret", "command"})
 """Families whose plugins a document names in a section."""
 
 
@@ -56,12 +56,25 @@ def hookgate(*words, cwd):
 
 
 def write(folder, family="interceptor", name="say-hello"):
-    """Write what new-plugin would."""
+    """Write what `hookgate plugin new` would."""
     for file, text in rendered(Names(FAMILIES[family], name)).items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return folder
+
+
+def register(folder):
+    """Put the metadata of a plugin beside it, as an installer does."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    points = [
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(points))
 
 
 @pytest.fixture
@@ -71,20 +84,7 @@ def installed(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(site))
     before = set(sys.modules)
 
-    def install(family, name="say-hello"):
-        project = tomllib.loads((write(site, family, name) / "pyproject.toml").read_text())["project"]
-        info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-        )
-        points = [
-            f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
-            for group, entries in project["entry-points"].items()
-        ]
-        (info / "entry_points.txt").write_text("\n".join(points))
-
-    yield install
+    yield lambda family, name="say-hello": register(write(site, family, name))
     for added in set(sys.modules) - before:
         if str(getattr(sys.modules[added], "__file__", None)).startswith(str(site)):
             del sys.modules[added]
@@ -96,7 +96,7 @@ def test_there_is_a_template_for_every_family_of_core():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_new_plugin_is_three_files_without_findings(family, tmp_path):
-    written = hookgate("new-plugin", family, "my-own", cwd=tmp_path)
+    written = hookgate("plugin", "new", family, "my-own", cwd=tmp_path)
     folder = tmp_path / f"hookgate-{family}-my-own"
 
     assert (written.returncode, written.stderr) == (0, "")
@@ -110,7 +110,7 @@ def test_a_new_plugin_is_three_files_without_findings(family, tmp_path):
 
 def test_every_new_plugin_passes_its_own_test(tmp_path):
     for family in FAMILIES:
-        write(tmp_path / family, family, f"my-{family}")
+        register(write(tmp_path / family, family, f"my-{family}"))
     folders = os.pathsep.join(str(tmp_path / family) for family in FAMILIES)
     # without the settings of this repository: an author elsewhere has none of them
     words = ["-m", "pytest", "-v", "-W", "error", "-p", "no:cacheprovider"]
@@ -136,7 +136,7 @@ def test_every_new_plugin_is_in_the_style_of_the_house(tmp_path):
 
 
 @pytest.mark.parametrize("family", DOCUMENTED)
-async def test_a_document_takes_a_new_plugin_as_new_plugin_says(family, installed, monkeypatch):
+async def test_a_document_takes_a_new_plugin_as_the_command_says(family, installed, monkeypatch):
     installed(family)
     monkeypatch.setenv("TOKEN", "s3cret")
     entry = ENTRIES[family].replace("$name", "say-hello").replace("$$", "$").replace("URL", "http://127.0.0.1:9")
@@ -163,6 +163,18 @@ async def test_a_document_takes_secrets_from_a_new_plugin(installed, tmp_path):
     assert config.flow.flow[0].options.body == "s3cret"
 
 
+def test_a_new_command_is_typed_and_helps(tmp_path):
+    register(write(tmp_path, "command"))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
+
+    def typed(*words):
+        command = [sys.executable, "-m", "hookgate", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100).stdout
+
+    assert typed("say-hello", "Ann") == "Hello, Ann\n"
+    assert "Say hello to somebody." in typed("--help")
+
+
 def test_a_gateway_runs_a_new_interceptor(installed):
     installed("interceptor")
     route = {
@@ -176,11 +188,11 @@ def test_a_gateway_runs_a_new_interceptor(installed):
     assert (response.status_code, response.headers["x-say-hello"]) == (200, "good morning")
 
 
-# --- what new-plugin refuses ----------------------------------------------------------------------------------------
+# --- what `plugin new` refuses --------------------------------------------------------------------------------------
 
 
 def test_what_to_do_next_is_printed(tmp_path):
-    written = hookgate("new-plugin", "interceptor", "say-hello", cwd=tmp_path)
+    written = hookgate("plugin", "new", "interceptor", "say-hello", cwd=tmp_path)
 
     folder = "hookgate-interceptor-say-hello"
     assert written.stdout.splitlines() == [
@@ -196,7 +208,7 @@ def test_nothing_is_overwritten(tmp_path):
     folder = tmp_path / "hookgate-interceptor-say-hello"
     folder.mkdir()
     (folder / "test_say_hello.py").write_text("mine")
-    refused = hookgate("new-plugin", "interceptor", "say-hello", "--directory", tmp_path, cwd=ROOT)
+    refused = hookgate("plugin", "new", "interceptor", "say-hello", "--directory", tmp_path, cwd=ROOT)
 
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"{folder}/test_say_hello.py: exists already; choose another name")
@@ -216,19 +228,30 @@ def test_nothing_is_overwritten(tmp_path):
         ),
         ("interceptor", "say--hello", "a plugin cannot be called 'say--hello'"),
         ("interceptor", "../up", "a plugin cannot be called '../up'"),
+        (
+            "section",
+            "secrets",
+            "a plugin of this family cannot be called 'secrets': what stands under 'secrets' at the top",
+        ),
+        ("section", "x-files", "a plugin of this family cannot be called 'x-files'"),
+        (
+            "command",
+            "check",
+            "a plugin of this family cannot be called 'check': `hookgate check` is a command of core's",
+        ),
         ("interceptor", "none", "a plugin of this family cannot be called 'none'"),
         ("monitor", "health", "a plugin of this family cannot be called 'health': the word Health is taken"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, family, name, why):
-    refused = hookgate("new-plugin", family, name, cwd=tmp_path)
+    refused = hookgate("plugin", "new", family, name, cwd=tmp_path)
 
     assert (refused.returncode, list(tmp_path.iterdir())) == (2, [])
     assert refused.stderr.startswith(why)
 
 
 def test_a_name_that_is_installed_already_is_warned_of(tmp_path):
-    written = hookgate("new-plugin", "interceptor", "cors", cwd=tmp_path)
+    written = hookgate("plugin", "new", "interceptor", "cors", cwd=tmp_path)
 
     assert written.returncode == 0
     assert (
@@ -281,7 +304,7 @@ def workspace(tmp_path):
 def test_in_a_workspace_a_plugin_is_entered_in_order_and_all_else_stays(workspace, family, name, before, newline):
     text = WORKSPACE.replace("\n", newline)
     (workspace / "pyproject.toml").write_bytes(text.encode())
-    written = hookgate("new-plugin", family, name, cwd=workspace / "deep" / "down")
+    written = hookgate("plugin", "new", family, name, cwd=workspace / "deep" / "down")
 
     assert written.returncode == 0, written.stderr
     assert (workspace / "plugins" / FAMILIES[family].plural / name / "pyproject.toml").is_file()
@@ -300,7 +323,7 @@ def test_in_a_workspace_a_plugin_is_entered_in_order_and_all_else_stays(workspac
 def test_a_workspace_without_place_is_refused_and_nothing_is_written(workspace):
     text = WORKSPACE.replace('[\n    "hookgate-core",\n', '["hookgate-core",\n')
     (workspace / "pyproject.toml").write_text(text)
-    refused = hookgate("new-plugin", "app", "a", cwd=workspace)
+    refused = hookgate("plugin", "new", "app", "a", cwd=workspace)
 
     assert refused.returncode == 2
     assert "pyproject.toml: finds no place for hookgate-app-a" in refused.stderr
@@ -311,7 +334,7 @@ def test_a_workspace_without_place_is_refused_and_nothing_is_written(workspace):
 def test_a_workspace_that_has_no_place_for_plugins_is_none(workspace):
     (workspace / "pyproject.toml").write_text(WORKSPACE.replace("plugins/*/*", "packages/*"))
 
-    assert hookgate("new-plugin", "app", "a", cwd=workspace).returncode == 0
+    assert hookgate("plugin", "new", "app", "a", cwd=workspace).returncode == 0
     assert (workspace / "hookgate-app-a").is_dir()
 
 
@@ -329,7 +352,9 @@ def test_the_project_file_of_a_new_plugin_is_as_ours_are():
 
 
 @pytest.mark.parametrize(
-    "folder", [*sorted(ROOT.glob("plugins/*/*")), ROOT / "contrib/example-plugin"], ids=lambda folder: folder.name
+    "folder",
+    [*sorted(ROOT.glob("plugins/*/*")), *sorted(ROOT.glob("contrib/example-*"))],
+    ids=lambda folder: folder.name,
 )
 def test_our_own_plugins_have_no_findings(folder):
     assert [str(finding) for finding in findings(folder)] == []
@@ -368,6 +393,12 @@ MISTAKES = {
             f'{PROJECT}:1: nobody finds the plugin: [project.entry-points."hookgate.interceptors"] with '
             'say-hello = "hookgate_interceptor_say_hello:SayHello" would be right'
         ),
+    ),
+    "a group of sections that are always there, for another name": (
+        PROJECT,
+        ("[build-system]", '[project.entry-points."hookgate.always"]\nhello = "elsewhere:Hello"\n\n[build-system]'),
+        f"{PROJECT}:13: the entry point is called 'hello'; 'say-hello' would be right",
+        f"{PROJECT}:13: the entry point leads to 'elsewhere:Hello'; 'hookgate_interceptor_say_hello:SayHelloSection' ",
     ),
     "a distribution of another name": (
         PROJECT,

@@ -1,1 +1,1 @@
-"""What ``new-plugin`` and ``plugin check`` know of a plugin's project: names, files, place in a workspace."""
+"""What ``plugin new`` and ``plugin check`` know of a plugin's project: names, files, place in a workspace."""

@@ -98,6 +98,8 @@ def _check_options_type(cls: type[Plugin[Any]], source: Source, module: ModuleTy
                 yield Finding(*source.place(argument.__name__), message)
                 return
     options = cls.options_type
+    if cls.family == "section":
+        return  # its record is called after one item
     plain = f"{name.removesuffix(camel(cls.family))}Options"
     if not options.__module__.startswith("hookgate.") and options.__name__ not in (wanted, plain):
         message = f"the options of {name} are called {options.__name__}; {wanted} would be right"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hookgate import Family
+from hookgate.commands import app
 
 _KEBAB = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
@@ -40,18 +41,33 @@ class Names:
         """The test beside it: ``test_ip_allow.py``."""
         return f"test_{self.name.replace('-', '_')}.py"
 
+    @property
+    def taken(self) -> str:
+        """Why nobody would find a plugin of this name; empty where somebody does."""
+        if self.family.name == "section" and (self.name in ("secrets", "environments") or self.name.startswith("x-")):
+            return f"what stands under {self.name!r} at the top of a document is not read as a section"
+        if self.family.name == "command" and self.name in [each.name for each in app.registered_commands]:
+            return f"`hookgate {self.name}` is a command of core's own"
+        return ""
+
     def entry(self, family: Family) -> str:
-        """What the entry point of a family says; a distribution may serve several, and its own comes without suffix."""
-        suffix = "" if family.name == self.family.name else camel(family.name)
-        return f"{self.package}:{self.camel}{suffix}"
+        """What the entry point of a family says; a distribution may serve several, and its own comes without suffix. A
+        command beside others has a module of its own."""
+        if family.name == self.family.name:
+            return f"{self.package}:{self.camel}"
+        if family.name == "command":
+            return f"{self.package}.command:{self.camel}"
+        return f"{self.package}:{self.camel}{camel(family.name)}"
 
     def fits(self, family: Family, value: str) -> bool:
         """Whether an entry point may say this: capitals are its author's (``OAuth1``), and so is whether the family
         stands behind the name, as it must where two classes would be called alike."""
-        package, _, cls = value.partition(":")
-        plain = self.camel.lower()
-        allowed = {plain + camel(family.name).lower()} | ({plain} if family.name == self.family.name else set())
-        return package == self.package and cls.lower() in allowed
+        module, _, cls = value.partition(":")
+        plain, alone = self.camel.lower(), family.name == "command" and module == f"{self.package}.command"
+        allowed = {plain + camel(family.name).lower()}
+        if alone or family.name == self.family.name:
+            allowed.add(plain)
+        return (alone or module == self.package) and cls.lower() in allowed
 
 
 def camel(name: str) -> str:

@@ -29,8 +29,10 @@ ENTRIES = {
     "source": 'nothing: the source is what [project.entry-points."hookgate.defaults"] of one distribution names',
     "transport": "connections: {NAME: {targets: URL, transport: $name}}",
     "secret": '"$${$name:REFERENCE}" as any value; secrets: {$name: {folder: PATH}}',
-    "discovery": "nothing yet: no section of a document names a discovery plugin",
+    "discovery": "connections: {NAME: {discovery: $name}}",
     "app": "management: {apps: [health, $name]}",
+    "section": "$name: {hello: {path: /hello}}",
+    "command": "nothing: people type `hookgate $name`",
 }
 """How a document names a new plugin, by family: what there is a template for."""
 
@@ -105,6 +107,8 @@ def _names(catalogue: Catalogue, family: str, name: str) -> Names:
         raise _refused(f"there is no template for the family {family!r}; there are {', '.join(ENTRIES)}")
     if not is_kebab(name):
         raise _refused(f"a plugin cannot be called {name!r}: write small letters, digits and single hyphens (ip-allow)")
+    if names.taken:
+        raise _refused(f"a plugin of this family cannot be called {name!r}: {names.taken}")
     if keyword.iskeyword(names.camel) or names.camel in _imported(names):
         raise _refused(
             f"a plugin of this family cannot be called {name!r}: the word {names.camel} is taken in its module"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hookgate import Family
-from hookgate.document import DEFAULTS, FAMILIES, find, nearest
+from hookgate.document import ALWAYS, DEFAULTS, FAMILIES, find, nearest
 from hookgate_authoring.findings import Finding
 from hookgate_authoring.names import Names, near, normalised
 
 CORE = "hookgate-core"
+SECTIONS = "hookgate.sections"
 
 
 class Project:
@@ -38,7 +39,7 @@ class Project:
             text = self.file.read_text(encoding="utf-8")
             metadata = tomllib.loads(text)
         except (OSError, UnicodeDecodeError) as error:
-            self._note((), f"cannot be read ({type(error).__name__}); `hookgate new-plugin` writes one")
+            self._note((), f"cannot be read ({type(error).__name__}); `hookgate plugin new` writes one")
             return None
         except tomllib.TOMLDecodeError as error:
             line = re.search(r"at line (\d+)", str(error))
@@ -47,7 +48,7 @@ class Project:
         self._places = find(text)
         project = metadata.get("project")
         if not isinstance(project, dict):
-            self._note((), "has no [project] table; `hookgate new-plugin` writes one")
+            self._note((), "has no [project] table; `hookgate plugin new` writes one")
             return None
         return project
 
@@ -99,18 +100,21 @@ class Project:
                     message = f'claims {name} = "{value}"; {names.family.name} = "{right}" would be right'
                     self._note((*where, name), message)
             return
-        family = self._groups.get(group)
+        family = self._groups.get(SECTIONS if group == ALWAYS else group)
         if family is None:
-            if group not in (FAMILIES):
+            if group != FAMILIES:
                 self._note(where, f"no family has the entry-point group {group!r}{near(group, self._groups)}")
             return
         for name, value in entries.items():
             right = names.entry(family)
             if name != names.name:
                 self._note((*where, name), f"the entry point is called {name!r}; {names.name!r} would be right")
+            elif taken := Names(family, name).taken:
+                self._note((*where, name), f"nobody finds the plugin: {taken}")
             if not names.fits(family, str(value)):
                 self._note((*where, name), f"the entry point leads to {value!r}; {right!r} would be right")
-            self.classes.append((family, str(value), self._line((*where, name))))
+            if group != ALWAYS:
+                self.classes.append((family, str(value), self._line((*where, name))))
 
     def _check_dependencies(self, project: Mapping[str, Any]) -> None:
         listed = project.get("dependencies")
