@@ -19,7 +19,7 @@ from hookgate.contract.hookspecs import hookimpl, hookspec
 from hookgate.contract.host import Host, HttpClient
 from hookgate.contract.plugin import Entry, Options, Plugin
 from hookgate.contract.secret import Secret
-from hookgate.contract.section import ConnectionName, Definition, Item, Refers, Route, Section, Site
+from hookgate.contract.section import ConnectionName, Definition, Item, Loaded, Refers, Route, Section, Site
 from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
 from hookgate.exchange.amid import Callout
 from hookgate.exchange.belonging import ApiInfo, Application
@@ -105,6 +105,7 @@ __all__ = [
     "Interceptor",
     "Item",
     "Limit",
+    "Loaded",
     "LoopDetected",
     "MachineError",
     "Masking",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hookgate import Branch, Interceptor, Problem, Ways
-from hookgate.gateway import Configuration
+from hookgate import Branch, Interceptor, Loaded, Problem, Ways
 from hookgate_apis.plan import PlanStep
 
 if TYPE_CHECKING:
     from hookgate_apis.sections import Applications
 
 
-def plans_never_entered(config: Configuration, applications: Applications) -> Iterator[Problem]:
+def plans_never_entered(config: Loaded, applications: Applications) -> Iterator[Problem]:
     """Give a warning for each API that an application calls by a plan with a flow, and that never enters plans."""
     plans: Any = config.sections.get("plans")
     full = {
@@ -23,8 +22,8 @@ def plans_never_entered(config: Configuration, applications: Applications) -> It
     }
     enters: dict[str, bool] = {}
     for route in config.routes:
-        if route.route.api is not None and isinstance(route.steps, Ways):
-            name = route.route.api.name
+        if route.api is not None and isinstance(route.steps, Ways):
+            name = route.api.name
             enters[name] = enters.get(name, False) or _enters_plans(step for _, step in route.steps.way_in)
     told: set[str] = set()
     for application in applications.items:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hookgate.contract.backends import Certificate, Send
     from hookgate.contract.host import Blueprint, Commands, Host
     from hookgate.contract.secret import Secret
-    from hookgate.contract.section import Definition, Detour, Site
+    from hookgate.contract.section import Definition, Detour, Loaded, Route, Site
     from hookgate.exchange.errors import Problem
     from hookgate.exchange.exchange import Exchange, Identity
     from hookgate.exchange.messages import Response
@@ -260,7 +260,7 @@ class SectionSpec:
         """Return connections, as the section ``connections`` would have them."""
 
     @hookspec
-    def routes(self, site: Site) -> Iterable[Any]:
+    def routes(self, site: Site) -> Iterable[Route | None]:
         """Return routes, as ``site.route`` makes them; what is ``None`` counts for nothing.
 
         Best a generator: calls are served between two routes.
@@ -277,7 +277,7 @@ class SectionSpec:
         """
 
     @hookspec
-    def review(self, configuration: Any) -> Iterable[Problem]:
+    def review(self, configuration: Loaded) -> Iterable[Problem]:
         """Return warnings about a document that is right: what can be meant so, and seldom is."""
 
 

@@ -129,11 +129,47 @@ class Section(Plugin[RecordT]):
 
 
 class Route(Protocol):
-    """A route as core has made it: to be handed on, not to be looked into."""
+    """A route as core has made it."""
 
     @property
     def name(self) -> str:
         """Its name."""
+
+    @property
+    def steps(self) -> FlowOptions | Ways:
+        """Its steps, those of the whole gateway left out."""
+
+    @property
+    def api(self) -> ApiInfo | None:
+        """What its calls belong to."""
+
+    @property
+    def path(self) -> Path:
+        """Where it stands in the document, or what it was made of."""
+
+
+class Loaded(Protocol):
+    """A document that is right, and not live yet."""
+
+    @property
+    def flow(self) -> FlowOptions:
+        """Steps left of those of every route."""
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """Every route, whoever has made it."""
+
+    @property
+    def sections(self) -> Mapping[str, Section[Any]]:
+        """Every section, in the order of the document."""
+
+    @property
+    def placed(self) -> Mapping[str, Path]:
+        """Where every entry stands, by the id of what was built of it."""
+
+    @property
+    def accepts(self) -> Mapping[str, Mapping[str, str]]:
+        """Warnings that entries accept, with the reason, by id."""
 
 
 class Site(Protocol):

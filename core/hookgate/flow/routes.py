@@ -69,6 +69,11 @@ class RouteConfig:
     path: Path = field(default=(), compare=False)
     """Where it stands in the document, or what it was made of."""
 
+    @property
+    def api(self) -> ApiInfo | None:
+        """What its calls belong to."""
+        return self.route.api
+
 
 def route_of(
     record: RouteRecord,
