@@ -1,5 +1,32 @@
 """What several plugins share, and core does not use."""
 
+from hookgate.workshop.callers import Callers, Password, SecretCaller, Sha256, short_for, tell_apart
+from hookgate.workshop.credentials import (
+    FilledSecret,
+    HeaderName,
+    Prefix,
+    Realm,
+    Scheme,
+    add_credentials,
+    challenge_of,
+    drop_received,
+)
 from hookgate.workshop.watching import Follower
 
-__all__ = ["Follower"]
+__all__ = [
+    "Callers",
+    "FilledSecret",
+    "Follower",
+    "HeaderName",
+    "Password",
+    "Prefix",
+    "Realm",
+    "Scheme",
+    "SecretCaller",
+    "Sha256",
+    "add_credentials",
+    "challenge_of",
+    "drop_received",
+    "short_for",
+    "tell_apart",
+]

@@ -1,6 +1,5 @@
 """Recognise callers by an API key, and show one to backends."""
 
-from hashlib import sha256
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -19,6 +18,7 @@ from hookgate import (
     Unauthorized,
     hookimpl,
 )
+from hookgate.workshop import Callers, Realm, SecretCaller, Sha256, challenge_of, short_for, tell_apart
 
 NAMES = {"header": "X-Api-Key", "query": "api_key", "cookie": "api_key"}
 """Under which name a key comes or goes unless told otherwise."""
@@ -31,17 +31,6 @@ def _key(key: Secret) -> Secret:
     if not (text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("a key is of visible ASCII characters, so that it means the same wherever it is carried")
     return key
-
-
-def _realm(realm: str) -> str:
-    if not (realm.isascii() and realm.isprintable()):
-        raise ValueError("a realm is printable ASCII text")
-    return realm
-
-
-def _caller(value: object) -> object:
-    """Let a key alone stand for a caller of whom nothing else is to be said."""
-    return {"key": value} if isinstance(value, str | Secret) else value
 
 
 def _carriable(location: str, name: str | None) -> str:
@@ -59,12 +48,13 @@ def _carriable(location: str, name: str | None) -> str:
     return name
 
 
-class ApiKeyCaller(Options):
+class ApiKeyCaller(SecretCaller):
     """One caller: a key, or its hash, and what is known of whoever has it."""
 
+    known_by = "key"
     key: Annotated[Secret, AfterValidator(_key)] | None = None
     """The key itself: visible ASCII characters, without spaces."""
-    sha256: str | None = Field(default=None, pattern=r"^[0-9A-Fa-f]{64}$")
+    sha256: Sha256 | None = None
     """The SHA-256 hash of the key in hexadecimal, so that the document does not hold the key. Only a long random key is
     safe from being guessed from it: 16 random bytes or more."""
     roles: tuple[str, ...] = ()
@@ -72,19 +62,8 @@ class ApiKeyCaller(Options):
     application: str | None = None
     """The application that calls, for steps that count by application."""
 
-    @model_validator(mode="after")
-    def _have_one_key(self) -> "ApiKeyCaller":
-        if (self.key is None) == (self.sha256 is None):
-            raise ValueError("write either key or sha256")
-        return self
 
-    @property
-    def digest(self) -> bytes:
-        """The hash of the key."""
-        return _digest(self.key.reveal()) if self.key is not None else bytes.fromhex(self.sha256 or "")
-
-
-Caller = Annotated[ApiKeyCaller, BeforeValidator(_caller, json_schema_input_type=Secret | ApiKeyCaller)]
+Caller = Annotated[ApiKeyCaller, BeforeValidator(short_for("key"), json_schema_input_type=Secret | ApiKeyCaller)]
 Subject = Annotated[str, Field(min_length=1)]
 
 
@@ -102,16 +81,13 @@ class ApiKeyOptions(Options):
     Headers are compared without case."""
     hide: bool = True
     """Whether a key that was accepted is taken out of the request, so that the backend does not see it."""
-    realm: Annotated[str, AfterValidator(_realm)] = "hookgate"
+    realm: Realm = "hookgate"
     """What the challenge says the key is for."""
 
     @model_validator(mode="after")
     def _tell_callers_apart(self) -> "ApiKeyOptions":
         _carriable(self.location, self.name)
-        seen: dict[bytes, str] = {}
-        for subject, caller in self.keys.items():
-            if (other := seen.setdefault(caller.digest, subject)) != subject:
-                raise ValueError(f"keys: {other!r} and {subject!r} have the same key; give each one of its own")
+        tell_apart("keys", self.keys)
         return self
 
 
@@ -140,12 +116,8 @@ class ApiKey(AuthMethod[ApiKeyOptions]):
             "query": (_in_query, _without_parameter),
             "cookie": (_in_cookies, _without_cookie),
         }[options.location]
-        self._identities = {
-            caller.digest: Identity(subject, "api-key", caller.roles, application=caller.application)
-            for subject, caller in options.keys.items()
-        }
-        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
-        self._challenge = f'ApiKey realm="{realm}"'
+        self._callers = Callers("api-key", options.keys)
+        self._challenge = challenge_of("ApiKey", options.realm)
 
     @hookimpl
     def identify(self, exchange: Exchange) -> Identity | None:
@@ -157,7 +129,7 @@ class ApiKey(AuthMethod[ApiKeyOptions]):
         key = self._presented(exchange.request, self._name)
         if key is None:
             return None
-        identity = self._identities.get(_digest(key))
+        identity = self._callers.find(key)
         if identity is None:
             raise Unauthorized("The API key is not known.", reason="wrong-credentials")
         if self.options.hide:
@@ -168,10 +140,6 @@ class ApiKey(AuthMethod[ApiKeyOptions]):
     def challenge(self, exchange: Exchange) -> str:
         """Ask for a key."""
         return self._challenge
-
-
-def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def _in_headers(request: Request, name: str) -> str | None:

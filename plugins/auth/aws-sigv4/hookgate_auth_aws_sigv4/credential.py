@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from hookgate import BadGateway, Credential, Exchange, Headers, Host, Options, Outbound, Secret, hookimpl
+from hookgate.workshop import drop_received
 from hookgate_auth_aws_sigv4.sigv4 import ALGORITHM, UNSIGNED, canonical_request, signing_key, string_to_sign
 
 _S3 = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
@@ -104,7 +105,7 @@ class AwsSigV4Credential(Credential[AwsSigV4CredentialOptions]):
             BadGateway: with reason `signature-failed`, when a header that is to be signed is missing.
         """
         options, headers = self.options, outbound.headers
-        self._drop_what_callers_sent(exchange.request.headers, headers)
+        self._drop_what_callers_sent(exchange, outbound)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._wall()))
         payload = hashlib.sha256(outbound.body.data).hexdigest() if options.payload == "sign" else UNSIGNED
         headers.set("X-Amz-Date", stamp)
@@ -124,16 +125,12 @@ class AwsSigV4Credential(Credential[AwsSigV4CredentialOptions]):
             f"SignedHeaders={';'.join(signed)}, Signature={signature}",
         )
 
-    def _drop_what_callers_sent(self, received: Headers, headers: Headers) -> None:
-        headers.remove(*_OURS)
-        for name in headers:
+    def _drop_what_callers_sent(self, exchange: Exchange, outbound: Outbound) -> None:
+        outbound.headers.remove(*_OURS)
+        for name in outbound.headers:
             allowed = any(fnmatchcase(name, pattern) for pattern in self.options.caller_headers)
             if name == "authorization" or (name.startswith("x-amz-") and not allowed):
-                sent = received.getall(name)
-                kept = [value for value in headers.getall(name) if value not in sent]
-                headers.remove(name)
-                for value in kept:
-                    headers.add(name, value)
+                drop_received(exchange, outbound, name)
 
     def _signed(self, headers: Headers) -> list[str]:
         names = {name for name in headers if name in _ALWAYS or name.startswith("x-amz-")}

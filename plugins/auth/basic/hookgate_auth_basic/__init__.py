@@ -6,20 +6,10 @@ from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import (
-    AuthMethod,
-    Credential,
-    Exchange,
-    Headers,
-    Identity,
-    Options,
-    Outbound,
-    Secret,
-    Unauthorized,
-    hookimpl,
-)
+from hookgate import AuthMethod, Credential, Exchange, Identity, Options, Outbound, Secret, Unauthorized, hookimpl
+from hookgate.workshop import HeaderName, Password, Realm, Scheme, add_credentials, challenge_of
 
 
 def encode(user: str, password: str) -> str:
@@ -39,11 +29,6 @@ def decode(token: str) -> tuple[str, str]:
     return user, password
 
 
-def _header_name(name: str) -> str:
-    Headers({name: ""})
-    return name
-
-
 def _user_name(name: str) -> str:
     if not name:
         raise ValueError("a user name is empty; write one")
@@ -54,30 +39,17 @@ def _user_name(name: str) -> str:
     return name
 
 
-def _password(password: Secret) -> Secret:
-    if not password:
-        raise ValueError("the password is empty, which would let anybody in; write one")
-    return password
-
-
-def _realm(realm: str) -> str:
-    if not (realm.isascii() and realm.isprintable()):
-        raise ValueError("a realm is printable ASCII text")
-    return realm
-
-
-HeaderName = Annotated[str, AfterValidator(_header_name)]
 UserName = Annotated[str, AfterValidator(_user_name)]
 
 
 class BasicOptions(Options):
     """Options of `basic` for callers."""
 
-    users: dict[UserName, Annotated[Secret, AfterValidator(_password)]] = Field(min_length=1)
+    users: dict[UserName, Password] = Field(min_length=1)
     """Passwords by user name. A name has no colon (RFC 7617)."""
     roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Roles by user name, for steps further right that ask for them."""
-    realm: Annotated[str, AfterValidator(_realm)] = "hookgate"
+    realm: Realm = "hookgate"
     """What the challenge tells a person to log in to."""
     header: HeaderName = "Authorization"
     """Request header that carries the credentials (AC-44)."""
@@ -101,8 +73,7 @@ class Basic(AuthMethod[BasicOptions]):
         super().__init__(options)
         self._digests = {user: _digest(password.reveal()) for user, password in options.users.items()}
         self._nobody = secrets.token_bytes(sha256().digest_size)
-        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
-        self._challenge = f'Basic realm="{realm}", charset="UTF-8"'
+        self._challenge = f'{challenge_of("Basic", options.realm)}, charset="UTF-8"'
 
     @hookimpl
     def identify(self, exchange: Exchange) -> Identity | None:
@@ -144,16 +115,10 @@ class BasicCredentialOptions(Options):
     """User name; it has no colon (HC-10, RFC 7617)."""
     password: Secret
     """Password."""
-    prefix: str = "Basic"
+    prefix: Scheme = "Basic"
     """Word in the place of the scheme (AC-16)."""
     header: HeaderName = "Authorization"
     """Header that carries the credentials."""
-
-    @field_validator("prefix")
-    @classmethod
-    def _be_one_word(cls, prefix: str) -> str:
-        Headers({prefix: ""})  # a scheme is a token, as a header name is
-        return prefix
 
 
 class BasicCredential(Credential[BasicCredentialOptions]):
@@ -170,12 +135,4 @@ class BasicCredential(Credential[BasicCredentialOptions]):
     @hookimpl
     def sign(self, exchange: Exchange, outbound: Outbound) -> None:
         """Put the line behind those of other credentials, in the place of what the caller sent."""
-        name = self.options.header
-        if name not in outbound.headers:
-            outbound.headers.add(name, self._value)
-            return
-        received = exchange.request.headers.getall(name)
-        kept = [value for value in outbound.headers.getall(name) if value not in received]
-        outbound.headers.remove(name)
-        for value in (*kept, self._value):
-            outbound.headers.add(name, value)
+        add_credentials(exchange, outbound, self.options.header, self._value)

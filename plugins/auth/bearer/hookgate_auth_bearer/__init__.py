@@ -1,7 +1,6 @@
 """Bearer tokens: fixed ones that callers show, and one shown to backends (RFC 6750)."""
 
 import re
-from hashlib import sha256
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -18,14 +17,20 @@ from hookgate import (
     Unauthorized,
     hookimpl,
 )
+from hookgate.workshop import (
+    Callers,
+    HeaderName,
+    Realm,
+    SecretCaller,
+    Sha256,
+    add_credentials,
+    challenge_of,
+    short_for,
+    tell_apart,
+)
 
 _B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What a token is made of (RFC 6750, 2.1)."""
-
-
-def _header_name(name: str) -> str:
-    Headers({name: ""})
-    return name
 
 
 def _token(token: Secret) -> Secret:
@@ -36,26 +41,13 @@ def _token(token: Secret) -> Secret:
     return token
 
 
-def _realm(realm: str) -> str:
-    if not (realm.isascii() and realm.isprintable()):
-        raise ValueError("a realm is printable ASCII text")
-    return realm
-
-
-def _caller(value: object) -> object:
-    """Let a token alone stand for a caller of whom nothing else is to be said."""
-    return {"token": value} if isinstance(value, str | Secret) else value
-
-
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-
-
-class BearerCaller(Options):
+class BearerCaller(SecretCaller):
     """One caller: a token, or its hash, and what is known of whoever has it."""
 
+    known_by = "token"
     token: Annotated[Secret, AfterValidator(_token)] | None = None
     """The token itself: letters, digits and `-._~+/`, with `=` at its end only (RFC 6750)."""
-    sha256: str | None = Field(default=None, pattern=r"^[0-9A-Fa-f]{64}$")
+    sha256: Sha256 | None = None
     """The SHA-256 hash of the token in hexadecimal, so that the document does not hold the token. Only a long random
     token is safe from being guessed from it: 16 random bytes or more."""
     roles: tuple[str, ...] = ()
@@ -63,19 +55,8 @@ class BearerCaller(Options):
     application: str | None = None
     """The application that calls, for steps that count by application."""
 
-    @model_validator(mode="after")
-    def _have_one_token(self) -> "BearerCaller":
-        if (self.token is None) == (self.sha256 is None):
-            raise ValueError("write either token or sha256")
-        return self
 
-    @property
-    def digest(self) -> bytes:
-        """The hash of the token, 32 bytes."""
-        return _digest(self.token.reveal()) if self.token is not None else bytes.fromhex(self.sha256 or "")
-
-
-Caller = Annotated[BearerCaller, BeforeValidator(_caller, json_schema_input_type=Secret | BearerCaller)]
+Caller = Annotated[BearerCaller, BeforeValidator(short_for("token"), json_schema_input_type=Secret | BearerCaller)]
 Subject = Annotated[str, Field(min_length=1)]
 
 
@@ -87,17 +68,14 @@ class BearerOptions(Options):
     the subject of the identity. No two callers have the same token."""
     hide: bool = True
     """Whether a token that was accepted is taken out of the request, so that the backend does not see it."""
-    realm: Annotated[str, AfterValidator(_realm)] = "hookgate"
+    realm: Realm = "hookgate"
     """What the challenge says the token is for."""
     header: HeaderName = "Authorization"
     """Request header that carries the token (AC-44)."""
 
     @model_validator(mode="after")
     def _tell_callers_apart(self) -> "BearerOptions":
-        seen: dict[bytes, str] = {}
-        for subject, caller in self.tokens.items():
-            if (other := seen.setdefault(caller.digest, subject)) != subject:
-                raise ValueError(f"tokens: {other!r} and {subject!r} have the same token; give each one of its own")
+        tell_apart("tokens", self.tokens)
         return self
 
 
@@ -116,12 +94,8 @@ class Bearer(AuthMethod[BearerOptions]):
 
     def __init__(self, options: BearerOptions) -> None:
         super().__init__(options)
-        self._identities = {
-            caller.digest: Identity(subject, "bearer", caller.roles, application=caller.application)
-            for subject, caller in options.tokens.items()
-        }
-        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
-        self._challenge = f'Bearer realm="{realm}"'
+        self._callers = Callers("bearer", options.tokens)
+        self._challenge = challenge_of("Bearer", options.realm)
 
     @hookimpl
     def identify(self, exchange: Exchange) -> Identity | None:
@@ -136,7 +110,7 @@ class Bearer(AuthMethod[BearerOptions]):
         token = _token_of(line)
         if not _B64TOKEN.fullmatch(token):
             raise Unauthorized("The bearer token is malformed.", reason="malformed-credentials")
-        identity = self._identities.get(_digest(token))
+        identity = self._callers.find(token)
         if identity is None:
             raise Unauthorized("The bearer token is not known.", reason="wrong-credentials")
         if self.options.hide:
@@ -147,7 +121,7 @@ class Bearer(AuthMethod[BearerOptions]):
     def challenge(self, exchange: Exchange) -> str:
         """Ask for a token; say `invalid_token` to who has shown one that nobody has (RFC 6750, 3.1)."""
         line = self._line(exchange)
-        if line is None or _digest(_token_of(line)) in self._identities:
+        if line is None or self._callers.find(_token_of(line)) is not None:
             return self._challenge
         return f'{self._challenge}, error="invalid_token"'
 
@@ -169,10 +143,6 @@ def _is_bearer(value: str) -> bool:
 
 def _token_of(line: str) -> str:
     return line.partition(" ")[2].strip()
-
-
-def _digest(token: str) -> bytes:
-    return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 class BearerCredentialOptions(Options):
@@ -220,9 +190,4 @@ class BearerCredential(Credential[BearerCredentialOptions]):
     @hookimpl
     def sign(self, exchange: Exchange, outbound: Outbound) -> None:
         """Put the line behind those of other credentials, in the place of what the caller sent."""
-        name = self.options.header
-        received = exchange.request.headers.getall(name)
-        kept = [value for value in outbound.headers.getall(name) if value not in received]
-        outbound.headers.remove(name)
-        for value in (*kept, self._value):
-            outbound.headers.add(name, value)
+        add_credentials(exchange, outbound, self.options.header, self._value)

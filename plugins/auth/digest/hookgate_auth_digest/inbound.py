@@ -12,33 +12,13 @@ from weakref import WeakSet
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hookgate import AuthMethod, Exchange, Headers, Host, Identity, Options, Secret, Unauthorized, hookimpl
+from hookgate import AuthMethod, Exchange, Host, Identity, Options, Secret, Unauthorized, hookimpl
+from hookgate.workshop import HeaderName, Password, short_for
 from hookgate_auth_digest.algorithms import ALGORITHMS, Algorithm, ha1_of, response_of, user_hash
 from hookgate_auth_digest.nonces import Nonces
-from hookgate_auth_digest.parameters import credentials_in, quoted, user_in
+from hookgate_auth_digest.parameters import UserName, credentials_in, quoted, user_in
 
 _COUNT = re.compile(r"[0-9A-Fa-f]{8}")
-
-
-def _header_name(name: str) -> str:
-    Headers({name: ""})
-    return name
-
-
-def _user_name(name: str) -> str:
-    if not name:
-        raise ValueError("a user name is empty; write one")
-    if ":" in name:
-        raise ValueError(f"{name!r} has a colon, which ends the user name in what is hashed; choose another name")
-    if not name.isprintable():
-        raise ValueError(f"{name!r} has a control character; choose another name")
-    return name
-
-
-def _password(password: Secret) -> Secret:
-    if not password:
-        raise ValueError("the password is empty, which would let anybody in; write one")
-    return password
 
 
 def _realm(realm: str) -> str:
@@ -55,11 +35,6 @@ def _algorithm(name: str) -> str:
     return algorithm.name
 
 
-def _user(value: object) -> object:
-    """Let a password alone stand for a user of whom nothing else is to be said."""
-    return {"password": value} if isinstance(value, str | Secret) else value
-
-
 def _ha1(value: Secret) -> Secret:
     if not re.fullmatch(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}", value.reveal()):
         raise ValueError("a hash is 32 (MD5) or 64 hexadecimal digits")
@@ -73,7 +48,7 @@ BaseName = Literal["MD5", "SHA-256", "SHA-512-256"]
 class DigestUser(Options):
     """One user: a password, or the hashes of it, and what is known of the user."""
 
-    password: Annotated[Secret, AfterValidator(_password)] | None = None
+    password: Password | None = None
     """The password."""
     ha1: dict[BaseName, Annotated[Secret, AfterValidator(_ha1)]] = Field(default_factory=dict)
     """In place of the password, its hash for each hash function: that of `user:realm:password` in hexadecimal, as
@@ -93,8 +68,7 @@ class DigestUser(Options):
         return self
 
 
-UserName = Annotated[str, AfterValidator(_user_name)]
-User = Annotated[DigestUser, BeforeValidator(_user, json_schema_input_type=Secret | DigestUser)]
+User = Annotated[DigestUser, BeforeValidator(short_for("password"), json_schema_input_type=Secret | DigestUser)]
 
 
 class DigestOptions(Options):
@@ -121,7 +95,7 @@ class DigestOptions(Options):
     nonce_key: Secret | None = None
     """What nonces are signed with, 16 characters or more; random unless given. With one key for several gateways a
     nonce of one is good at the other, and a request that was recorded can be sent once to each of them."""
-    header: Annotated[str, AfterValidator(_header_name)] = "Authorization"
+    header: HeaderName = "Authorization"
     """Request header that carries the credentials (AC-44)."""
 
     @model_validator(mode="after")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from typing import Annotated, Literal
+from typing import Literal
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 
-from hookgate import Attempt, Credential, Exchange, Headers, Host, Options, Outbound, Response, Secret, hookimpl
+from hookgate import Attempt, Credential, Exchange, Host, Options, Outbound, Response, Secret, hookimpl
+from hookgate.workshop import HeaderName, add_credentials, drop_received
 from hookgate_auth_digest.algorithms import ALGORITHMS, Algorithm, ha1_of, response_of, user_hash
-from hookgate_auth_digest.parameters import challenges_in, credentials_in, extended, quoted, written
+from hookgate_auth_digest.parameters import UserName, challenges_in, credentials_in, extended, quoted, written
 
 MAX_ORIGINS = 1024
 """Targets whose challenges are remembered; beyond that the one learnt first is forgotten."""
@@ -20,25 +21,10 @@ MAX_ORIGINS = 1024
 Origin = tuple[str, str, int]
 
 
-def _header_name(name: str) -> str:
-    Headers({name: ""})
-    return name
-
-
-def _user_name(name: str) -> str:
-    if not name:
-        raise ValueError("a user name is empty; write one")
-    if ":" in name:
-        raise ValueError(f"{name!r} has a colon, which ends the user name in what is hashed; choose another name")
-    if not name.isprintable():
-        raise ValueError(f"{name!r} has a control character; choose another name")
-    return name
-
-
 class DigestCredentialOptions(Options):
     """Options of `digest` towards a backend."""
 
-    username: Annotated[str, AfterValidator(_user_name)]
+    username: UserName
     """User name; it has no colon."""
     password: Secret
     """Password. It is never sent."""
@@ -51,7 +37,7 @@ class DigestCredentialOptions(Options):
     """Whether bodies are kept in memory until they are sent, so that a request which the backend answers with a
     challenge can be sent again. Without, such a request ends in 401 unless it has no body, and `auth-int` is not
     possible."""
-    header: Annotated[str, AfterValidator(_header_name)] = "Authorization"
+    header: HeaderName = "Authorization"
     """Header that carries the credentials."""
 
     @model_validator(mode="after")
@@ -147,19 +133,16 @@ class DigestCredential(Credential[DigestCredentialOptions]):
     @hookimpl
     def sign(self, exchange: Exchange, outbound: Outbound) -> None:
         """Put the credentials behind those of others, in the place of what the caller sent; none before a challenge."""
-        name = self.options.header
-        received = exchange.request.headers.getall(name)
-        kept = [value for value in outbound.headers.getall(name) if value not in received]
+        header = self.options.header
         session = self._asked.pop(exchange, None)
         if session is not None:
             session.tried(exchange)
         elif (place := self._places.get(outbound.target.origin)) is not None:
             session = place.session()
-        if session is not None:
-            kept.append(self._line(session, outbound))
-        outbound.headers.remove(name)
-        for value in kept:
-            outbound.headers.add(name, value)
+        if session is None:
+            drop_received(exchange, outbound, header)
+        else:
+            add_credentials(exchange, outbound, header, self._line(session, outbound))
 
     @hookimpl
     def rejected(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated
 from urllib.parse import quote, unquote_to_bytes
+
+from pydantic import AfterValidator
 
 MAX_LENGTH = 8 * 1024
 """Characters of a header value that are looked at; a longer one is refused."""
@@ -17,6 +20,20 @@ _ELEMENT = re.compile(rf'(?:{_QUOTED}|[^",])++')
 _PARAMETER = re.compile(rf"(?:({_TOKEN})[ \t]+)?({_TOKEN})[ \t]*=[ \t]*({_TOKEN}|{_QUOTED})", re.DOTALL)
 _SCHEME = re.compile(rf"({_TOKEN})(?:[ \t]+[A-Za-z0-9._~+/-]+=*)?")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _user_name(name: str) -> str:
+    if not name:
+        raise ValueError("a user name is empty; write one")
+    if ":" in name:
+        raise ValueError(f"{name!r} has a colon, which ends the user name in what is hashed; choose another name")
+    if not name.isprintable():
+        raise ValueError(f"{name!r} has a control character; choose another name")
+    return name
+
+
+UserName = Annotated[str, AfterValidator(_user_name)]
+"""As the type of an option: a name that can stand in credentials."""
 
 
 def challenges_in(lines: Iterable[str]) -> Iterator[dict[str, str]]:

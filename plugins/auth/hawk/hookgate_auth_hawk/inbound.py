@@ -19,12 +19,12 @@ from hookgate import (
     Unauthorized,
     hookimpl,
 )
+from hookgate.workshop import HeaderName
 from hookgate_auth_hawk.scheme import (
     REQUEST,
     Algorithm,
     Artifacts,
     Attribute,
-    HeaderName,
     Key,
     attributes,
     authority,

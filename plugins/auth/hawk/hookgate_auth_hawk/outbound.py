@@ -6,12 +6,12 @@ import time
 from pydantic import model_validator
 
 from hookgate import Credential, Exchange, Host, Options, Outbound, Response, hookimpl
+from hookgate.workshop import HeaderName, add_credentials
 from hookgate_auth_hawk.scheme import (
     REQUEST,
     Algorithm,
     Artifacts,
     Attribute,
-    HeaderName,
     Key,
     attributes,
     authority,
@@ -84,13 +84,8 @@ class HawkCredential(Credential[HawkCredentialOptions]):
     @hookimpl
     def sign(self, exchange: Exchange, outbound: Outbound) -> None:
         """Put the line behind those of other credentials, in the place of what the caller sent."""
-        name = self.options.header
         line = self._line(outbound, str(int(self._wall() + self._ahead)), new_nonce())
-        received = exchange.request.headers.getall(name)
-        kept = [value for value in outbound.headers.getall(name) if value not in received]
-        outbound.headers.remove(name)
-        for value in (*kept, line):
-            outbound.headers.add(name, value)
+        add_credentials(exchange, outbound, self.options.header, line)
 
     @hookimpl
     def rejected(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:

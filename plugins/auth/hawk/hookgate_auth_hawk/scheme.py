@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from hookgate import Headers, Secret
+from hookgate import Secret
 
 Algorithm = Literal["sha256", "sha1"]
 LONGEST_LINE = 4096
@@ -40,14 +40,8 @@ def _key(key: Secret) -> Secret:
     return key
 
 
-def _header_name(name: str) -> str:
-    Headers({name: ""})
-    return name
-
-
 Attribute = Annotated[str, AfterValidator(_attribute)]
 Key = Annotated[Secret, AfterValidator(_key)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
 
 
 @dataclass(frozen=True, slots=True)

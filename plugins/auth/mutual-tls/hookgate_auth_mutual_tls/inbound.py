@@ -10,17 +10,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hookgate import AuthMethod, ClientCertificate, Exchange, Host, Identity, Options, Unauthorized, hookimpl
+from hookgate.workshop import Realm, challenge_of
 
 By = Literal["subject", "common-name", "dns", "email", "uri", "ip", "fingerprint"]
 
 _COMMON_NAME = re.compile(r"(?:^|(?<!\\)[,+])CN=((?:[^\\,+]|\\.)*)", re.DOTALL)
 _ESCAPED = re.compile(r"\\([0-9A-Fa-f]{2}|.)", re.DOTALL)
-
-
-def _realm(realm: str) -> str:
-    if not (realm.isascii() and realm.isprintable()):
-        raise ValueError("a realm is printable ASCII text")
-    return realm
 
 
 def _caller(value: object) -> object:
@@ -61,7 +56,7 @@ class MutualTlsOptions(Options):
     or nothing. If left out, everybody is who has a certificate of the listener's authorities."""
     issuers: tuple[Annotated[str, AfterValidator(_name)], ...] = ()
     """Names of the authorities that certificates may come from, as `CN=Ours`; any of the listener's if left out."""
-    realm: Annotated[str, AfterValidator(_realm)] = "hookgate"
+    realm: Realm = "hookgate"
     """What the challenge says the certificate is for."""
 
     @model_validator(mode="after")
@@ -103,8 +98,7 @@ class MutualTls(AuthMethod[MutualTlsOptions]):
             else {options.comparable(key): (caller.subject or key, caller) for key, caller in callers.items()}
         )
         self._wall: Callable[[], float] = time
-        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
-        self._challenge = f'ClientCertificate realm="{realm}"'
+        self._challenge = challenge_of("ClientCertificate", options.realm)
 
     @hookimpl
     def startup(self, host: Host) -> None:

@@ -19,8 +19,8 @@ from hookgate import (
     Unauthorized,
     hookimpl,
 )
+from hookgate.workshop import HeaderName
 from hookgate_auth_oauth1.signatures import (
-    HeaderName,
     Name,
     PublicKey,
     Realm,

@@ -6,8 +6,8 @@ import time
 from pydantic import Field, model_validator
 
 from hookgate import BadGateway, ContentTooLarge, Credential, Exchange, Host, Options, Outbound, Secret, hookimpl
+from hookgate.workshop import HeaderName, add_credentials
 from hookgate_auth_oauth1.signatures import (
-    HeaderName,
     Name,
     PrivateKey,
     Realm,
@@ -115,13 +115,8 @@ class OAuth1Credential(Credential[OAuth1CredentialOptions]):
             raise BadGateway(
                 "The backend has no TLS, and its credentials may not be sent without.", reason="plaintext-without-tls"
             )
-        name = options.header
         line = self._line(outbound, str(int(self._wall())), new_nonce())
-        received = exchange.request.headers.getall(name)
-        kept = [value for value in outbound.headers.getall(name) if value not in received]
-        outbound.headers.remove(name)
-        for value in (*kept, line):
-            outbound.headers.add(name, value)
+        add_credentials(exchange, outbound, options.header, line)
 
     def _line(self, outbound: Outbound, timestamp: str, nonce: str) -> str:
         options = self.options

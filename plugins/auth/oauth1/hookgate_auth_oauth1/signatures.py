@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from pydantic import AfterValidator
 
-from hookgate import Headers, Secret
+from hookgate import Secret
 
 SignatureMethod = Literal["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"]
 Shared = Literal["HMAC-SHA1", "HMAC-SHA256", "PLAINTEXT"]
@@ -35,11 +35,6 @@ def _text(text: str) -> str:
     if not text:
         raise ValueError("this is empty; write a name")
     return text
-
-
-def _header_name(name: str) -> str:
-    Headers({name: ""})
-    return name
 
 
 def _realm(realm: str) -> str:
@@ -95,7 +90,6 @@ def _public(pem: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_text)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
 Realm = Annotated[str, AfterValidator(_realm)]
 PrivateKey = Annotated[Secret, AfterValidator(_private)]
 PublicKey = Annotated[str, AfterValidator(_public)]

@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from hookgate import AuthMethod, Exchange, Headers, Host, Identity, Options, Request, Unauthorized, hookimpl
+from hookgate.workshop import HeaderName, Prefix
 from hookgate_auth_signature import cavage, rfc9421
 from hookgate_auth_signature.callers import CallerKeyOptions, KeyId, Memory, identity_of, load_caller_key
 from hookgate_auth_signature.digests import holds
 from hookgate_auth_signature.keys import Key, Standard, check_algorithm, fingerprint, nobody
-from hookgate_auth_signature.outbound import HeaderName, quotable, scheme
+from hookgate_auth_signature.outbound import quotable
 
 _REQUIRED: dict[Standard, tuple[str, ...]] = {
     "cavage": ("(request-target)", "host", "date"),
@@ -57,7 +58,7 @@ class SignatureOptions(Options):
     """Messages remembered at most; when there are more within `max_age`, calls are refused with 503."""
     header: HeaderName = "Authorization"
     """With `cavage`, the header that carries the signature (AC-44)."""
-    prefix: Annotated[str, AfterValidator(scheme)] = "Signature"
+    prefix: Prefix = "Signature"
     """With `cavage`, the word in the place of the scheme; empty for none, as in a header of its own."""
     tag: str | None = None
     """With `rfc9421`, the application that a signature must be for; others are passed over."""

@@ -10,18 +10,13 @@ import http_sf
 from pydantic import AfterValidator, Field, model_validator
 
 from hookgate import BadGateway, Credential, Exchange, Headers, Host, Options, Outbound, Secret, hookimpl
+from hookgate.workshop import HeaderName, Prefix, drop_received
 from hookgate_auth_signature import cavage, rfc9421
 from hookgate_auth_signature.digests import DigestAlgorithm, digest_value, holds
 from hookgate_auth_signature.keys import Algorithm, Encoding, Key, Standard, check_algorithm, private_key, secret_key
 
 ONLY_CAVAGE = ("signed_headers", "request_target", "prefix", "header")
 ONLY_RFC9421 = ("components", "label", "created", "nonce", "tag")
-
-
-def header_name(name: str) -> str:
-    """Return a header name. Raises ValueError for anything else."""
-    Headers({name: ""})
-    return name
 
 
 def quotable(text: str) -> str:
@@ -39,11 +34,6 @@ def _label(text: str) -> str:
     return text
 
 
-def scheme(prefix: str) -> str:
-    """Return the word in front of a signature, which may be empty. Raises ValueError for anything but a token."""
-    return header_name(prefix) if prefix else prefix  # a scheme is a token, as a header name is
-
-
 def _target(text: str) -> str:
     """Take path and query out of the URL that is written."""
     url = urlsplit(text)
@@ -52,7 +42,6 @@ def _target(text: str) -> str:
     return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
-HeaderName = Annotated[str, AfterValidator(header_name)]
 CoveredName = Annotated[str, AfterValidator(cavage.covered_name)]
 ComponentName = Annotated[str, AfterValidator(lambda text: rfc9421.identifier(rfc9421.component(text)))]
 
@@ -90,7 +79,7 @@ class SignatureCredentialOptions(Options):
     request_target: Annotated[str, AfterValidator(_target)] | None = None
     """With `cavage`, the URL or path that is signed as `(request-target)` in place of the real one (AC-18), for a
     backend behind something that changes paths."""
-    prefix: Annotated[str, AfterValidator(scheme)] = "Signature"
+    prefix: Prefix = "Signature"
     """With `cavage`, the word in the place of the scheme; empty for none."""
     header: HeaderName = "Authorization"
     """With `cavage`, the header that carries the signature. RFC 9421 has `Signature` and `Signature-Input`."""
@@ -189,11 +178,7 @@ class SignatureCredential(Credential[SignatureCredentialOptions]):
             BadGateway: with reason `signature-failed`, when something that is to be signed is missing.
         """
         for name in self._carriers:
-            received = exchange.request.headers.getall(name)
-            kept = [value for value in outbound.headers.getall(name) if value not in received]
-            outbound.headers.remove(name)
-            for value in kept:
-                outbound.headers.add(name, value)
+            drop_received(exchange, outbound, name)
         with_body = self._add_digest(outbound)
         try:
             if self.options.standard == "cavage":
