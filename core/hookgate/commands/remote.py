@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode
 
@@ -68,12 +69,10 @@ def refused(url: str, status: int, document: Any, missing: str = "") -> NoReturn
 
 
 async def _sent(method: str, url: str, page: str) -> Response:
-    client = Client()
-    client.answer_limit = ANSWER_LIMIT
-    try:
-        return await client.request(method, page, timeout=PATIENCE)
-    except (Fault, ValueError) as error:
-        why = error.reason if isinstance(error, Fault) else str(error)
-        raise MachineError(f"no gateway answers on {url}: {why}") from error
-    finally:
-        await client.aclose()
+    async with aclosing(Client()) as client:
+        client.answer_limit = ANSWER_LIMIT
+        try:
+            return await client.request(method, page, timeout=PATIENCE)
+        except (Fault, ValueError) as error:
+            why = error.reason if isinstance(error, Fault) else str(error)
+            raise MachineError(f"no gateway answers on {url}: {why}") from error

@@ -155,8 +155,10 @@ class Connection:
         response = await self.send(exchange, Destination(timeout=timeout, timeout_status=504))
         try:
             await response.body.read(ANSWER_LIMIT)
-        finally:
+        except BaseException:
             await response.body.close()
+            raise
+        await response.body.close()
         return response
 
     async def _within(self, exchange: Exchange, destination: Destination, due: Due) -> Response:

@@ -260,11 +260,18 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     alarm = asyncio.ensure_future(clock.sleep(seconds))
     try:
         await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise TimeoutError
-        return task.result()
-    finally:
-        for pending in (task, alarm):
-            if not pending.done():
-                pending.cancel()
-                await asyncio.gather(pending, return_exceptions=True)
+    except BaseException:
+        await _ended(task, alarm)
+        raise
+    done = task.done()
+    await _ended(task, alarm)
+    if not done:
+        raise TimeoutError
+    return task.result()
+
+
+async def _ended(*tasks: asyncio.Future[Any]) -> None:
+    for pending in tasks:
+        if not pending.done():
+            pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)

@@ -5,6 +5,7 @@ from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue
 from hookgate.document.document import MAX_BYTES, Document, parse
 from hookgate.document.entries import HOST_KEY, Interceptors, Rejected, written
 from hookgate.document.inside import misplaced
+from hookgate.document.sitefolder import kebab
 from hookgate.document.tomlplaces import find, nearest
 from hookgate.document.validation import checked
 
@@ -20,6 +21,7 @@ __all__ = [
     "Rejected",
     "checked",
     "find",
+    "kebab",
     "misplaced",
     "nearest",
     "parse",

@@ -182,34 +182,36 @@ class Body:
         One generator on purpose: nested ones would not be closed when the reader stops early. Close it in any case
         (``contextlib.aclosing``), since closing is what lets go of the source.
         """
-        failure: BaseException | None = None
         try:
             if self.held is not None:
                 if self.held:
                     yield self._copied(self.held)
-                return
-            source, self._source = self._source, None
-            if source is None:
-                raise RuntimeError("the body has already been streamed; read() it first to use it twice")
-            self._streaming = source
-            async for chunk in source:
-                self.received += len(chunk)
-                if self.limit is not None and self.received > self.limit:
-                    raise self.too_large(f"The body is longer than {self.limit} bytes.")
-                for feed, _ in self._feeds:
-                    chunk = feed(chunk)  # noqa: PLW2901
-                if chunk:
-                    yield self._copied(chunk)
-            if rest := self._flushed():
-                yield self._copied(rest)
+            else:
+                source, self._source = self._source, None
+                if source is None:
+                    raise RuntimeError("the body has already been streamed; read() it first to use it twice")
+                self._streaming = source
+                async for chunk in source:
+                    self.received += len(chunk)
+                    if self.limit is not None and self.received > self.limit:
+                        raise self.too_large(f"The body is longer than {self.limit} bytes.")
+                    for feed, _ in self._feeds:
+                        chunk = feed(chunk)  # noqa: PLW2901
+                    if chunk:
+                        yield self._copied(chunk)
+                if rest := self._flushed():
+                    yield self._copied(rest)
         except BaseException as error:
-            failure = error
+            await self._through(error)
             raise
-        finally:
-            sinks, self._sinks = self._sinks, ()
-            for sink in sinks:
-                sink.close(failure is None)
-            await self.close(failure)
+        await self._through(None)
+
+    async def _through(self, failure: BaseException | None) -> None:
+        """The stream has come to its end, or broken off."""
+        sinks, self._sinks = self._sinks, ()
+        for sink in sinks:
+            sink.close(failure is None)
+        await self.close(failure)
 
     def _copied(self, chunk: bytes) -> bytes:
         for sink in self._sinks:

@@ -119,10 +119,12 @@ class Gateway:
         """
         try:
             config = await load(await read(self.source), self.catalogue, host=cast("Host", self))
-            await shut_down(list(config.secrets))
-            return config
-        finally:
+            await shut_down(config.secrets)
+        except BaseException:
             await self.close()
+            raise
+        await self.close()
+        return config
 
     def go_live(self, generation: Generation) -> None:
         """Serve from now on with a generation, and let the one before it finish its calls."""
@@ -248,16 +250,20 @@ class Gateway:
         )
         inner = self.begin(request)
         inner.depth = by.depth + 1
-        outcome: OutcomeKind = "aborted"
         try:
             response = await self.answer(inner, self.find(inner))
             await response.body.read()
-            outcome = "ok"
-        finally:
-            self.end(inner, outcome)
-            for each in (request.body, *(() if inner.response is None else (inner.response.body,))):
-                await each.close()
+        except BaseException:
+            await self._visited(inner, "aborted")
+            raise
+        await self._visited(inner, "ok")
         return response
+
+    async def _visited(self, inner: Exchange, outcome: OutcomeKind) -> None:
+        self.end(inner, outcome)
+        await inner.request.body.close()
+        if inner.response is not None:
+            await inner.response.body.close()
 
     # --- what plugins may ask for -----------------------------------------------------------------------------------
 

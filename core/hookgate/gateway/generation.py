@@ -48,6 +48,8 @@ class Generation:
         self.backends = dict(backends)
         self.house: Any = None
         """The gateway, for what is done amid a call."""
+        self.exposed: dict[str, Any] | None = None
+        """What the edge makes of the apps on the public listener, once one of them is called."""
         self.environment = config.gateway.environment
         self.in_flight = 0
         self._idle = asyncio.Event()

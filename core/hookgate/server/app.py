@@ -6,9 +6,8 @@ that the document exposes on the public listener by name, and the lifespan that 
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from quart import Quart
 
@@ -19,9 +18,6 @@ from hookgate.server.edge.asgi import Edge
 from hookgate.server.edge.mending import spare_connection, with_close_codes
 from hookgate.server.edge.websocket import WebSocketEdge
 from hookgate.server.settings import Settings
-
-if TYPE_CHECKING:
-    from hookgate.gateway.generation import Generation
 
 
 class GatewayApp(Quart):
@@ -34,7 +30,6 @@ class GatewayApp(Quart):
         self.websockets = WebSocketEdge(gateway)
         self.before_serving(gateway.open)
         self.after_serving(gateway.close)
-        self._exposed: weakref.WeakKeyDictionary[Generation, dict[str, Quart]] = weakref.WeakKeyDictionary()
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve gateway calls at once and leave the rest to Quart."""
@@ -54,9 +49,9 @@ class GatewayApp(Quart):
         live = self.gateway.live
         if live is None or not live.is_exposed(path):
             return None
-        apps = self._exposed.get(live)
+        apps = live.exposed
         if apps is None:
-            apps = self._exposed[live] = {}
+            apps = live.exposed = {}
             for prefix, plugin in live.config.exposed.items():
                 apps[prefix] = app = Quart(f"hookgate{prefix}")
                 app.register_blueprint(plugin.blueprint(self.gateway), url_prefix=prefix)  # type: ignore[attr-defined]

@@ -69,12 +69,10 @@ class Gate:
 
     @property
     def client(self) -> Any:
-        """A keep-alive ``httpx.Client`` on the data path, without redirects."""
+        """A keep-alive ``httpx.Client`` on the data path, without redirects. Needs ``hookgate-core[testing]``."""
         with self._changed:  # calls may come from several threads
             if self._client is None:
-                from hookgate.client import blocking_client
-
-                self._client = blocking_client(self.url)
+                self._client = _blocking_client(self.url)
             return self._client
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
@@ -226,6 +224,16 @@ def _running(
         house.removeHandler(recorder)
     if failure:
         raise failure[0]
+
+
+def _blocking_client(base_url: str) -> Any:
+    """Make a keep-alive client for tests that are not ``async``, without redirects and without proxies."""
+    try:
+        import httpx
+    except ModuleNotFoundError as error:
+        error.add_note("the client of a running gateway is httpx; install hookgate-core[testing]")
+        raise
+    return httpx.Client(base_url=base_url, timeout=30.0, trust_env=False)
 
 
 def _on_free_ports(document: DocumentLike) -> DocumentLike:

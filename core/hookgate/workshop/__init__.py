@@ -11,6 +11,7 @@ from hookgate.workshop.credentials import (
     challenge_of,
     drop_received,
 )
+from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
 from hookgate.workshop.watching import Follower
 
 __all__ = [
@@ -18,15 +19,19 @@ __all__ = [
     "FilledSecret",
     "Follower",
     "HeaderName",
+    "LimitKey",
     "Password",
     "Prefix",
     "Realm",
     "Scheme",
+    "Seconds",
     "SecretCaller",
     "Sha256",
     "add_credentials",
     "challenge_of",
     "drop_received",
+    "in_one_message",
+    "read_by",
     "short_for",
     "tell_apart",
 ]

@@ -144,10 +144,10 @@ class Edge:
         pumping = asyncio.create_task(feed.pump())
         try:
             await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (serving, pumping):
-                task.cancel()
-            await asyncio.gather(serving, pumping, return_exceptions=True)
+        except BaseException:
+            await _cancelled(serving, pumping)
+            raise
+        await _cancelled(serving, pumping)
         if not serving.cancelled() and (error := serving.exception()) is not None:
             log.error("a call could not be served", exc_info=error)
 
@@ -168,13 +168,23 @@ class Edge:
         try:
             response = await gateway.answer(exchange, self._passage(exchange))
             outcome = await self._reply(exchange, response, feed, send)
-        finally:
-            gateway.end(exchange, outcome)
-            try:
-                await request.body.close()
-            finally:
-                if exchange.response is not None:
-                    await exchange.response.body.close()
+        except BaseException:
+            await self._over(exchange, outcome)
+            raise
+        await self._over(exchange, outcome)
+
+    async def _over(self, exchange: Exchange, outcome: OutcomeKind) -> None:
+        """The call is over: nothing of it is kept open, whatever fails on the way."""
+        self.gateway.end(exchange, outcome)
+        failure: BaseException | None = None
+        for message in (exchange.request, exchange.response):
+            if message is not None:
+                try:
+                    await message.body.close()
+                except BaseException as error:  # noqa: BLE001 - raised again below, once the other is closed
+                    failure = error
+        if failure is not None:
+            raise failure
 
     def _feed(self, receive: Receive) -> Feed:
         return Feed(receive)
@@ -235,6 +245,13 @@ class Edge:
                 return outcome_of(error)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return "ok"
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    """End tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _refuse(send: SendMessage, status: int, text: bytes) -> None:

@@ -35,6 +35,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 from hookgate.exchange.bodies import Arrived
@@ -344,13 +345,21 @@ class Http1(Ending):
                 outcome = await writer.send(exchange, response)
             else:
                 outcome = await self._join(exchange, response)
-        finally:
-            gateway.end(exchange, outcome)
-            for body in (exchange.request.body, None if exchange.response is None else exchange.response.body):
-                if body is not None and (waiting := body.let_go()):
-                    for each in waiting:
-                        await each
+        except BaseException:
+            for each in self._end(exchange, outcome):
+                await each
             self._over(outcome)
+            raise
+        for each in self._end(exchange, outcome):
+            await each
+        self._over(outcome)
+
+    def _end(self, exchange: Exchange, outcome: OutcomeKind) -> Sequence[Awaitable[None]]:
+        """End a call, and let go of its bodies; return what has to be waited for."""
+        self._lane.gateway.end(exchange, outcome)
+        response = exchange.response
+        waiting = exchange.request.body.let_go()
+        return waiting if response is None else [*waiting, *response.body.let_go()]
 
     async def _join(self, exchange: Exchange, response: Response) -> OutcomeKind:
         """Answer 101 and let bytes flow both ways until one end is gone."""
