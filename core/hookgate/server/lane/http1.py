@@ -239,6 +239,7 @@ class Http1(Ending):
             self._refuse(503, "The gateway is starting or stopping.")
             return False
         exchange = gateway.begin(request)
+        # The edge asks `gateway.find` and `gateway.answer`; here their lines stand once more, without the two calls.
         passage: Passage = exchange.home.find(exchange)
         walk = self._serve(exchange, passage)
         if passage.inline:
