@@ -1,30 +1,17 @@
 """Bound how often callers may call, evenly spread or per calendar window."""
 
 import math
-from hashlib import blake2b
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from hookgate import Decision, Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
+from hookgate.workshop import LimitKey, Seconds, in_one_message, read_by
 
 NOTE = "rate_limit"
-LONGEST_KEY = 128
-
-
-def _one_message(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return validate(value)
-    except ValidationError:
-        raise PydanticCustomError(
-            "window", "a window is a number of seconds above 0, or second, minute, hour, day, week or month"
-        ) from None
-
-
 Window = Annotated[
-    Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["second", "minute", "hour", "day", "week", "month"],
-    WrapValidator(_one_message),
+    Seconds | Literal["second", "minute", "hour", "day", "week", "month"],
+    in_one_message("window", "a window is a number of seconds above 0, or second, minute, hour, day, week or month"),
 ]
 
 
@@ -87,14 +74,15 @@ class RateLimit(Interceptor[RateLimitOptions]):
             options.window,
             options.burst and options.burst + self._extra,
         )
-        self._strategy = options.window if isinstance(options.window, str) else "spread"
-        if options.by is not None:
-            self.reads = options.by.roots & {"identity"} | ({"request.body"} if options.by.reads_body else set())
+        self.reads = read_by(options.by)
 
     @hookimpl
     def startup(self, host: Host) -> None:
         """Take hold of the counters, which outlive configurations."""
         self._counters = host.counters
+        window = self.options.window
+        strategy = window if isinstance(window, str) else "spread"
+        self._key = LimitKey(self.entry, strategy, self.options.by)
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
@@ -104,7 +92,7 @@ class RateLimit(Interceptor[RateLimitOptions]):
             TooManyRequests: the limit is used up.
             ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
         """
-        decision = self._counters.take([(self._key(exchange), 1, self._limit)])
+        decision = self._counters.take([(self._key.of(exchange), 1, self._limit)])
         self._note(exchange, decision)
         if not decision.allowed:
             wait = max(1, math.ceil(decision.retry_after))
@@ -118,20 +106,6 @@ class RateLimit(Interceptor[RateLimitOptions]):
         """Tell the client how it stands."""
         if exchange.response is not None:
             exchange.response.headers.update(self._fields(exchange))
-
-    def _key(self, exchange: Exchange) -> str:
-        """Name the counter; entries and strategies never share one."""
-        key = f"{self.entry.id}/{self._strategy}"
-        if self.options.by is not None:
-            value = self.options.by(exchange)
-        else:
-            value = _caller(exchange) if self.entry.origin.startswith("plans.") else None
-        if value is None:
-            return key
-        text = value if isinstance(value, str) else repr(value)
-        if len(text) > LONGEST_KEY:  # what a client sends must not fill the memory
-            text = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-        return f"{key}={text}"
 
     def _note(self, exchange: Exchange, decision: Decision) -> None:
         """Leave the standing of the call for the way out, unless a tighter limit has left its own."""
@@ -153,13 +127,6 @@ class RateLimit(Interceptor[RateLimitOptions]):
             ("RateLimit-Remaining", str(noted["remaining"])),
             ("RateLimit-Reset", str(noted["reset"])),
         ]
-
-
-def _caller(exchange: Exchange) -> str | None:
-    """Who calls by a plan: the application, or else whoever has the token (FL-40)."""
-    if exchange.application is not None:
-        return exchange.application.name
-    return None if exchange.identity is None else exchange.identity.subject
 
 
 def _share(amount: int, percentage: float) -> int:

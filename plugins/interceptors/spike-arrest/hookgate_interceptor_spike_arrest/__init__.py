@@ -1,30 +1,17 @@
 """Keep a least time between two calls."""
 
 import math
-from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from hookgate import Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
+from hookgate.workshop import LimitKey, Seconds, in_one_message, read_by
 
 SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
-LONGEST_KEY = 128
-
-
-def _one_message(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return validate(value)
-    except ValidationError:
-        raise PydanticCustomError(
-            "interval", "an interval is a number of seconds above 0, or second, minute or hour"
-        ) from None
-
-
 Interval = Annotated[
-    Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["second", "minute", "hour"],
-    WrapValidator(_one_message),
+    Seconds | Literal["second", "minute", "hour"],
+    in_one_message("interval", "an interval is a number of seconds above 0, or second, minute or hour"),
 ]
 
 
@@ -60,13 +47,13 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
         interval = options.interval
         seconds = SECONDS[interval] if isinstance(interval, str) else interval
         self._limit = Limit(options.limit, seconds, burst=1)  # GCRA without a burst: a distance, and nothing saved up
-        if options.by is not None:
-            self.reads = options.by.roots & {"identity"} | ({"request.body"} if options.by.reads_body else set())
+        self.reads = read_by(options.by)
 
     @hookimpl
     def startup(self, host: Host) -> None:
         """Take hold of the counters, which go by the clock of the house, keep to a bound and outlive configurations."""
         self._counters = host.counters
+        self._key = LimitKey(self.entry, "apart", self.options.by)
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
@@ -76,7 +63,7 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
             TooManyRequests: with the reason `spike-arrested`.
             ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
         """
-        decision = self._counters.take([(self._key(exchange), 1, self._limit)])
+        decision = self._counters.take([(self._key.of(exchange), 1, self._limit)])
         if not decision.allowed:
             wait = max(1, math.ceil(decision.retry_after))
             raise TooManyRequests(
@@ -84,24 +71,3 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
                 reason="spike-arrested",
                 headers={"Retry-After": str(wait)},
             )
-
-    def _key(self, exchange: Exchange) -> str:
-        """Name what is kept apart; entries never share one."""
-        key = f"{self.entry.id}/apart"
-        if self.options.by is not None:
-            value = self.options.by(exchange)
-        else:
-            value = _caller(exchange) if self.entry.origin.startswith("plans.") else None
-        if value is None:
-            return key
-        text = value if isinstance(value, str) else repr(value)
-        if len(text) > LONGEST_KEY:  # what a client sends must not fill the memory
-            text = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-        return f"{key}={text}"
-
-
-def _caller(exchange: Exchange) -> str | None:
-    """Who calls by a plan: the application, or else whoever has the token."""
-    if exchange.application is not None:
-        return exchange.application.name
-    return None if exchange.identity is None else exchange.identity.subject
