@@ -1,4 +1,4 @@
-"""The file of traces, its bounds and its troubles; the pages stand in tests/gateway/test_kept_traces.py."""
+"""The file of traces, its bounds and its troubles; the pages are proved by test_kept_traces.py."""
 
 import asyncio
 import json
@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from hookgate import Exchange, Request
 from hookgate.testing import MovableClock, build
 from hookgate_authoring.conformance import conformance
-from hookgate_trace.keeper import Keeper, KeeperOptions
 from hookgate_trace import file as file_module
 from hookgate_trace.file import Bounds, TraceFile, Unusable, find, search
 from hookgate_trace.filters import EXACT, Filters, filters_of
 from hookgate_trace.followers import MOST, WAITING, Followers
+from hookgate_trace.keeper import Keeper, KeeperOptions
 from hookgate_trace.pages import TraceApp
 from hookgate_trace.rows import row_of
 from hookgate_trace.writer import Writer

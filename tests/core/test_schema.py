@@ -166,7 +166,7 @@ def test_a_wrong_document_does_not_fit(schema, written, wrong):
 
 
 def test_the_examples_fit(schema):
-    examples = [*ROOT.glob("docs/examples/*.yaml"), *ROOT.glob("core/hookgate/commands/demo/*.yaml")]
+    examples = [*ROOT.glob("docs/examples/*.yaml"), *ROOT.glob("contrib/demo/hookgate_demo/*.yaml")]
     for example in examples:
         document = parse(example.read_bytes(), str(example)).value
         document.get("gateway", {}).pop("observers", None)  # may be of a site

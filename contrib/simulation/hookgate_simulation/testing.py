@@ -11,14 +11,13 @@ from typing import Any
 from hookgate import ConfigError, Problem
 from hookgate.document import Catalogue, checked, parse
 from hookgate.gateway import Configuration, load
-from hookgate.testing import DocumentLike
 from hookgate_simulation import Call, Mock, Simulation, mocks_in, recorded
 from hookgate_simulation import simulate as rehearse
 from hookgate_simulation.run import installed
 
 
 def simulate(
-    document: DocumentLike | Path | Configuration,
+    document: Mapping[str, Any] | str | Path | Configuration,
     method: str = "GET",
     path: str = "/",
     *,

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote
 
 from hookgate import Clock
-
 from hookgate_trace.filters import Filters
 from hookgate_trace.rows import FACTS, Row
 

@@ -38,10 +38,10 @@ class KeeperOptions(Options):
 class Keeper(Observer[KeeperOptions]):
     """Keeps the traces of calls in a SQLite file, over restarts.
 
-    Which calls are traced is said in the section `trace`; calls that are not traced cost nothing here. A traced call only
-    puts its trace into a queue; a thread writes. What is wrong with the file (broken, locked, full, not ours to write)
-    harms no call: traces are lost and counted, an error says so once a minute, and writing goes on as soon as the file
-    can be written again.
+    The section `trace` says which calls are traced; those that are not cost nothing here. A traced call only puts its
+    trace into a queue; a thread writes. What is wrong with the file (broken, locked, full, not ours to write) harms no
+    call: traces are lost and counted, an error says so once a minute, and writing goes on as soon as the file can be
+    written again.
 
     Traces are masked when they come here, but they hold what calls hold: headers, and the beginning of bodies that a
     step has read. Mask what nobody may see, keep traces as long as they are needed, and protect the file. What has

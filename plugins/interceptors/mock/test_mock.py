@@ -203,7 +203,7 @@ def test_an_operation_that_is_not_there_is_refused_at_load(tmp_path):
         with pytest.raises(ConfigError, match=message):
             build(Mock, file=str(tmp_path / "pets.json"), operation=operation)
     (tmp_path / "pets.json").write_text('{"openapi": "3.0.3", "paths": {}}')
-    with pytest.raises(ConfigError, match="hookgate import openapi"):
+    with pytest.raises(ConfigError, match="hookgate openapi import"):
         build(Mock, file=str(tmp_path / "pets.json"), operation="GET /pets")
 
 

@@ -17,11 +17,11 @@ import json
 import socket
 from contextlib import contextmanager, suppress
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hookgate.client import httpx
 from hookgate.document.document import parse
 from hookgate.exchange.outbound import Outbound, Target
 from hookgate.testing import running, upstream

@@ -1,4 +1,4 @@
-"""OpenAPI descriptions become APIs that check, mock and forward: `hookgate import openapi`."""
+"""OpenAPI descriptions become APIs that check, mock and forward: `hookgate openapi import`."""
 
 import json
 import time
@@ -93,7 +93,7 @@ def imported(tmp_path):
         output = tmp_path / "gateway.yaml"
         done = CliRunner().invoke(
             app,
-            ["import", "openapi", str(tmp_path / name), "-o", str(output), "--force", *options],
+            ["openapi", "import", str(tmp_path / name), "-o", str(output), "--force", *options],
             catch_exceptions=False,
         )
         assert done.exit_code == 0, done.output
@@ -462,7 +462,7 @@ def test_the_command_line_refuses_what_would_do_harm_or_nothing(tmp_path):
     output.write_text("precious")
 
     def run(*options):
-        return CliRunner().invoke(app, ["import", "openapi", str(file), *options])
+        return CliRunner().invoke(app, ["openapi", "import", str(file), *options])
 
     there = run("-o", str(output))
     assert "is there already" in str(there.exception)
