@@ -270,15 +270,15 @@ class SectionSpec:
     def check(self, site: Site) -> Iterable[Problem]:
         """Return mistakes that no record can see by itself. With any of them the document does not go live."""
 
+    @hookspec
+    def review(self, configuration: Loaded) -> Iterable[Problem]:
+        """Return warnings about a document that is right: what can be meant so, and seldom is."""
+
     @hookspec(firstresult=True)
     def detour(self, host: Host) -> Detour | None:
         """Return what may take a call through another flow than that of its route. Asked once for each generation;
         what is returned is called for each call, so that a gateway where nobody returns one pays nothing.
         """
-
-    @hookspec
-    def review(self, configuration: Loaded) -> Iterable[Problem]:
-        """Return warnings about a document that is right: what can be meant so, and seldom is."""
 
 
 class CommandSpec:
