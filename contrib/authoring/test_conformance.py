@@ -1,10 +1,12 @@
 """The conformance kit finds what it is for: small plugins with one seeded fault each, and a good one with none."""
 
 import asyncio
+import importlib
 import threading
 
 import pytest
 
+import hookgate.testing
 from hookgate import AuthMethod, Balancer, HeaderProvider, Interceptor, Options, Response, hookimpl
 from hookgate_authoring.conformance import Nonconforming, conformance
 
@@ -275,3 +277,17 @@ def test_a_rule_can_be_excepted_with_a_reason():
 def test_an_exception_names_a_rule_and_a_reason(rules):
     with pytest.raises(ValueError, match="except_rules"):
         conformance(Good, except_rules=rules)
+
+
+@pytest.mark.parametrize("name", ["conformance", "Nonconforming", "simulate"])
+def test_a_name_that_has_left_the_fixtures_of_core_says_where_it_is(name):
+    with pytest.raises(
+        ImportError, match=rf"hookgate\.testing\.{name} has moved; write: from (\S+) import {name} \(pip "
+    ) as refused:
+        getattr(hookgate.testing, name)
+
+    words = str(refused.value).split()
+    module = words[words.index("from") + 1]
+    assert hasattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        hookgate.testing.nonsense  # noqa: B018

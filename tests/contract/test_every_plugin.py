@@ -87,19 +87,44 @@ OPTIONS = {
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
-    ("section", "apis"): {"name": "orders"},
-    ("section", "plugins"): {"entry": "respond"},
+    ("section", "apis"): {
+        "name": "orders",
+        "version": "1.0",
+        "base_path": "/orders",
+        "flow": ["security-headers"],
+        "resources": [
+            {"path": "/{id}", "operations": {"get": {"flow": [{"respond": {"body": "one"}}]}, "PUT": None}},
+            {"inherit": False, "request": ["request-id"], "operations": {"POST": {"response": ["security-headers"]}}},
+        ],
+        "to": {"connection": "crm"},
+    },
+    ("section", "applications"): {"client_ids": ["ann"], "plans": {"orders": "gold"}},
+    ("section", "connections"): {"targets": "http://127.0.0.1:9"},
+    ("section", "plugins"): {"respond": {"body": "hello"}},
+    ("section", "profiles"): {"inbound": {"basic": {"users": {"ann": "secret-of-ann"}}}},
     ("section", "redirects"): {"source": "/a", "target": "/b"},
-    ("section", "routes"): {"name": "orders"},
+    ("section", "routes"): {
+        "name": "orders",
+        "match": {"path": "/orders/{id}"},
+        "flow": [{"respond": {"body": "hello"}}],
+    },
+    ("section", "gateway"): {"flow": ["request-id"], "observers": ["access-log"]},
+    ("section", "management"): {"apps": ["health"]},
+    ("section", "plans"): {"flow": ["security-headers"]},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
     ("transport", "unix"): {"path": "/nowhere/backend.sock"},
 }
 """What plugins are tried with where they need options, or do little without."""
-KNOWN: dict[tuple[str, str], dict[str, str]] = {
-    ("section", "connections"): {
-        "schema": "`targets` may be left out only where discovery finds them; pool has the words of its record"
+BESIDE = {
+    ("section", "apis"): {"connections": {"crm": {"targets": "http://127.0.0.1:9"}}},
+    ("section", "applications"): {
+        "apis": [{"name": "orders", "flow": [{"respond": {}}]}],
+        "plans": {"gold": {}},
     },
-    ("section", "plugins"): {"schema": "it stands for any entry of a step"},
+}
+"""What else the document says that a section is tried in."""
+KNOWN: dict[tuple[str, str], dict[str, str]] = {
+    ("section", "connections"): {"schema": "`targets` is left out where discovery finds them, and never empty"},
 }
 """Rules that a plugin does not keep yet, each with what is known of it."""
 
@@ -116,4 +141,6 @@ def test_an_installed_plugin_keeps_the_contract(line, monkeypatch):
     required = [name for name, field in line.plugin.options_type.model_fields.items() if field.is_required()]
     assert key in OPTIONS or not required, f"{key} needs {required}: add them to OPTIONS in this file"
 
-    conformance(line.plugin, options=OPTIONS.get(key), examples=20, except_rules=KNOWN.get(key))
+    conformance(
+        line.plugin, options=OPTIONS.get(key), examples=20, except_rules=KNOWN.get(key), document=BESIDE.get(key)
+    )

@@ -70,7 +70,8 @@ def _check_plugin(cls: Any, family: Family, source: Source, module: ModuleType) 
     name = cls.__name__
     if not issubclass(cls, family.base):
         base = family.base.__name__
-        message = f"{name} does not inherit from {base}; class {name}({base}[{name}Options]) would be right"
+        record = {"section": f"{name}Item", "command": "Options"}.get(family.name, f"{name}Options")
+        message = f"{name} does not inherit from {base}; class {name}({base}[{record}]) would be right"
         yield Finding(*source.place(name), message)
         return
     try:
@@ -100,6 +101,11 @@ def _check_options_type(cls: type[Plugin[Any]], source: Source, module: ModuleTy
     options = cls.options_type
     if cls.family == "section":
         return  # its record is called after one item
+    if cls.family == "command":
+        if options is not Options:
+            message = f"no document gives a command its options; class {name}(Command[Options]) would be right"
+            yield Finding(*source.place(name), message)
+        return
     plain = f"{name.removesuffix(camel(cls.family))}Options"
     if not options.__module__.startswith("hookgate.") and options.__name__ not in (wanted, plain):
         message = f"the options of {name} are called {options.__name__}; {wanted} would be right"

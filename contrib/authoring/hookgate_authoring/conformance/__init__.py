@@ -16,7 +16,7 @@ from typing import Any
 
 from hookgate import Plugin
 from hookgate.document import Catalogue
-from hookgate_authoring.conformance import families, interceptors, lifecycle, schema
+from hookgate_authoring.conformance import commands, families, interceptors, lifecycle, schema, sections
 from hookgate_authoring.conformance.messages import calls, draw, words_of
 from hookgate_authoring.conformance.report import RULES, Nonconforming, Report, Violation
 
@@ -29,15 +29,17 @@ def conformance(
     options: Mapping[str, Any] | None = None,
     examples: int = 25,
     except_rules: Mapping[str, str] | None = None,
+    document: Mapping[str, Any] | None = None,
 ) -> None:
     """Hold a plugin against the contract. Call it from a test that is not async.
 
-    ``options`` are as in a document; strings in them are mixed into the calls, so that the plugin is met. ``examples``
-    is the number of random calls. ``except_rules`` names rules that do not hold, each with the reason.
+    ``options`` are as in a document; of a section they are one item. Strings in them are mixed into the calls, so that
+    the plugin is met. ``examples`` is the number of random calls. ``except_rules`` names rules that do not hold, each
+    with the reason. ``document`` is what else the document of a section says, for an item that refers to something.
 
     Raises:
         Nonconforming: rules are broken; all of them are listed.
-        ConfigError: the options are not valid.
+        ConfigError: the options are not valid, or the document that a section is tried in.
         ValueError: ``except_rules`` names no rule or gives no reason.
         ImportError: hypothesis is not installed.
     """
@@ -47,6 +49,10 @@ def conformance(
     schema.check(plugin, Catalogue().family(plugin.family), report)
     if plugin.family == "interceptor":
         interceptors.check(plugin, given, drawn, report)
+    elif plugin.family == "section":
+        sections.check(plugin, given, document or {}, report)
+    elif plugin.family == "command":
+        commands.check(plugin, report)
     families.check(plugin.family, plugin, given, drawn, report)
     lifecycle.check(plugin, given, report)
     report.conclude(plugin.__name__)

@@ -10,7 +10,20 @@ from contextlib import asynccontextmanager, suppress
 from inspect import isawaitable
 from typing import Any
 
-from hookgate import ConnectFailed, Entry, Exchange, FlowOptions, Interceptor, Plugin, Pool, Response, Transport
+from hookgate import (
+    ConnectFailed,
+    Entry,
+    Exchange,
+    FlowOptions,
+    Health,
+    Interceptor,
+    Plugin,
+    Pool,
+    Response,
+    Target,
+    Transport,
+)
+from hookgate.document import Catalogue, kebab
 from hookgate.flow import Flow, finish
 from hookgate.gateway import LocalCounters
 from hookgate.testing import MovableClock
@@ -28,6 +41,10 @@ class House:
         self.counters = LocalCounters(self.clock)
         self.log = logging.getLogger("hookgate.conformance")
         self.http = self
+        self.live: Any = None
+
+    def target_changed(self, target: Target, health: Health) -> None:
+        """Tell nobody."""
 
     async def request(self, method: str, url: str, **arguments: Any) -> Response:
         """Reach nobody."""
@@ -37,8 +54,9 @@ class House:
         """Know none."""
         raise LookupError(f"there is no connection {name!r}")
 
-    def section(self, name: str) -> None:
+    def section(self, name: str, of: Any = None) -> Any:
         """Know none."""
+        raise LookupError(f"the document has no section {name!r}")
 
     @property
     def connections(self) -> Mapping[str, Any]:
@@ -95,6 +113,16 @@ class Interrupted:
                 sent = yield future
             except BaseException as error:  # noqa: BLE001 - handed on to the coroutine
                 thrown = error
+
+
+def installed_as(cls: type[Plugin[Any]]) -> str:
+    """Return the name under which a class is installed, or the one that a file of a site's folder would give it."""
+    catalogue = Catalogue()
+    for name in catalogue.names(cls.family):
+        with suppress(LookupError):
+            if catalogue.get(cls.family, name) is cls:
+                return name
+    return kebab(cls.__name__)
 
 
 def construct(cls: type[Plugin[Any]], options: Mapping[str, Any]) -> Any:

@@ -32,8 +32,12 @@ def check(cls: type[Plugin[Any]], family: Family, report: Report) -> None:
         seen = f"has no JSON schema: {type(error).__name__}: {error}"
         report.add("schema", options.__name__, seen, "types of options that pydantic can describe")
         return
+    # a field that says the same as its record has no words of its own in the schema
+    told = {
+        f"{m.__name__}.{f.alias or n}" for m in _models(options) for n, f in m.model_fields.items() if f.description
+    }
     for path, described in _properties(options.__name__, schema):
-        if not described:
+        if not described and path not in told:
             report.add("schema", path, "is not described", "a docstring under the option")
     for model in _models(options):
         frozen, extra = model.model_config.get("frozen"), model.model_config.get("extra")
