@@ -1,4 +1,4 @@
-"""The pool over httpx and the small client, against backends that speak raw bytes."""
+"""The client of the house, against servers that speak raw bytes."""
 
 import asyncio
 import contextlib
@@ -7,26 +7,17 @@ import shutil
 import socket
 import ssl
 import subprocess
-from contextlib import asynccontextmanager
+import threading
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import httpx
 import pytest
 
-from hookgate import (
-    BadGateway,
-    Body,
-    ConnectFailed,
-    ContentTooLarge,
-    GatewayTimeout,
-    Headers,
-    Outbound,
-    Pool,
-    ServiceUnavailable,
-    Target,
-    Timeouts,
-)
-from hookgate.client import Client, HttpxPool
-from hookgate.client.wire import request_of
+from hookgate import BadGateway, ConnectFailed, GatewayTimeout, Pool, ServiceUnavailable
+from hookgate.client import Client, callouts
+from hookgate.client.turns import Turns
+from hookgate.client.urls import parsed
+from hookgate.http.pool import UpstreamPool
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENCE = 10.0
@@ -42,16 +33,12 @@ class Backend:
         self.accepted = 0
         self.open = 0
         self.changed = asyncio.Condition()
-        self.scheme = "http"
-
-    @property
-    def target(self):
-        return Target(self.scheme, "127.0.0.1", self.port)
 
     async def head(self, reader):
         """Read the head of a request; return its lines."""
         raw = await reader.readuntil(b"\r\n\r\n")
         self.heads.append(raw.split(b"\r\n")[:-2])
+        await self.note()
         return self.heads[-1]
 
     async def until(self, condition):
@@ -75,10 +62,12 @@ class Backend:
 
 
 @asynccontextmanager
-async def serving(handler, **options):
+async def serving(handler, host="127.0.0.1", **options):
     backend = Backend(handler)
-    server = await asyncio.start_server(backend.serve, "127.0.0.1", 0, **options)
-    backend.port = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(backend.serve, host, 0, **options)
+    port = server.sockets[0].getsockname()[1]
+    scheme = "https" if options.get("ssl") else "http"
+    backend.port, backend.url = port, f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     try:
         yield backend
     finally:
@@ -86,12 +75,15 @@ async def serving(handler, **options):
 
 
 @asynccontextmanager
-async def pooling(context=None, **options):
-    pool = HttpxPool(Pool(**options), context)
+async def client(each=256, in_all=1024, **pool):
+    small = Client()
+    small._turns = Turns(each, in_all)
+    if pool:
+        small._pool = UpstreamPool(Pool("client", **pool))
     try:
-        yield pool
+        yield small
     finally:
-        await pool.aclose()
+        await small.aclose()
 
 
 def answering(*answers):
@@ -108,17 +100,29 @@ def answering(*answers):
     return handler
 
 
-def outbound(backend, method="GET", path="/", query="", headers=(), body=b"", length=None, **timeouts):
-    fields = Headers([("Host", "backend"), *headers])
-    content = body if isinstance(body, Body) else Body(body, length=length)
-    bounds = Timeouts(**{"connect": PATIENCE, "read": PATIENCE, **timeouts})
-    target = backend if isinstance(backend, Target) else backend.target
-    return Outbound(method, target, path, query, headers=fields, body=content, timeouts=bounds)
+def answering_when(go):
+    """Answer each request only after the event."""
+
+    async def handler(backend, reader, writer):
+        while True:
+            await backend.head(reader)
+            await go.wait()
+            writer.write(OK)
+
+    return handler
 
 
-async def chunks(*parts):
-    for part in parts:
-        yield part
+async def silent(backend, reader, writer):
+    """Take a request and never answer."""
+    await backend.head(reader)
+    await reader.read()
+
+
+async def hanging_up_on_the_second(backend, reader, writer):
+    """Answer one request on each connection, take another and hang up without a word."""
+    await backend.head(reader)
+    writer.write(OK)
+    await backend.head(reader)
 
 
 async def fault_of(awaitable):
@@ -130,667 +134,11 @@ async def fault_of(awaitable):
     return caught.value
 
 
+def in_use(small):
+    return {name: small._pool.facts()[name] for name in ("open", "in_use", "waiting")}
+
+
 # --- what goes out ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("path", "query", "line"),
-    [
-        ("/a%2Fb", "x=%20", b"/a%2Fb?x=%20"),
-        ("/a/../b//c/./d", "", b"/a/../b//c/./d"),
-        ("/%zz%7euser%7E", "", b"/%zz%7euser%7E"),
-        ('/|^`{}"\\<>', "a=[1]&b=|", b'/|^`{}"\\<>?a=[1]&b=|'),
-        ("/p;v=1/@:,+!$'()*", "q=%C3%BC&&=", b"/p;v=1/@:,+!$'()*?q=%C3%BC&&="),
-        ("/x", "y?z=1#", b"/x?y?z=1#"),
-    ],
-)
-async def test_the_target_goes_out_byte_for_byte(path, query, line):
-    async with serving(answering(OK)) as backend, pooling() as pool:
-        await (await pool.send(outbound(backend, "GET", path, query))).body.read()
-
-    assert backend.heads[0][0] == b"GET " + line + b" HTTP/1.1"
-
-
-async def test_the_headers_go_out_as_they_are_and_no_others():
-    headers = [("X-B", "1"), ("x-a", "  2"), ("X-B", "3"), ("Cookie", "k=v"), ("X-Umlaut", "\xfc")]
-    async with serving(answering(OK)) as backend, pooling() as pool:
-        await (await pool.send(outbound(backend, headers=headers))).body.read()
-
-    assert backend.heads[0][1:] == [
-        b"Host: backend",
-        b"X-B: 1",
-        b"x-a: 2",
-        b"X-B: 3",
-        b"Cookie: k=v",
-        b"X-Umlaut: \xfc",
-    ]
-
-
-async def test_the_method_keeps_its_case():
-    async with serving(answering(OK)) as backend, pooling() as pool:
-        await (await pool.send(outbound(backend, "Purge"))).body.read()
-
-    assert backend.heads[0][0] == b"Purge / HTTP/1.1"
-
-
-@pytest.mark.parametrize(
-    ("method", "body", "length", "declared", "framing"),
-    [
-        ("GET", b"", None, [], []),
-        ("DELETE", b"", None, [("Content-Length", "0")], [b"Content-Length: 0"]),
-        ("POST", b"", None, [], [b"content-length: 0"]),
-        ("POST", b"abc", None, [], [b"content-length: 3"]),
-        ("GET", b"abc", None, [], [b"content-length: 3"]),
-        ("PUT", b"abc", None, [("CONTENT-length", "3"), ("X-Last", "1")], [b"CONTENT-length: 3"]),
-        ("PUT", b"abc", None, [("Content-Length", "7")], [b"content-length: 3"]),
-        ("PUT", b"abc", None, [("Transfer-Encoding", "chunked")], [b"content-length: 3"]),
-        ("POST", chunks, 5, [], [b"content-length: 5"]),
-        ("POST", chunks, None, [], [b"transfer-encoding: chunked"]),
-        ("POST", chunks, None, [("Transfer-Encoding", "chunked")], [b"Transfer-Encoding: chunked"]),
-        ("POST", chunks, None, [("Content-Length", "5")], [b"transfer-encoding: chunked"]),
-    ],
-)
-async def test_the_framing_of_a_request_follows_its_body(method, body, length, declared, framing):
-    sent = b"hello" if body is chunks else body
-    source = chunks(b"he", b"", b"llo") if body is chunks else body
-    wire = b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n" if b"chunked" in b"".join(framing) else sent
-    received = []
-
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        received.append(await reader.readexactly(len(wire)))
-        writer.write(OK)
-
-    async with serving(handler) as backend, pooling() as pool:
-        await (await pool.send(outbound(backend, method, headers=declared, body=source, length=length))).body.read()
-
-    names = (b"content-length", b"transfer-encoding")
-    assert [line for line in backend.heads[0] if line.lower().startswith(names)] == framing
-    assert received == [wire]
-
-
-def endless(closed):
-    async def source():
-        try:
-            while True:
-                yield bytes(65536)
-        finally:
-            closed.set()
-
-    return source()
-
-
-async def test_a_backend_that_hangs_up_during_the_upload_ends_it():
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-
-    closed = asyncio.Event()
-    async with serving(handler) as backend, pooling(max_connections=1) as pool:
-        assert type(await fault_of(pool.send(outbound(backend, "POST", body=endless(closed))))) is BadGateway
-        assert closed.is_set()
-
-
-async def test_what_is_left_of_a_request_body_is_dropped_when_the_answer_comes_first():
-    class Early(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request):
-            assert len(await anext(aiter(request.stream))) == 65536
-            return httpx.Response(413, stream=httpx.ByteStream(b"no"))
-
-    closed = asyncio.Event()
-    async with pooling() as pool:
-        pool._transport = lambda context: Early()
-        response = await pool.send(outbound(Target("http", "backend", 80), "POST", body=endless(closed)))
-
-        assert (response.status, closed.is_set()) == (413, True)
-        assert await response.body.read() == b"no"
-
-
-# --- what comes back --------------------------------------------------------------------------------------------------
-
-
-async def test_the_answer_comes_back_undecoded_with_its_raw_head():
-    content = gzip.compress(b"hello")
-    head = b"HTTP/1.1 299 Fine\r\nSet-Cookie: a=1\r\nset-cookie: b=\xfc\r\nContent-Encoding: gzip\r\n"
-    async with (
-        serving(answering(head + b"Content-Length: %d\r\n\r\n" % len(content) + content)) as backend,
-        pooling() as pool,
-    ):
-        response = await pool.send(outbound(backend))
-
-        assert response.status == 299
-        assert response.headers.raw[:2] == [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=\xfc")]
-        assert response.body.length == len(content)
-        assert await response.body.read() == content
-
-
-@pytest.mark.parametrize(
-    ("head", "wire"),
-    [
-        (b"Transfer-Encoding: chunked\r\n", b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
-        (b"Connection: close\r\n", b"hello"),
-    ],
-)
-async def test_a_body_of_unknown_length_streams_to_its_end(head, wire):
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + wire)
-
-    async with serving(handler) as backend, pooling() as pool:
-        response = await pool.send(outbound(backend))
-
-        assert response.body.length is None
-        assert await response.body.read() == b"hello"
-
-
-async def test_the_head_is_there_before_the_body_and_chunks_come_as_they_arrive():
-    more = asyncio.Event()
-
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
-        await more.wait()
-        writer.write(b"part")
-        more.clear()
-        await more.wait()
-        writer.write(b"rest")
-
-    async with serving(handler) as backend, pooling() as pool:
-        stream = (await pool.send(outbound(backend))).body.stream()
-        more.set()
-        assert await anext(stream) == b"part"
-        more.set()
-        assert [chunk async for chunk in stream] == [b"rest"]
-
-
-@pytest.mark.parametrize(
-    ("method", "answer"),
-    [
-        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n"),
-        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
-        ("GET", b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 99\r\n\r\n'),
-        ("POST", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-    ],
-)
-async def test_an_answer_without_a_body_leaves_its_connection_for_the_next_call(method, answer):
-    async with serving(answering(answer)) as backend, pooling(max_connections=1) as pool:
-        for _ in range(3):
-            response = await pool.send(outbound(backend, method))
-            assert response.body.data == b""
-
-        assert backend.accepted == 1
-        assert response.headers.get("content-length") in (None, "0", "1234", "99")
-
-
-async def test_a_slow_reader_slows_the_backend_down():
-    written = 0
-
-    async def handler(backend, reader, writer):
-        nonlocal written
-        await backend.head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        while True:
-            writer.write(bytes(65536))
-            await writer.drain()
-            written += 65536
-
-    async with serving(handler) as backend, pooling() as pool:
-        response = await pool.send(outbound(backend))
-        stream = response.body.stream()
-        await anext(stream)
-        before = -1
-        async with asyncio.timeout(PATIENCE):
-            while before != written:  # until the backend stands still
-                before = written
-                await asyncio.sleep(0.1)
-        assert written < 64 * 1024 * 1024
-        await stream.aclose()
-        await backend.until(lambda: backend.open == 0)
-
-
-async def test_closing_the_body_closes_the_upstream_connection_at_once():
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nfirst")
-        await reader.read()
-
-    async with serving(handler) as backend, pooling(max_connections=1) as pool:
-        unread = await pool.send(outbound(backend))
-        await unread.body.close()
-        await backend.until(lambda: backend.open == 0)
-
-        started = await pool.send(outbound(backend))
-        stream = started.body.stream()
-        assert await anext(stream) == b"first"
-        await stream.aclose()
-        await backend.until(lambda: backend.open == 0)
-
-
-# --- what goes wrong --------------------------------------------------------------------------------------------------
-
-
-async def test_a_refused_connection_is_told_as_such():
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        async with pooling() as pool:
-            fault = await fault_of(pool.send(outbound(Target("http", "127.0.0.1", unused.getsockname()[1]))))
-
-    assert (type(fault), fault.reason) == (ConnectFailed, "connect-refused")
-
-
-async def test_a_connection_that_does_not_come_about_in_time_is_told_as_such():
-    with socket.socket() as full, contextlib.ExitStack() as stack:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for _ in range(3):  # fill the backlog: whoever comes now waits for an answer to their SYN
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
-        async with pooling() as pool:
-            fault = await fault_of(pool.send(outbound(Target("http", *full.getsockname()), connect=0.05)))
-
-    assert (type(fault), fault.reason) == (ConnectFailed, "connect-timeout")
-
-
-async def test_a_name_that_cannot_be_resolved_is_told_as_such(monkeypatch):
-    async def nowhere(*args, **kwargs):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nowhere)
-    async with pooling() as pool:
-        fault = await fault_of(pool.send(outbound(Target("http", "backend.invalid", 80))))
-
-    assert (type(fault), fault.reason) == (ConnectFailed, "dns-failed")
-
-
-async def test_a_backend_that_does_not_speak_tls_is_told_as_such():
-    async def handler(backend, reader, writer):
-        await reader.read(1)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    async with serving(handler) as backend, pooling() as pool:
-        backend.scheme = "https"
-        fault = await fault_of(pool.send(outbound(backend)))
-
-    assert (type(fault), fault.reason) == (ConnectFailed, "tls-failed")
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (b"", BadGateway),
-        (b"nonsense\r\n\r\n", BadGateway),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n", BadGateway),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", BadGateway),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", BadGateway),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000, BadGateway),
-        (None, GatewayTimeout),
-    ],
-)
-async def test_a_backend_that_gives_no_proper_head_ends_in_a_fault_and_its_connection_is_closed(answer, kind):
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        if answer is None:
-            await reader.read()
-        else:
-            writer.write(answer)
-            with contextlib.suppress(ConnectionError):
-                await writer.drain()
-            if answer:
-                await reader.read()
-
-    async with serving(handler) as backend, pooling(max_connections=1) as pool:
-        fault = await fault_of(
-            pool.send(outbound(backend, "POST", body=b"x", read=0.1 if answer is None else PATIENCE))
-        )
-        assert type(fault) is kind
-        await backend.until(lambda: backend.open == 0)
-
-
-@pytest.mark.parametrize(
-    ("rest", "kind"),
-    [(b"", BadGateway), (None, GatewayTimeout), (b"5\r\nab", BadGateway), (b"zz\r\n", BadGateway)],
-)
-async def test_a_body_that_breaks_off_ends_in_the_same_faults(rest, kind):
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
-        if rest is None:
-            await reader.read()
-        else:
-            writer.write(rest)
-
-    async with serving(handler) as backend, pooling(max_connections=1) as pool:
-        response = await pool.send(outbound(backend, read=0.1 if rest is None else PATIENCE))
-        assert response.status == 200
-        assert type(await fault_of(response.body.read())) is kind
-        await backend.until(lambda: backend.open == 0)
-
-
-async def test_a_request_that_is_no_http_is_refused_without_being_sent():
-    async with serving(answering(OK)) as backend, pooling(max_connections=1) as pool:
-        assert type(await fault_of(pool.send(outbound(backend, path="/a b")))) is BadGateway
-        assert type(await fault_of(pool.send(outbound(backend, path="/\xfc")))) is BadGateway
-        assert backend.heads == []
-
-
-async def test_a_fault_of_the_request_body_comes_through_as_it_is():
-    async def failing():
-        yield b"some"
-        raise ContentTooLarge("too much")
-
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        await reader.read()
-
-    async with serving(handler) as backend, pooling(max_connections=1) as pool:
-        with pytest.raises(ContentTooLarge, match="too much"):
-            await pool.send(outbound(backend, "POST", body=failing()))
-        await backend.until(lambda: backend.open == 0)
-
-
-# --- kept connections -------------------------------------------------------------------------------------------------
-
-
-async def hanging_up_on_the_second(backend, reader, writer):
-    """Answer one request on each connection, take another and hang up without a word."""
-    await backend.head(reader)
-    writer.write(OK)
-    await backend.head(reader)
-
-
-async def test_an_idle_connection_is_closed_when_its_time_is_over_though_nobody_calls():
-    async with serving(answering(OK)) as backend, pooling(keep_alive=0.1) as pool:
-        assert await whole(pool, backend) == b"ok"
-        await backend.until(lambda: backend.open == 0)
-
-        assert await whole(pool, backend) == b"ok"
-        assert backend.accepted == 2
-
-
-async def test_without_keep_alive_each_call_has_a_connection_of_its_own():
-    async with serving(answering(OK)) as backend, pooling(keep_alive=0) as pool:
-        for count in (1, 2, 3):
-            assert await whole(pool, backend) == b"ok"
-            await backend.until(lambda: backend.open == 0)
-            assert backend.accepted == count
-
-
-async def test_the_connection_that_was_used_last_is_used_next():
-    """So that those a rush has left over become old and are closed."""
-    served = []
-    go = asyncio.Event()
-
-    async def handler(backend, reader, writer):
-        me = backend.accepted
-        while True:
-            await backend.head(reader)
-            served.append(me)
-            async with backend.changed:
-                backend.changed.notify_all()
-            await go.wait()
-            writer.write(OK)
-
-    async with serving(handler) as backend, pooling() as pool:
-        rush = [asyncio.create_task(whole(pool, backend)) for _ in range(3)]
-        await backend.until(lambda: len(served) == 3)
-        go.set()
-        await asyncio.gather(*rush)
-        for _ in range(4):
-            await whole(pool, backend)
-
-        assert backend.accepted == 3
-        assert len(set(served[3:])) == 1
-
-
-async def test_a_connection_that_the_backend_closed_while_idle_is_not_used_again():
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        writer.write(OK)
-
-    async with serving(handler) as backend, pooling() as pool:
-        for count in (1, 2, 3):
-            response = await pool.send(outbound(backend, "POST", body=b"x"))
-            assert await response.body.read() == b"ok"
-            await backend.until(lambda: backend.open == 0)
-            assert backend.accepted == count
-
-
-async def test_a_request_that_may_be_repeated_is_sent_again_when_a_kept_connection_closes_under_it():
-    async with serving(hanging_up_on_the_second) as backend, pooling() as pool:
-        for _ in range(2):
-            assert await (await pool.send(outbound(backend, "GET"))).body.read() == b"ok"
-
-        assert (len(backend.heads), backend.accepted) == (3, 2)
-
-
-@pytest.mark.parametrize(("method", "body"), [("POST", b""), ("PUT", b"x"), ("PATCH", b"")])
-async def test_any_other_request_is_not_sent_twice(method, body):
-    async with serving(hanging_up_on_the_second) as backend, pooling() as pool:
-        await (await pool.send(outbound(backend))).body.read()
-        assert type(await fault_of(pool.send(outbound(backend, method, body=body)))) is BadGateway
-
-        assert (len(backend.heads), backend.accepted) == (2, 1)
-
-
-async def test_a_request_on_a_new_connection_is_not_sent_twice():
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-
-    async with serving(handler) as backend, pooling() as pool:
-        assert type(await fault_of(pool.send(outbound(backend)))) is BadGateway
-
-        assert backend.accepted == 1
-
-
-# --- the bound on connections -----------------------------------------------------------------------------------------
-
-
-async def test_a_call_beyond_the_bound_waits_for_a_connection():
-    go = asyncio.Event()
-
-    async def handler(backend, reader, writer):
-        while True:
-            await backend.head(reader)
-            async with backend.changed:
-                backend.changed.notify_all()
-            await go.wait()
-            writer.write(OK)
-
-    async with serving(handler) as backend, pooling(max_connections=2) as pool:
-        calls = [asyncio.create_task(pool.send(outbound(backend))) for _ in range(3)]
-        await backend.until(lambda: len(backend.heads) == 2)
-        assert backend.open == 2
-        go.set()
-        for call in calls:
-            assert await (await call).body.read() == b"ok"
-
-        assert (backend.accepted, len(backend.heads)) == (2, 3)
-
-
-async def test_a_call_that_gets_no_connection_in_time_is_refused():
-    unfinished = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
-    async with serving(unfinished) as backend, pooling(max_connections=1) as pool:
-        streaming = await pool.send(outbound(backend))
-        fault = await fault_of(pool.send(outbound(backend, connect=0.05)))
-        assert (type(fault), fault.reason) == (ServiceUnavailable, "pool-exhausted")
-
-        await streaming.body.close()
-        assert (await pool.send(outbound(backend))).status == 200
-
-
-async def test_the_bound_counts_over_all_targets_and_idle_connections_give_way():
-    async with serving(answering(OK)) as one, serving(answering(OK)) as two, pooling(max_connections=1) as pool:
-        for backend in (one, two, one):
-            await (await pool.send(outbound(backend))).body.read()
-            await backend.until(lambda: one.open + two.open == 1)
-
-        assert (one.accepted, two.accepted) == (2, 1)
-
-
-# --- cancellation -----------------------------------------------------------------------------------------------------
-
-
-async def whole(pool, backend):
-    response = await pool.send(outbound(backend))
-    try:
-        return await response.body.read()
-    finally:
-        await response.body.close()
-
-
-async def test_cancelling_many_calls_leaves_every_place_free():
-    heard = asyncio.Event()
-    silent = True
-
-    async def handler(backend, reader, writer):
-        while True:
-            await backend.head(reader)
-            heard.set()
-            if silent:
-                await reader.read()
-                return
-            writer.write(OK)
-
-    async with serving(handler) as backend, pooling(max_connections=2) as pool:
-        calls = [asyncio.create_task(whole(pool, backend)) for _ in range(50)]
-        await heard.wait()
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        await backend.until(lambda: backend.open == 0)
-        silent = False
-
-        assert await asyncio.gather(*(whole(pool, backend) for _ in range(4))) == [b"ok"] * 4
-        assert all(call.cancelled() for call in calls)
-
-
-async def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_disturbs_nobody():
-    go = asyncio.Event()
-
-    async def handler(backend, reader, writer):
-        while True:
-            await backend.head(reader)
-            async with backend.changed:
-                backend.changed.notify_all()
-            await go.wait()
-            writer.write(OK)
-
-    async with serving(handler) as backend, pooling(max_connections=1) as pool:
-        busy = asyncio.create_task(whole(pool, backend))
-        await backend.until(lambda: backend.heads)
-        waiting = [asyncio.create_task(whole(pool, backend)) for _ in range(5)]
-        await asyncio.sleep(0)
-        for call in waiting:
-            call.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        go.set()
-
-        assert await busy == b"ok"
-        assert await whole(pool, backend) == b"ok"
-        assert (backend.accepted, len(backend.heads)) == (1, 2)
-
-
-@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
-async def test_a_cancellation_at_any_moment_leaks_neither_place_nor_connection(secure, again, certificate):
-    """Every step of the loop from the start of a call to its end is a moment: waiting, connecting, sending, reading."""
-
-    async def handler(backend, reader, writer):
-        while True:
-            await backend.head(reader)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok")
-            await asyncio.sleep(0)
-            writer.write(b"ok")
-
-    server, client = certificate.contexts() if secure else (None, None)
-    async with serving(handler, ssl=server) as backend, pooling(client, max_connections=2) as pool:
-        backend.scheme = "https" if secure else "http"
-        for moments in range(80):
-            calls = [asyncio.create_task(whole(pool, backend)) for _ in range(5)]
-            for _ in range(moments):
-                await asyncio.sleep(0)
-            for _ in range(2 if again else 1):
-                for call in calls:
-                    call.cancel()
-                await asyncio.sleep(0)
-            await asyncio.gather(*calls, return_exceptions=True)
-
-        async with asyncio.timeout(PATIENCE):
-            assert await asyncio.gather(*(whole(pool, backend) for _ in range(6))) == [b"okok"] * 6
-        await backend.until(lambda: backend.open <= 2)
-
-
-async def test_closing_the_pool_breaks_off_what_is_under_way():
-    async def handler(backend, reader, writer):
-        await backend.head(reader)
-        async with backend.changed:
-            backend.changed.notify_all()
-        await reader.read()
-
-    async with serving(handler) as backend:
-        pool = HttpxPool(Pool())
-        call = asyncio.create_task(pool.send(outbound(backend)))
-        await backend.until(lambda: backend.heads)
-        await pool.aclose()
-
-        assert type(await fault_of(call)) is BadGateway
-        await backend.until(lambda: backend.open == 0)
-
-
-# --- TLS --------------------------------------------------------------------------------------------------------------
-
-
-class Pair:
-    """A self-signed certificate for 127.0.0.1 and its key, in PEM."""
-
-    def __init__(self, folder):
-        self.chain, self.key = folder / "chain.pem", folder / "key.pem"
-
-    def contexts(self):
-        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        server.load_cert_chain(self.chain, self.key)
-        return server, ssl.create_default_context(cafile=self.chain)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    pair = Pair(tmp_path_factory.mktemp("tls"))
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=hookgate-test", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", pair.key, "-out", pair.chain),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return pair
-
-
-async def test_a_backend_whose_certificate_is_not_trusted_is_not_called(certificate):
-    server, trusting = certificate.contexts()
-    async with serving(answering(OK), ssl=server) as backend, pooling() as strict, pooling(trusting) as pool:
-        backend.scheme = "https"
-        fault = await fault_of(strict.send(outbound(backend)))
-        assert (type(fault), fault.reason) == (ConnectFailed, "tls-failed")
-        assert backend.heads == []
-
-        assert await (await pool.send(outbound(backend))).body.read() == b"ok"
-
-
-# --- the small client -------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def client():
-    small = Client()
-    try:
-        yield small
-    finally:
-        await small.aclose()
 
 
 async def test_the_client_returns_the_answer_with_its_body_read():
@@ -800,7 +148,7 @@ async def test_the_client_returns_the_answer_with_its_body_read():
         writer.write(OK)
 
     async with serving(handler) as backend, client() as small:
-        url = f"{backend.target.url}/token?x=%2F"
+        url = f"{backend.url}/token?x=%2F"
         response = await small.request("POST", url, headers={"Authorization": "Basic x"}, body=b"a=1")
 
         assert (response.status, response.body.data) == (200, b"ok")
@@ -814,34 +162,57 @@ async def test_the_client_returns_the_answer_with_its_body_read():
         ]
 
 
-async def test_the_client_follows_no_redirect():
-    moved = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
-    async with serving(answering(moved)) as backend, client() as small:
-        assert (await small.request("GET", backend.target.url)).status == 302
-        assert len(backend.heads) == 1
+async def test_nothing_goes_out_that_was_not_asked_for():
+    async with serving(answering(OK)) as backend, client() as small:
+        await small.request("GET", f"{backend.url}/", headers={"host": "auth.example"})
+        await small.request("Purge", backend.url)
+
+        assert backend.heads == [
+            [b"GET / HTTP/1.1", b"host: auth.example"],
+            [b"Purge / HTTP/1.1", f"Host: 127.0.0.1:{backend.port}".encode()],
+        ]
 
 
-async def test_the_client_gives_up_when_its_time_is_over():
+async def test_a_request_body_of_any_size_goes_out_whole():
+    body = bytes(range(256)) * 16384
+
     async def handler(backend, reader, writer):
-        await backend.head(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
-        await reader.read()
+        assert b"content-length: %d" % len(body) in await backend.head(reader)
+        writer.write(OK if await reader.readexactly(len(body)) == body else b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with serving(handler) as backend, client() as small:
-        assert type(await fault_of(small.request("GET", backend.target.url, timeout=0.1))) is GatewayTimeout
-        await backend.until(lambda: backend.open == 0)
-
-
-async def test_the_client_refuses_an_answer_that_is_too_long():
-    streaming = answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n")
-    async with serving(streaming) as backend, client() as small:
-        small.answer_limit = 8
-        assert type(await fault_of(small.request("GET", backend.target.url))) is BadGateway
-        await backend.until(lambda: backend.open == 0)
+        assert (await small.request("PUT", backend.url, body=body)).status == 200
 
 
 @pytest.mark.parametrize(
-    "url", ["/relative", "ftp://example.org/", "http://", "http://u:p@example.org/", "http://h:port/"]
+    ("url", "target", "path", "query"),
+    [
+        ("http://h", "http://h", "/", ""),
+        ("HTTPS://Example.ORG:443?x=1#f", "https://example.org", "/", "x=1"),
+        ("http://h:8080/a/b;v=1/@:?a=b&c=%20&=", "http://h:8080", "/a/b;v=1/@:", "a=b&c=%20&="),
+        ("http://h:/a b/\xfc/%zz/%2F/%7e", "http://h", "/a%20b/%C3%BC/%zz/%2F/%7e", ""),
+        ("http://h/a/./b/../../../c/%2e%2e", "http://h", "/c/%2e%2e", ""),
+        ("http://h//a?x={y}|[z]\xfc'<>", "http://h", "//a", "x={y}|[z]%C3%BC'%3C%3E"),
+        ("http://h/?", "http://h", "/", ""),
+        ("http://[2001:db8::1]:81/", "http://[2001:db8::1]:81", "/", ""),
+        ("http://M\xfcnchen.example/", "http://xn--mnchen-3ya.example", "/", ""),
+        ("http://auth_server.internal/", "http://auth_server.internal", "/", ""),
+    ],
+)
+def test_a_url_is_taken_apart_as_browsers_do_it(url, target, path, query):
+    place = parsed(url)
+
+    assert (place.target.url, place.path, place.query) == (target, path, query)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("/relative", "ftp://example.org/", "http://", "http://u:p@example.org/", "http://h:port/", " http://h/"),
+        *("http://u:p@h:port/", "//h/", "http://:80/", "http://h:0/", "http://h:65536/", "http://h\\@i/"),
+        *("http://300.1.1.1/", "http://[::1/", "http://[x]/", "http://a b/", "http://h%2F/", "http://\u2100.example/"),
+        *("http://h/\r\nX: y", "http://h\t/", "http://h/\x00", "http://fa\xdf.example/", ""),
+    ],
 )
 async def test_the_client_refuses_what_is_not_a_plain_absolute_url(url):
     async with client() as small:
@@ -851,17 +222,521 @@ async def test_the_client_refuses_what_is_not_a_plain_absolute_url(url):
     assert "u:p" not in str(caught.value)
 
 
-async def test_what_httpx_asks_for_twice_is_sent_whole_or_not_at_all():
-    """A connection of HTTP/2 may say that it has not looked at a request whose body httpcore has read."""
-    held = request_of(Outbound("POST", Target("http", "a", 80), "/", body=Body(b"whole"))).stream
-    assert [[chunk async for chunk in held] for _ in range(2)] == [[b"whole"], [b"whole"]]
-    await held.aclose()
+async def test_proxies_of_the_environment_are_not_looked_at(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with serving(answering(OK)) as backend, client() as small:
+        assert (await small.request("GET", backend.url)).status == 200
 
-    async def upload():
-        yield b"a stream"
 
-    once = request_of(Outbound("POST", Target("http", "a", 80), "/", body=Body(upload()))).stream
-    assert [chunk async for chunk in once] == [b"a stream"]
-    with pytest.raises(RuntimeError):
-        [chunk async for chunk in once]
-    await once.aclose()
+async def test_a_server_may_have_an_ipv6_address():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    async with serving(answering(OK), "::1") as backend, client() as small:
+        assert (await small.request("GET", backend.url)).body.data == b"ok"
+
+        assert f"Host: [::1]:{backend.port}".encode() in backend.heads[0]
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+async def test_the_client_follows_no_redirect():
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+    async with serving(answering(moved)) as backend, client() as small:
+        assert (await small.request("GET", backend.url)).status == 302
+        assert len(backend.heads) == 1
+
+
+async def test_the_client_keeps_no_cookies():
+    async with serving(answering(OK.replace(b"\r\n", b"\r\nSet-Cookie: a=b\r\n", 1))) as backend, client() as small:
+        answers = [await small.request("GET", backend.url) for _ in range(2)]
+
+        assert answers[0].headers["set-cookie"] == "a=b"
+        assert b"a=b" not in b"".join(backend.heads[1])
+
+
+async def test_the_answer_comes_back_undecoded():
+    packed = gzip.compress(b"hello")
+    head = b"HTTP/1.1 299 Fine\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    async with serving(answering(head + packed)) as backend, client() as small:
+        response = await small.request("GET", backend.url)
+
+    assert (response.status, response.headers["content-encoding"], response.body.data) == (299, "gzip", packed)
+
+
+@pytest.mark.parametrize(
+    ("head", "wire"),
+    [
+        (b"Transfer-Encoding: chunked\r\n", b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
+        (b"Connection: close\r\n", b"hello"),
+        (b"", b"hello"),
+    ],
+)
+async def test_a_body_of_unknown_length_is_read_to_its_end(head, wire):
+    async def handler(backend, reader, writer):
+        await backend.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+        for byte in wire:
+            await writer.drain()
+            writer.write(bytes([byte]))
+
+    async with serving(handler) as backend, client() as small:
+        response = await small.request("GET", backend.url)
+
+    assert response.body.data == b"hello"
+    assert "transfer-encoding" not in response.headers
+    assert "connection" not in response.headers
+
+
+async def test_a_large_answer_is_read_whole_though_it_comes_in_many_pieces():
+    size = Client.answer_limit
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    async with serving(answering(head + bytes(size))) as backend, client() as small:
+        assert len((await small.request("GET", backend.url)).body.data) == size
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789",
+        b"HTTP/1.1 200 OK\r\n\r\n123456789",
+    ],
+)
+async def test_the_client_refuses_an_answer_that_is_too_long(answer):
+    async with serving(answering(answer)) as backend, client() as small:
+        small.answer_limit = 8
+        assert type(await fault_of(small.request("GET", backend.url))) is BadGateway
+        await small.aclose()  # which a connection that is whole needs to be closed
+        await backend.until(lambda: backend.open == 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 99\r\n\r\n'),
+        ("POST", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ],
+)
+async def test_an_answer_without_a_body_leaves_its_connection_for_the_next_call(method, answer):
+    async with serving(answering(answer)) as backend, client() as small:
+        for _ in range(3):
+            assert (await small.request(method, backend.url)).body.data == b""
+
+        assert backend.accepted == 1
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+async def test_a_refused_connection_is_told_as_such():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with client() as small:
+            fault = await fault_of(small.request("GET", f"http://127.0.0.1:{unused.getsockname()[1]}/"))
+
+    assert (type(fault), fault.reason) == (ConnectFailed, "connect-refused")
+
+
+async def test_a_name_that_cannot_be_resolved_is_told_as_such(monkeypatch):
+    async def nowhere(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nowhere)
+    async with client() as small:
+        fault = await fault_of(small.request("GET", "http://auth.invalid/"))
+
+    assert (type(fault), fault.reason) == (ConnectFailed, "dns-failed")
+
+
+async def test_a_server_that_does_not_speak_tls_is_told_as_such():
+    async def handler(backend, reader, writer):
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(handler) as backend, client() as small:
+        fault = await fault_of(small.request("GET", f"https://127.0.0.1:{backend.port}/"))
+
+    assert (type(fault), fault.reason) == (ConnectFailed, "tls-failed")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n",
+    ],
+)
+async def test_what_is_no_proper_answer_ends_in_a_fault_and_its_connection_is_closed(answer):
+    async def handler(backend, reader, writer):
+        await backend.head(reader)
+        writer.write(answer)
+
+    async with serving(handler) as backend, client() as small:
+        assert type(await fault_of(small.request("POST", backend.url, body=b"x"))) is BadGateway
+        await backend.until(lambda: backend.open == 0)
+        assert in_use(small) == {"open": 0, "in_use": 0, "waiting": 0}
+
+
+async def test_a_request_that_is_no_http_is_refused_without_being_sent():
+    async with serving(answering(OK)) as backend, client() as small:
+        assert type(await fault_of(small.request("GET x", backend.url))) is BadGateway
+        with pytest.raises(ValueError, match="control character"):
+            await small.request("GET", backend.url, headers={"X": "a\r\nY: b"})
+
+        assert backend.heads == []
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "bit by bit"]
+)
+async def test_the_client_gives_up_when_its_time_is_over(sent):
+    async def handler(backend, reader, writer):
+        await backend.head(reader)
+        if sent == "bit by bit":  # so there is never a long wait
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not writer.is_closing():
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+        writer.write(sent)
+        await reader.read()
+
+    async with serving(handler) as backend, client() as small:
+        assert type(await fault_of(small.request("GET", backend.url, timeout=0.2))) is GatewayTimeout
+        await backend.until(lambda: backend.open == 0)
+
+
+async def test_connecting_counts_for_the_time_that_a_call_may_take():
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):  # fill the backlog: whoever comes now waits for an answer to their SYN
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        async with client() as small:
+            url = f"http://127.0.0.1:{full.getsockname()[1]}/"
+            assert type(await fault_of(small.request("GET", url, timeout=0.05))) is GatewayTimeout
+            assert in_use(small) == {"open": 0, "in_use": 0, "waiting": 0}
+
+
+# --- kept connections -------------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_is_kept_for_its_origin_and_for_no_other():
+    async with serving(answering(OK)) as one, serving(answering(OK)) as two, client() as small:
+        for backend in (one, two, one, two):
+            assert (await small.request("POST", backend.url)).status == 200
+
+        assert (one.accepted, two.accepted) == (1, 1)
+
+
+async def test_the_client_says_how_long_a_connection_is_kept(monkeypatch):
+    monkeypatch.setattr(callouts, "KEEP_ALIVE", 0.1)
+    async with serving(answering(OK)) as backend, client() as small:
+        await small.request("GET", backend.url)
+        await backend.until(lambda: backend.open == 0)  # though nobody calls
+
+
+async def test_a_connection_that_is_too_old_is_replaced(monkeypatch):
+    monkeypatch.setattr(callouts, "MAX_AGE", 0.000001)
+    async with serving(answering(OK)) as backend, client() as small:
+        for count in (1, 2, 3):
+            await small.request("GET", backend.url)
+            assert backend.accepted == count
+
+
+async def test_origins_that_are_called_once_leave_nothing_behind():
+    async def handler(backend, reader, writer):
+        await backend.head(reader)
+        writer.write(OK)
+
+    async with AsyncExitStack() as stack, client() as small:
+        for _ in range(5):
+            backend = await stack.enter_async_context(serving(handler))
+            await small.request("GET", backend.url)
+        async with asyncio.timeout(PATIENCE):
+            while in_use(small)["open"]:
+                await asyncio.sleep(0)
+
+        assert not small._pool._idle
+        assert not small._turns._queues
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(method):
+    async def handler(backend, reader, writer):
+        await backend.head(reader)
+        writer.write(OK)
+
+    async with serving(handler) as backend, client() as small:
+        for count in (1, 2, 3):
+            assert (await small.request(method, backend.url)).body.data == b"ok"
+            await backend.until(lambda: backend.open == 0)
+            assert backend.accepted == count
+
+
+def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_either():
+    """The news of it lies in the socket when the call comes, and a POST is sent once only."""
+    heads, accepted, hung_up = [], [], threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                accepted.append(connection)
+                heads.append(connection.recv(65536))
+                connection.sendall(OK)
+                time.sleep(0.05)  # so that the answer is read before the end comes
+                connection.close()
+                hung_up.set()
+
+    async def calls():
+        async with client() as small:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            for _ in range(5):
+                hung_up.clear()
+                assert (await small.request("POST", url, body=b"x")).body.data == b"ok"
+                hung_up.wait(PATIENCE)  # blocks the loop
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    asyncio.run(calls())
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(PATIENCE)
+
+    assert (len(accepted), len(heads)) == (5, 5)
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", b""), ("PUT", b"x")])
+async def test_a_request_that_may_be_repeated_is_sent_again_when_a_kept_connection_closes_under_it(method, body):
+    async with serving(hanging_up_on_the_second) as backend, client() as small:
+        await small.request("GET", backend.url)
+        if body:  # the handler reads heads only
+            backend.handler = answering(OK)
+        assert (await small.request(method, backend.url, body=body)).body.data == b"ok"
+
+        assert (len(backend.heads), backend.accepted) == (3, 2)
+
+
+@pytest.mark.parametrize(("method", "body"), [("POST", b""), ("POST", b"x"), ("PATCH", b"")])
+async def test_any_other_request_is_not_sent_twice(method, body):
+    async with serving(hanging_up_on_the_second) as backend, client() as small:
+        await small.request("GET", backend.url)
+        assert type(await fault_of(small.request(method, backend.url, body=body))) is BadGateway
+
+        assert (len(backend.heads), backend.accepted) == (2, 1)
+
+
+async def test_a_request_on_a_new_connection_is_not_sent_twice():
+    async def handler(backend, reader, writer):
+        await backend.head(reader)
+
+    async with serving(handler) as backend, client() as small:
+        assert type(await fault_of(small.request("GET", backend.url))) is BadGateway
+
+        assert backend.accepted == 1
+
+
+# --- the bounds -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_beyond_the_bound_of_its_origin_waits_and_one_to_another_origin_does_not():
+    go = asyncio.Event()
+    async with serving(answering_when(go)) as slow, serving(answering(OK)) as quick, client(each=2) as small:
+        calls = [asyncio.create_task(small.request("GET", slow.url)) for _ in range(5)]
+        await slow.until(lambda: len(slow.heads) == 2)
+        assert (await small.request("GET", quick.url)).status == 200
+        assert (slow.accepted, len(slow.heads)) == (2, 2)
+        go.set()
+
+        assert [(await call).body.data for call in calls] == [b"ok"] * 5
+        assert (slow.accepted, len(slow.heads)) == (2, 5)
+
+
+async def test_a_call_beyond_the_bound_in_all_waits():
+    go = asyncio.Event()
+    async with serving(answering_when(go)) as one, serving(answering(OK)) as two, client(in_all=1) as small:
+        first = asyncio.create_task(small.request("GET", one.url))
+        await one.until(lambda: one.heads)
+        second = asyncio.create_task(small.request("GET", two.url))
+        await asyncio.sleep(0.01)
+        assert two.accepted == 0
+        go.set()
+
+        assert (await first).status == (await second).status == 200
+
+
+async def test_a_call_that_gets_no_connection_in_time_is_told_so():
+    async with serving(silent) as backend, client(each=1) as small:
+        first = asyncio.create_task(small.request("GET", backend.url))
+        await backend.until(lambda: backend.heads)
+        fault = await fault_of(small.request("GET", backend.url, timeout=0.05))
+        first.cancel()
+
+        assert (type(fault), fault.reason) == (ServiceUnavailable, "pool-exhausted")
+        assert len(backend.heads) == 1
+
+
+async def test_idle_connections_give_way_to_those_of_other_origins():
+    async with serving(answering(OK)) as one, serving(answering(OK)) as two, client(max_connections=1) as small:
+        for backend in (one, two, one):
+            await small.request("GET", backend.url)
+            await backend.until(lambda: one.open + two.open == 1)
+
+        assert (one.accepted, two.accepted) == (2, 1)
+
+
+def test_the_client_has_bounds_from_the_start():
+    small = Client()
+
+    assert small._pool.facts()["limit"] == callouts.IN_ALL >= callouts.TO_EACH
+
+
+# --- cancellation -----------------------------------------------------------------------------------------------------
+
+
+async def test_cancelled_calls_leave_every_turn_free_and_no_connection_behind():
+    async with serving(silent) as backend, client(each=2) as small:
+        calls = [asyncio.create_task(small.request("GET", backend.url)) for _ in range(50)]
+        await backend.until(lambda: len(backend.heads) == 2)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await backend.until(lambda: backend.open == 0)
+        assert all(call.cancelled() for call in calls)
+        backend.handler = answering(OK)
+
+        answers = await asyncio.gather(*(small.request("GET", backend.url) for _ in range(4)))
+        assert [answer.body.data for answer in answers] == [b"ok"] * 4
+        assert not small._turns._queues
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+async def test_a_cancellation_at_any_moment_leaks_neither_turn_nor_connection(secure, again, request):
+    """Every step of the loop from the start of a call to its end is a moment: waiting, connecting, sending, reading."""
+
+    async def handler(backend, reader, writer):
+        while True:
+            await backend.head(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok")
+            await asyncio.sleep(0)
+            writer.write(b"ok")
+
+    server = request.getfixturevalue("trusted") if secure else None
+    async with serving(handler, ssl=server) as backend, client(each=2) as small:
+        for moments in range(80):
+            calls = [asyncio.create_task(small.request("POST", backend.url)) for _ in range(5)]
+            for _ in range(moments):
+                await asyncio.sleep(0)
+            for _ in range(2 if again else 1):
+                for call in calls:
+                    call.cancel()
+                await asyncio.sleep(0)
+            await asyncio.gather(*calls, return_exceptions=True)
+
+        async with asyncio.timeout(PATIENCE):
+            answers = await asyncio.gather(*(small.request("POST", backend.url) for _ in range(6)))
+        assert [answer.body.data for answer in answers] == [b"okok"] * 6
+        await backend.until(lambda: backend.open <= 2)
+        assert in_use(small)["in_use"] == 0
+        assert not small._turns._queues
+
+
+async def test_closing_the_client_breaks_off_what_is_under_way():
+    async with serving(silent) as backend:
+        small = Client()
+        call = asyncio.create_task(small.request("GET", backend.url))
+        await backend.until(lambda: backend.heads)
+        await small.aclose()
+
+        assert type(await fault_of(call)) is BadGateway
+        await backend.until(lambda: backend.open == 0)
+
+
+async def test_a_client_that_has_called_nobody_closes():
+    await Client().aclose()
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for 127.0.0.1 and its key, in PEM."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=hookgate-test", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", key, "-out", chain),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return chain, key
+
+
+@pytest.fixture
+def untrusted(certificate, monkeypatch):
+    """What a server shows that this machine does not trust."""
+    monkeypatch.setattr("hookgate.http.tls._contexts", {})
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(*certificate)
+    return server
+
+
+@pytest.fixture
+def trusted(untrusted, certificate, monkeypatch):
+    """The same, while this machine trusts it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    return untrusted
+
+
+async def test_a_server_that_this_machine_trusts_is_called_over_tls(trusted):
+    async with serving(answering(OK), ssl=trusted) as backend, client() as small:
+        for _ in range(2):
+            assert (await small.request("GET", backend.url)).body.data == b"ok"
+
+        assert backend.accepted == 1
+        assert small._pool.facts()["certificates"].keys() == {backend.url}
+
+
+async def test_a_server_that_this_machine_does_not_trust_is_not_called(untrusted):
+    async with serving(answering(OK), ssl=untrusted) as backend, client() as small:
+        fault = await fault_of(small.request("GET", backend.url))
+
+        assert (type(fault), fault.reason) == (ConnectFailed, "tls-failed")
+        assert backend.heads == []
+
+
+async def test_a_server_whose_certificate_names_another_host_is_not_called(trusted):
+    async with serving(answering(OK), ssl=trusted) as backend, client() as small:
+        fault = await fault_of(small.request("GET", f"https://localhost:{backend.port}/"))
+
+        assert (type(fault), fault.reason) == (ConnectFailed, "tls-failed")
+        assert backend.heads == []
+
+
+async def test_tls_before_1_2_is_not_spoken(trusted):
+    async with client() as small:
+        assert (await small._pool._tls.latest("http/1.1")).minimum_version >= ssl.TLSVersion.TLSv1_2

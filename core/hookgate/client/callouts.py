@@ -79,6 +79,7 @@ class Client:
                 has_turn = True
                 if method not in IDEMPOTENT:  # it is never sent twice, so hear first which connections have been closed
                     await asyncio.sleep(0)  # the loop looks at its sockets,
+                    await asyncio.sleep(0)  # and then tells of what it saw
                 response = await self._pool.send(outbound)
                 await response.body.read(self.answer_limit)
         except TimeoutError:

@@ -1,4 +1,7 @@
-"""Call backends over HTTP/2, or through a proxy."""
+"""Call backends over HTTP/2, or through a proxy.
+
+The pool works below ``httpx.AsyncClient``: no redirects, no cookies, no decoding, no headers but those of the attempt.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -7,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, model_validator
 
 from hookgate import Host, Options, Outbound, Response, Secret, Transport, hookimpl
-from hookgate.client import HttpxPool
+from hookgate_transport_httpx.pool import HttpxPool
 
 
 def _proxy(value: Secret | None) -> Secret | None:
