@@ -1,5 +1,6 @@
 """What several plugins share, and core does not use."""
 
+from hookgate.workshop.bearertokens import BearerTokens, Scopes, identity_of, texts_of, words_of
 from hookgate.workshop.callers import Callers, Password, SecretCaller, Sha256, short_for, tell_apart
 from hookgate.workshop.credentials import (
     FilledSecret,
@@ -12,9 +13,11 @@ from hookgate.workshop.credentials import (
     drop_received,
 )
 from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
+from hookgate.workshop.loopback import is_loopback
 from hookgate.workshop.watching import Follower
 
 __all__ = [
+    "BearerTokens",
     "Callers",
     "FilledSecret",
     "Follower",
@@ -24,14 +27,19 @@ __all__ = [
     "Prefix",
     "Realm",
     "Scheme",
+    "Scopes",
     "Seconds",
     "SecretCaller",
     "Sha256",
     "add_credentials",
     "challenge_of",
     "drop_received",
+    "identity_of",
     "in_one_message",
+    "is_loopback",
     "read_by",
     "short_for",
     "tell_apart",
+    "texts_of",
+    "words_of",
 ]

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hookgate.workshop import texts_of
+
 
 class BadToken(Exception):
     """The token is not good here. The message is for the client: fixed words, nothing of the token."""
@@ -64,7 +66,7 @@ def check(claims: Mapping[str, Any], expected: Expected, now: float) -> None:
         raise BadToken("The token was issued in the future.")
     if expected.issuer is not None and claims.get("iss") != expected.issuer:
         raise BadToken("The token is of another issuer.")
-    if expected.audience and not expected.audience & set(listed(claims.get("aud"))):
+    if expected.audience and not expected.audience & set(texts_of(claims.get("aud"))):
         raise BadToken("The token is for another service.")
     if claims.get("cnf") is not None:
         raise BadToken("The token is bound to a key, and possession of keys is not checked here.")
@@ -89,14 +91,3 @@ def claim(claims: Mapping[str, Any], path: str) -> Any:
             return None
         value = value.get(name)
     return value
-
-
-def listed(value: object) -> list[str]:
-    """Return the texts of a list, or a text alone as a list."""
-    values = value if isinstance(value, list) else [value]
-    return [each for each in values if isinstance(each, str)]
-
-
-def words(value: object) -> tuple[str, ...]:
-    """Return the texts of a list, or the words of a text."""
-    return tuple(value.split()) if isinstance(value, str) else tuple(listed(value))

@@ -3,29 +3,21 @@
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 from joserfc import jws
-from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from hookgate import Credential, Exchange, Headers, Host, Options, Outbound, Secret, hookimpl
+from hookgate import Credential, Exchange, Headers, Host, Options, Outbound, hookimpl
+from hookgate.workshop import FilledSecret, HeaderName, Prefix, add_credentials
 from hookgate_auth_jwt.keys import SYMMETRIC, Algorithm, Registry, algorithms_of, private_key, secret_key
-from hookgate_auth_jwt.options import HeaderName, HmacSecret, PemSecret, Prefix, Text
+from hookgate_auth_jwt.options import HmacSecret, PemSecret, Text
 
 MARGIN = 30.0
 """Seconds before its expiry from which a token is not used any more; half its time if that is shorter."""
 OWN_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 LONGEST = 8192
 """Characters a token may have, so that it fits into what backends take as a header."""
-
-
-def _not_empty(secret: Secret) -> Secret:
-    if not secret:
-        raise ValueError("it is empty; write one or leave it out")
-    return secret
-
-
-FilledSecret = Annotated[Secret, AfterValidator(_not_empty)]
 
 
 class JwtCredentialOptions(Options):
@@ -167,12 +159,7 @@ class JwtCredential(Credential[JwtCredentialOptions]):
     @hookimpl
     def sign(self, exchange: Exchange, outbound: Outbound) -> None:
         """Put a token behind what other credentials wrote, in the place of what the caller sent."""
-        name = self.options.header
-        received = exchange.request.headers.getall(name)
-        kept = [value for value in outbound.headers.getall(name) if value not in received]
-        outbound.headers.remove(name)
-        for value in (*kept, self._current()):
-            outbound.headers.add(name, value)
+        add_credentials(exchange, outbound, self.options.header, self._current())
 
     def _current(self) -> str:
         clock = self._host.clock

@@ -9,8 +9,9 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import Key
 
-from hookgate import AuthMethod, Exchange, Forbidden, Host, Identity, Unauthorized, hookimpl
-from hookgate_auth_jwt.claims import BadToken, Expected, check, claim, parsed, words
+from hookgate import AuthMethod, Exchange, Host, Identity, hookimpl
+from hookgate.workshop import BearerTokens, identity_of, words_of
+from hookgate_auth_jwt.claims import BadToken, Expected, check, claim, parsed
 from hookgate_auth_jwt.keys import Registry
 from hookgate_auth_jwt.options import JwtOptions, check_url
 from hookgate_auth_jwt.remote import RemoteKeys
@@ -67,8 +68,7 @@ class Jwt(AuthMethod[JwtOptions]):
         self._type = None if options.type is None else _type(options.type)
         self._good: OrderedDict[bytes, _Good] = OrderedDict()
         self._host: Host
-        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
-        self._challenge = f'{options.prefix or "Bearer"} realm="{realm}"'
+        self._tokens = BearerTokens(options)
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -90,21 +90,14 @@ class Jwt(AuthMethod[JwtOptions]):
             Forbidden: it lacks a scope.
             ServiceUnavailable: there are no keys to check it with.
         """
-        token = self._token(exchange)
+        token = self._tokens.read(exchange)
         if token is None:
             return None
         try:
             good = await self._checked(token)
         except BadToken as error:
-            exchange.variables[self._note] = str(error)
-            raise Unauthorized(str(error), reason="wrong-credentials") from None
-        if missing := [scope for scope in self.options.scopes if scope not in good.scopes]:
-            challenge = f'{self._challenge}, error="insufficient_scope", scope="{" ".join(self.options.scopes)}"'
-            raise Forbidden(
-                f"The token lacks the scope {' '.join(missing)}.",
-                reason="insufficient-scope",
-                headers={"WWW-Authenticate": challenge},
-            )
+            raise self._tokens.refused(exchange, self.entry, str(error)) from None
+        self._tokens.check_scopes(good.scopes)
         if self.options.hide:
             exchange.request.headers.remove(self.options.header)
         return good.identity
@@ -112,25 +105,11 @@ class Jwt(AuthMethod[JwtOptions]):
     @hookimpl
     def challenge(self, exchange: Exchange) -> str:
         """Ask for a token; say what was wrong with the one that came."""
-        why = exchange.variables.get(self._note)
-        return f'{self._challenge}, error="invalid_token", error_description="{why}"' if why else self._challenge
-
-    @property
-    def _note(self) -> str:
-        return f"{self.entry.id}: invalid_token"
+        return self._tokens.challenge(exchange, self.entry)
 
     def _forget(self) -> None:
         """Check all tokens again, since there are other keys."""
         self._good.clear()
-
-    def _token(self, exchange: Exchange) -> str | None:
-        for value in exchange.request.headers.getall(self.options.header):
-            if not self.options.prefix:
-                return value.strip()
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() == self.options.prefix.lower():
-                return token.strip()
-        return None
 
     async def _checked(self, token: str) -> _Good:
         if len(token) > self.options.max_token:
@@ -187,18 +166,12 @@ class Jwt(AuthMethod[JwtOptions]):
         subject = claim(claims, options.subject_claim)
         if not isinstance(subject, str) or not subject:
             raise BadToken("The token does not tell whose it is.")
-        application = claim(claims, options.application_claim)
-        identity = Identity(
-            subject,
-            "jwt",
-            roles=words(claim(claims, options.roles_claim)),
-            claims=claims,
-            application=application if isinstance(application, str) and application else None,
-        )
+        roles, application = claim(claims, options.roles_claim), claim(claims, options.application_claim)
+        identity = identity_of("jwt", subject, claims, roles, application)
         until = now + options.cache_seconds
         if claims.get("exp") is not None:
             until = min(until, claims["exp"] + options.leeway)
-        return _Good(identity, frozenset(words(claims.get("scope")) + words(claims.get("scp"))), until)
+        return _Good(identity, frozenset(words_of(claims.get("scope")) + words_of(claims.get("scp"))), until)
 
 
 def _is_algorithm(error: Exception) -> bool:

@@ -1,35 +1,14 @@
 """Options of `jwt` for callers, and what is checked of them when a document is loaded."""
 
-from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Headers, Options, Secret
+from hookgate import Options, Secret
+from hookgate.workshop import HeaderName, Prefix, Realm, Scopes, is_loopback
 from hookgate_auth_jwt.keys import ASYMMETRIC, SYMMETRIC, Algorithm, KeyStore, algorithms_of, key_set, public_key
 from hookgate_auth_jwt.keys import secret_key as make_secret_key
-
-
-def header_name(name: str) -> str:
-    """Check the name of a header.
-
-    Raises:
-        ValueError: it is none.
-    """
-    Headers({name: ""})
-    return name
-
-
-def prefix(value: str) -> str:
-    """Check the word before a token; it may be empty.
-
-    Raises:
-        ValueError: it is not one word.
-    """
-    if value:
-        Headers({value: ""})  # a scheme is a token, as a header name is
-    return value
 
 
 def text(value: str) -> str:
@@ -41,22 +20,6 @@ def text(value: str) -> str:
     if not value:
         raise ValueError("it is empty; write something or leave it out")
     return value
-
-
-def _realm(realm: str) -> str:
-    if not (realm.isascii() and realm.isprintable()):
-        raise ValueError("a realm is printable ASCII text")
-    return realm
-
-
-def _split(value: object) -> object:
-    return value.split() if isinstance(value, str) else value
-
-
-def _scope(scope: str) -> str:
-    if not (scope.isascii() and scope.isprintable()) or not scope or set(scope) & set(' "\\'):
-        raise ValueError(f"{scope!r} is no scope: visible ASCII without spaces, quotes and backslashes (RFC 6749, 3.3)")
-    return scope
 
 
 def _pem(value: str) -> str:
@@ -78,13 +41,7 @@ def _pem_secret(value: Secret) -> Secret:
 
 HmacSecret = Annotated[Secret, AfterValidator(_long)]
 PemSecret = Annotated[Secret, AfterValidator(_pem_secret)]
-HeaderName = Annotated[str, AfterValidator(header_name)]
-Prefix = Annotated[str, AfterValidator(prefix)]
 Text = Annotated[str, AfterValidator(text)]
-Scopes = Annotated[
-    tuple[Annotated[str, AfterValidator(_scope)], ...],
-    BeforeValidator(_split, json_schema_input_type=str | list[str]),
-]
 
 
 def _url(url: str) -> str:
@@ -104,19 +61,12 @@ def check_url(url: str, *, allow_http: bool) -> str:
         ValueError: it is no absolute http(s) URL, has a user or a password, or is `http` to another machine.
     """
     parts = urlsplit(_url(url))
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname or ""):
         raise ValueError(
             f"{url!r} could be answered by anybody on the way, with keys of his own; write https, or allow_http: true "
             "where the way there is safe"
         )
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class JwtOptions(Options):
@@ -181,7 +131,7 @@ class JwtOptions(Options):
     """Request header that carries the token (AC-44)."""
     hide: bool = False
     """Whether the header is taken out of a request whose token was accepted, so that the backend does not see it."""
-    realm: Annotated[str, AfterValidator(_realm)] = "hookgate"
+    realm: Realm = "hookgate"
     """What the challenge names as the place the token is for."""
 
     @model_validator(mode="after")

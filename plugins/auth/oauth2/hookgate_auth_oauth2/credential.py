@@ -5,14 +5,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hookgate import Credential, Exchange, Headers, Host, Outbound, Response, Secret, Signal, hookimpl
+from hookgate import Credential, Exchange, Host, Outbound, Response, Secret, Signal, hookimpl
+from hookgate.workshop import FilledSecret, HeaderName, Scheme, Scopes, add_credentials
 from hookgate_auth_oauth2.endpoint import (
     Endpoint,
     EndpointError,
-    FilledSecret,
     Form,
-    HeaderName,
-    Scopes,
     ServerOptions,
     Text,
     Url,
@@ -57,16 +55,10 @@ class OAuth2CredentialOptions(ServerOptions):
     """For which services the token is, as absolute URIs without fragment (RFC 8707)."""
     parameters: dict[Text, Secret] = Field(default_factory=dict)
     """Further parameters of the form, by name."""
-    prefix: str = "Bearer"
+    prefix: Scheme = "Bearer"
     """Word before the token (AC-17)."""
     header: HeaderName = "Authorization"
     """Header that carries the token."""
-
-    @field_validator("prefix")
-    @classmethod
-    def _be_one_word(cls, prefix: str) -> str:
-        Headers({prefix: ""})  # a scheme is a token, as a header name is
-        return prefix
 
     @field_validator("resource")
     @classmethod
@@ -167,12 +159,7 @@ class OAuth2Credential(Credential[OAuth2CredentialOptions]):
 
     def _put(self, exchange: Exchange, outbound: Outbound, token: Token) -> None:
         """Write the line behind those of other credentials, in the place of what the caller sent."""
-        name = self.options.header
-        received = exchange.request.headers.getall(name)
-        kept = [value for value in outbound.headers.getall(name) if value not in received]
-        outbound.headers.remove(name)
-        for value in (*kept, token.line):
-            outbound.headers.add(name, value)
+        add_credentials(exchange, outbound, self.options.header, token.line)
 
     async def _fetch(self) -> tuple[str, float]:
         """Ask for a token: with the refresh token if there is one, else from the beginning.

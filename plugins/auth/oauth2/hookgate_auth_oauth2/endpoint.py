@@ -4,13 +4,13 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import quote_plus, urlencode, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Fault, Headers, HttpClient, Options, Secret
+from hookgate import Fault, HttpClient, Options, Secret
+from hookgate.workshop import FilledSecret, is_loopback
 
 ANSWER_LIMIT = 64 * 1024
 """Bytes an answer may have; the largest tokens in use are a tenth of it."""
@@ -20,7 +20,6 @@ Form = list[tuple[str, str]]
 
 _SECRET_PARAMETERS = frozenset({"refresh_token", "password", "token"})
 _PRINTABLE = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 class EndpointError(Exception):
@@ -39,45 +38,13 @@ class EndpointError(Exception):
         return 400 <= self.status < 500 and self.status not in {408, 429}
 
 
-def _scopes(value: object) -> object:
-    return value.split() if isinstance(value, str) else value
-
-
-def _scope(scope: str) -> str:
-    if not _SCOPE.fullmatch(scope):
-        raise ValueError(f"{scope!r} is no scope: visible ASCII without spaces, quotes and backslashes (RFC 6749, 3.3)")
-    return scope
-
-
-def header_name(name: str) -> str:
-    """Check the name of a header.
-
-    Raises:
-        ValueError: it is none.
-    """
-    Headers({name: ""})
-    return name
-
-
-def _not_empty(secret: Secret) -> Secret:
-    if not secret:
-        raise ValueError("it is empty; write one or leave it out")
-    return secret
-
-
 def _text(value: str) -> str:
     if not value:
         raise ValueError("it is empty; write one or leave it out")
     return value
 
 
-HeaderName = Annotated[str, AfterValidator(header_name)]
 Text = Annotated[str, AfterValidator(_text)]
-FilledSecret = Annotated[Secret, AfterValidator(_not_empty)]
-Scopes = Annotated[
-    tuple[Annotated[str, AfterValidator(_scope)], ...],
-    BeforeValidator(_scopes, json_schema_input_type=str | list[str]),
-]
 
 
 class ServerOptions(Options):
@@ -130,18 +97,11 @@ def check_safe(name: str, url: str, *, allow_http: bool) -> None:
         ValueError: it is `http` to another machine.
     """
     parts = urlsplit(url)
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname or ""):
         raise ValueError(
             f"{name}: {url!r} would carry secrets in the clear; write https, or allow_http: true where the way there "
             "is safe"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class Endpoint:

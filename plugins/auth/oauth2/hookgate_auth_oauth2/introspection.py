@@ -4,47 +4,17 @@ import asyncio
 import re
 from collections import OrderedDict
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from hookgate import (
-    AuthMethod,
-    Exchange,
-    Forbidden,
-    Headers,
-    Host,
-    Identity,
-    ServiceUnavailable,
-    Unauthorized,
-    hookimpl,
-)
-from hookgate_auth_oauth2.endpoint import (
-    Endpoint,
-    EndpointError,
-    HeaderName,
-    Scopes,
-    ServerOptions,
-    Text,
-    Url,
-    check_safe,
-)
+from hookgate import AuthMethod, Exchange, Host, Identity, ServiceUnavailable, hookimpl
+from hookgate.workshop import BearerTokens, HeaderName, Prefix, Realm, Scopes, identity_of, texts_of, words_of
+from hookgate_auth_oauth2.endpoint import Endpoint, EndpointError, ServerOptions, Text, Url, check_safe
 
 LEEWAY = 5.0
 """Seconds by which the clock of the authorization server may differ."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-
-
-def _realm(realm: str) -> str:
-    if not (realm.isascii() and realm.isprintable()):
-        raise ValueError("a realm is printable ASCII text")
-    return realm
-
-
-def _prefix(prefix: str) -> str:
-    if prefix:
-        Headers({prefix: ""})  # a scheme is a token, as a header name is
-    return prefix
 
 
 class OAuth2Options(ServerOptions):
@@ -75,13 +45,13 @@ class OAuth2Options(ServerOptions):
     """Tokens that are asked about at a time; a call with a further unknown token is answered 503."""
     max_token: int = Field(default=4096, ge=16, le=65536)
     """Characters a token may have."""
-    prefix: Annotated[str, AfterValidator(_prefix)] = "Bearer"
+    prefix: Prefix = "Bearer"
     """Word before the token, in any case; empty where the header holds the token alone."""
     header: HeaderName = "Authorization"
     """Request header that carries the token (AC-44)."""
     hide: bool = False
     """Whether the header is taken out of a request whose token was accepted, so that the backend does not see it."""
-    realm: Annotated[str, AfterValidator(_realm)] = "hookgate"
+    realm: Realm = "hookgate"
     """What the challenge names as the place the token is for."""
 
     @model_validator(mode="after")
@@ -120,8 +90,7 @@ class OAuth2(AuthMethod[OAuth2Options]):
         self._asking: dict[bytes, asyncio.Future[_Verdict]] = {}
         self._tasks: set[Any] = set()
         self._host: Host
-        realm = options.realm.replace("\\", "\\\\").replace('"', '\\"')
-        self._challenge = f'{options.prefix or "Bearer"} realm="{realm}"'
+        self._tokens = BearerTokens(options, "access token")
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -145,22 +114,16 @@ class OAuth2(AuthMethod[OAuth2Options]):
             Forbidden: it lacks a scope.
             ServiceUnavailable: the authorization server does not tell.
         """
-        token = self._token(exchange)
+        token = self._tokens.read(exchange)
         if token is None:
             return None
         if len(token) > self.options.max_token or not _TOKEN.fullmatch(token):
-            raise self._refusal(exchange, "The access token is malformed.", "malformed-credentials")
+            why = "The access token is malformed."
+            raise self._tokens.refused(exchange, self.entry, why, "malformed-credentials")
         verdict = await self._verdict(token)
         if verdict.identity is None:
-            raise self._refusal(exchange, verdict.why, "wrong-credentials")
-        if missing := [scope for scope in self.options.scopes if scope not in verdict.scopes]:
-            wanted = " ".join(self.options.scopes)
-            challenge = f'{self._challenge}, error="insufficient_scope", scope="{wanted}"'
-            raise Forbidden(
-                f"The access token lacks the scope {' '.join(missing)}.",
-                reason="insufficient-scope",
-                headers={"WWW-Authenticate": challenge},
-            )
+            raise self._tokens.refused(exchange, self.entry, verdict.why)
+        self._tokens.check_scopes(verdict.scopes)
         if self.options.hide:
             exchange.request.headers.remove(self.options.header)
         return verdict.identity
@@ -168,25 +131,7 @@ class OAuth2(AuthMethod[OAuth2Options]):
     @hookimpl
     def challenge(self, exchange: Exchange) -> str:
         """Ask for a token; say what was wrong with the one that came."""
-        why = exchange.variables.get(self._note)
-        return f'{self._challenge}, error="invalid_token", error_description="{why}"' if why else self._challenge
-
-    @property
-    def _note(self) -> str:
-        return f"{self.entry.id}: invalid_token"
-
-    def _refusal(self, exchange: Exchange, why: str, reason: str) -> Unauthorized:
-        exchange.variables[self._note] = why
-        return Unauthorized(why, reason=reason)
-
-    def _token(self, exchange: Exchange) -> str | None:
-        for value in exchange.request.headers.getall(self.options.header):
-            if not self.options.prefix:
-                return value.strip()
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() == self.options.prefix.lower():
-                return token.strip()
-        return None
+        return self._tokens.challenge(exchange, self.entry)
 
     async def _verdict(self, token: str) -> _Verdict:
         key = sha256(token.encode()).digest()
@@ -238,18 +183,12 @@ class OAuth2(AuthMethod[OAuth2Options]):
         subject = next((value for value in subjects if isinstance(value, str) and value), None)
         if subject is None:
             return _Verdict(None, "The access token does not tell whose it is.", until)
-        application = answer.get(options.application_claim)
-        identity = Identity(
-            subject,
-            "oauth2",
-            roles=_words(answer.get(options.roles_claim)),
-            claims=answer,
-            application=application if isinstance(application, str) and application else None,
-        )
+        roles, application = answer.get(options.roles_claim), answer.get(options.application_claim)
+        identity = identity_of("oauth2", subject, answer, roles, application)
         expires = answer.get("exp")
         if isinstance(expires, int | float):
             until = min(until, expires)
-        return _Verdict(identity, "", until, frozenset(_words(answer.get("scope"))))
+        return _Verdict(identity, "", until, frozenset(words_of(answer.get("scope"))))
 
     def _wrong(self, answer: dict[str, Any], now: float) -> str:
         """Return what is wrong with a token, or nothing."""
@@ -268,7 +207,7 @@ class OAuth2(AuthMethod[OAuth2Options]):
             return "The access token is not a bearer token."
         if self.options.issuer is not None and answer.get("iss") != self.options.issuer:
             return "The access token is of another issuer."
-        if self.options.audience and not set(self.options.audience) & set(_listed(answer.get("aud"))):
+        if self.options.audience and not set(self.options.audience) & set(texts_of(answer.get("aud"))):
             return "The access token is for another service."
         return ""
 
@@ -277,12 +216,3 @@ def _seen(future: "asyncio.Future[_Verdict]") -> None:
     """Look at an error for which nobody waits any more, so that the event loop does not complain of it."""
     if not future.cancelled():
         future.exception()
-
-
-def _listed(value: object) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [each for each in values if isinstance(each, str)]
-
-
-def _words(value: object) -> tuple[str, ...]:
-    return tuple(value.split()) if isinstance(value, str) else tuple(_listed(value))
