@@ -5,9 +5,9 @@ import pytest
 from hookgate import ConfigError
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import parse
-from hookgate.document.schema import document_schema
 from hookgate.gateway.configuration import load
 from hookgate.testing import running
+from hookgate_inspect import document_schema
 
 
 def loaded(text, previous=None):

@@ -12,12 +12,11 @@ from hookgate.commands.output import (
     printable,
     start_logging,
 )
-from hookgate.commands.remote import Told, ask, management_url, refused
+from hookgate.commands.remote import ask, management_url, refused
 
 __all__ = [
     "DocumentArgument",
     "Line",
-    "Told",
     "app",
     "ask",
     "configuration",

@@ -12,7 +12,7 @@ from rich.markup import escape, render
 from typer.core import TyperGroup
 
 from hookgate import __version__
-from hookgate.commands import check, plugins, reload, routes, schema, serve
+from hookgate.commands import check, reload, serve
 from hookgate.commands.output import errors
 from hookgate.document.catalogue import Catalogue, PluginLookupError
 from hookgate.exchange.errors import ConfigError, MachineError
@@ -105,7 +105,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, check, routes, plugins, schema, reload):
+for module in (serve, check, reload):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

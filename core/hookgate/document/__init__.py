@@ -1,9 +1,9 @@
 """From text to checked records. It knows no section by name."""
 
 from hookgate.document import yaml12
-from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue
+from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue, PluginLookupError
 from hookgate.document.document import MAX_BYTES, Document, parse
-from hookgate.document.entries import HOST_KEY, Interceptors, Rejected, written
+from hookgate.document.entries import HOST_KEY, HostOptions, Interceptors, Rejected, written
 from hookgate.document.inside import misplaced
 from hookgate.document.sitefolder import kebab
 from hookgate.document.tomlplaces import find, nearest
@@ -17,7 +17,9 @@ __all__ = [
     "MAX_BYTES",
     "Catalogue",
     "Document",
+    "HostOptions",
     "Interceptors",
+    "PluginLookupError",
     "Rejected",
     "checked",
     "find",

@@ -7,10 +7,10 @@ import pytest
 
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import parse
-from hookgate.document.schema import DIALECT, document_schema, options_schema
+from hookgate_inspect import DIALECT, document_schema, options_schema
 
-PLUGINS = Path(__file__).parent / "plugins_for_loading"
 ROOT = Path(__file__).parents[2]
+PLUGINS = ROOT / "tests/core/plugins_for_loading"
 TYPES = {
     "object": dict,
     "array": list,

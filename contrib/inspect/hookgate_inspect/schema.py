@@ -12,10 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from hookgate.contract.families import Family
-from hookgate.contract.plugin import Plugin
-from hookgate.document.catalogue import Catalogue, PluginLookupError
-from hookgate.document.entries import HOST_KEY, HostOptions
+from hookgate import Family, Plugin
+from hookgate.document import HOST_KEY, Catalogue, HostOptions, PluginLookupError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FAMILY = "x-hookgate-family"

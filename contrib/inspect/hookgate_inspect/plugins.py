@@ -9,12 +9,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hookgate.commands.output import errors, out
-from hookgate.contract.hooks import hooks_of
-from hookgate.contract.plugin import Plugin
-from hookgate.contract.steps import Interceptor
-from hookgate.document.catalogue import Catalogue
-from hookgate.server.settings import Settings
+from hookgate import Interceptor, Plugin
+from hookgate.commands import errors, out
+from hookgate.contract import hooks_of
+from hookgate.document import Catalogue
+from hookgate.server import Settings
 
 
 def command(

@@ -8,11 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hookgate.commands.check import configuration
-from hookgate.commands.output import DocumentArgument, document_path, out
-from hookgate.flow.flow import Flow, order
-from hookgate.flow.routes import RouteConfig
-from hookgate.gateway.configuration import Configuration
+from hookgate.commands import DocumentArgument, configuration, document_path, out
+from hookgate.flow import Flow, RouteConfig, order
+from hookgate.gateway import Configuration
 
 
 def command(
