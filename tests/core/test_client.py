@@ -18,6 +18,7 @@ from hookgate.client import Client, callouts
 from hookgate.client.turns import Turns
 from hookgate.client.urls import parsed
 from hookgate.http.pool import UpstreamPool
+from hookgate.server.loop import new_event_loop
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENCE = 10.0
@@ -488,7 +489,8 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(m
             assert backend.accepted == count
 
 
-def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_either():
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, new_event_loop], ids=["asyncio", "as served"])
+def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_either(loop):
     """The news of it lies in the socket when the call comes, and a POST is sent once only."""
     heads, accepted, hung_up = [], [], threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -514,7 +516,8 @@ def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_either
 
     thread = threading.Thread(target=serve)
     thread.start()
-    asyncio.run(calls())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(calls())
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     thread.join(PATIENCE)

@@ -1,0 +1,95 @@
+"""What a gateway does not need is not there: httpx belongs to one transport and to the test kit."""
+
+import re
+import subprocess
+import sys
+from urllib.request import urlopen
+
+import pytest
+
+from hookgate.testing import upstream
+
+DOCUMENT = """
+gateway: {{listen: ["127.0.0.1:0"]}}
+management: {{listen: ["127.0.0.1:0"]}}
+routes:
+  - name: all
+    flow: [{{callout: {{name: score, url: "{url}/score"}}}}]
+    to: {{connection: backend}}
+connections:
+  backend: {{targets: "{url}", transport: {transport}}}
+"""
+WITHOUT = [sys.executable, "-X", "importtime", "-m", "hookgate"]
+
+
+def imported(said):
+    """Return which of the two were imported, as ``-X importtime`` says it."""
+    return set(re.findall(r"^import time:.*\| +(httpx|httpcore)$", said, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(("transport", "expected"), [("http", set()), ("httpx", {"httpx", "httpcore"})])
+def test_a_gateway_that_serves_and_calls_out_imports_httpx_for_the_transport_of_that_name_only(
+    tmp_path, transport, expected
+):
+    file = tmp_path / "gateway.yaml"
+    with upstream() as backend:
+        file.write_text(DOCUMENT.format(url=backend.url, transport=transport))
+        with subprocess.Popen([*WITHOUT, "serve", file], stderr=subprocess.PIPE, text=True) as gateway:
+            said = ""
+            try:
+                while not (url := re.search(r"hookgate serves (\S+)", said)):
+                    line = gateway.stderr.readline()
+                    assert line, f"the gateway ended before it listened:\n{said[-2000:]}"
+                    said += line
+                with urlopen(f"{url[1]}/orders", timeout=30) as answer:
+                    assert answer.read() == b"ok"
+            finally:
+                gateway.terminate()
+            said += gateway.stderr.read()
+
+    assert [request.path for request in backend.requests] == ["/score", "/orders"]
+    assert "hookgate.client" in said  # so that the list would show the others
+    assert imported(said) == expected
+
+
+@pytest.mark.parametrize("command", ["--help", "check", "routes", "connections"])
+def test_commands_import_no_httpx(tmp_path, command):
+    """Those that list all plugins import all plugins."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(DOCUMENT.format(url="http://127.0.0.1:1", transport="http"))
+    arguments = [command, file] if command in {"check", "routes"} else [command]
+    environment = {"HOOKGATE_MANAGEMENT_URL": "http://127.0.0.1:1"}
+    ended = subprocess.run([*WITHOUT, *arguments], capture_output=True, text=True, timeout=100, env=environment)
+
+    assert ended.returncode == (3 if command == "connections" else 0)  # no gateway is there to ask
+    assert "hookgate.client" in ended.stderr
+    assert imported(ended.stderr) == set()
+
+
+def test_the_packages_of_core_import_no_httpx():
+    """The test kit neither, until a test asks for its client."""
+    program = """
+import importlib, pkgutil, sys
+import hookgate
+for module in pkgutil.walk_packages(hookgate.__path__, "hookgate."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(sorted({name for name in sys.modules if name in ("httpx", "httpcore")}))
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+
+    assert said.stdout == "[]\n"
+
+
+def test_a_test_without_httpx_is_told_what_to_install():
+    program = """
+import sys
+sys.modules["httpx"] = None
+from hookgate.testing import running
+with running({"routes": []}) as gate:
+    gate.request("GET", "/")
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+
+    assert said.returncode == 1
+    assert said.stderr.endswith("install hookgate-core[testing]\n")
