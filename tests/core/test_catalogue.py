@@ -328,6 +328,16 @@ def test_a_section_is_understood_by_the_distribution_that_registers_it(install):
         catalogue.get("section", "acme")
 
 
+def test_a_plugin_that_lacks_a_part_of_the_bundle_says_which(install):
+    metadata = install("hookgate", "unused", "", "") / "hookgate-1.2.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text() + "Requires-Dist: hookgate-tidy\n")
+    install("acme-stamp", "acme_stamp", "import hookgate_tidy.inner\n", ENTRY_POINT)
+
+    assert refusal(Catalogue(), "interceptor", "stamp", BrokenError).endswith(
+        "ModuleNotFoundError: No module named 'hookgate_tidy': pip install hookgate-tidy"
+    )
+
+
 async def test_a_section_that_is_not_there_is_told_with_what_brings_it(install, site):
     metadata = install("hookgate", "unused", "", "") / "hookgate-1.2.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text() + "Requires-Dist: hookgate-tidy\nRequires-Dist: hookgate-section-neat\n")

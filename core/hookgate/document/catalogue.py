@@ -26,8 +26,6 @@ DEFAULTS = "hookgate.defaults"
 ALWAYS = "hookgate.always"
 """Entry points named after sections that are there, with their defaults, in documents that leave them out."""
 BUNDLE = "hookgate"
-_NAMED_ALONE = ("section", "command")
-"""Families that a distribution serves beside others: it is named after what it is for, as ``hookgate-apis``."""
 
 
 class PluginLookupError(LookupError):
@@ -204,12 +202,8 @@ class Catalogue:
 
         It is empty where neither is known. ``beside`` are names that are no plugins and could be meant, too.
         """
-        bundled = _bundled()
-        meant = [f"{BUNDLE}-{family}-{name}", *([f"{BUNDLE}-{name}"] if family in _NAMED_ALONE else [])]
-        for distribution in meant:
-            if distribution in bundled:
-                return f": pip install {distribution}"
-        return _near(name, [*beside, *self.names(family)])
+        meant = _to_install(f"{BUNDLE}-{family}-{name}", f"{BUNDLE}-{name}")
+        return meant or _near(name, [*beside, *self.names(family)])
 
     def unread(self) -> str:
         """Return the end of a message about a name that leads nowhere: the files it could have stood in, each with the
@@ -259,7 +253,15 @@ def _distribution(entry_point: metadata.EntryPoint) -> str:
 
 
 def _why(entry_point: metadata.EntryPoint, error: BaseException) -> str:
-    return f"{_distribution(entry_point)}: {entry_point.value}: {type(error).__name__}: {error}"
+    lacking = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    hint = _to_install(_normalised(lacking))
+    return f"{_distribution(entry_point)}: {entry_point.value}: {type(error).__name__}: {error}{hint}"
+
+
+def _to_install(*distributions: str) -> str:
+    """Return the end of a message about what is missing: how to install the first of these that the bundle has."""
+    bundled = _bundled()
+    return next((f": pip install {name}" for name in distributions if name in bundled), "")
 
 
 def _bundled() -> set[str]:
