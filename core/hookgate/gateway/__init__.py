@@ -1,9 +1,8 @@
 """Generations: what a document comes to, and what serves calls from it."""
 
-from hookgate.gateway.backend import Backend
 from hookgate.gateway.bringup import bring_up
 from hookgate.gateway.configuration import Configuration, load
 from hookgate.gateway.counters import LocalCounters
 from hookgate.gateway.gateway import Gateway
 
-__all__ = ["Backend", "Configuration", "Gateway", "LocalCounters", "bring_up", "load"]
+__all__ = ["Configuration", "Gateway", "LocalCounters", "bring_up", "load"]

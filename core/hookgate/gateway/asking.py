@@ -14,6 +14,7 @@ import logging
 import queue
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ log = logging.getLogger("hookgate")
 
 TURN = 0.01
 """Seconds for which a generator is asked before others get a turn."""
+BREATHS = 10
+"""Times the patience with a hook after which one that gives nothing but breaths is endless."""
 
 ResultT = TypeVar("ResultT")
 SectionT = TypeVar("SectionT", bound=Section[Any])
@@ -112,10 +115,12 @@ def _work(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
 class Asking:
     """Asks the sections of one document. What goes wrong in a hook is a mistake in its section, and hides no other."""
 
-    def __init__(self, problems: list[Problem], patience: float) -> None:
+    def __init__(self, problems: list[Problem], patience: float, hide: Callable[[str], str] = str) -> None:
         self.patience = patience
         """Seconds that a hook may take without giving anything."""
         self._problems = problems
+        self._hide = hide
+        """Takes what references were resolved to out of what is logged."""
         self._worker = Worker()
 
     async def make(self, name: str, cls: type[SectionT], items: Sequence[Item[Any]]) -> SectionT | None:
@@ -124,102 +129,87 @@ class Asking:
         Raises:
             ConfigError: the constructor says what is wrong.
         """
-        try:
+        async with self._told(name, _named(cls)):
             return await self._worker.do(lambda: cls(items), self.patience)
-        except ConfigError:
-            raise
-        except Hung:
-            self.refuse(name, _named(cls), f"does not come back within {self.patience:g} s")
-        except Exception as error:
-            log.exception("the section %s cannot be made", name)
-            self.refuse(name, _named(cls), f"raised {type(error).__name__}: {error}")
         return None
 
     async def one(self, section: Section[Any], hook: str, *arguments: Any) -> Any:
-        """Ask a hook for its one result; ``None`` where there is no such hook, and for one that fails."""
-        method = _hook(section, hook)
-        if method is None:
-            return None
-        before = _state(section)
-        try:
-            found = await self._worker.do(lambda: method(*arguments), self.patience)
-        except Hung:
-            self.refuse(
-                section.entry.name, _named(type(section), hook), f"does not come back within {self.patience:g} s"
-            )
-            return None
-        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything; it is logged
-            self._failed(section, hook, error)
-            return None
-        self._compare(section, hook, before)
-        return found
+        """Ask a hook for its one result, a function or nothing; ``None`` for a hook that fails, too."""
+        method, before = _hook(section, hook), _state(section)
+        if method is not None:
+            async with self._told(section.entry.name, _named(type(section), hook)):
+                found = await self._worker.do(lambda: method(*arguments), self.patience)
+                if found is not None and not callable(found):
+                    raise Nonsense(f"gives {_article(type(found).__name__)}, where a function should be")
+                _compare(section, before)
+                return found
+        return None
 
     async def each(self, section: Section[Any], hook: str, wanted: type, *arguments: Any) -> AsyncIterator[Any]:
         """Ask a hook for all it gives, one after the other, if the section has it. ``None`` in between is a breath.
 
         Calls are served meanwhile. What is not of the kind that is wanted is refused.
         """
-        method = _hook(section, hook)
+        method, before = _hook(section, hook), _state(section)
         if method is None:
             return
-        before, name = _state(section), section.entry.name
-        given: Iterator[Any] | None = None
-        useful = time.monotonic()
-
-        def begin() -> Iterator[Any]:
-            result = method(*arguments)
-            if result is None:
-                return iter(())
-            if isinstance(result, str | bytes) or not isinstance(result, Iterable):
-                raise Nonsense(f"gives {_said(result)}, where a list or a generator should be")
-            return iter(result)
-
-        try:
-            given = await self._worker.do(begin, self.patience)
-            more = True
+        async with self._told(section.entry.name, _named(type(section), hook)):
+            given: Iterator[Any] = await self._worker.do(lambda: _begun(method(*arguments)), self.patience)
+            more, useful = True, time.monotonic()
             while more:
                 found, more = await self._worker.do(lambda: _turn(given), self.patience)
                 for each in found:
-                    if each is None:
-                        continue
-                    if not isinstance(each, wanted):
+                    if each is not None and not isinstance(each, wanted):
                         raise Nonsense(f"gives {_said(each)}, where {_article(wanted.__name__)} should be")
-                    useful = time.monotonic()
-                    yield each
-                if time.monotonic() - useful > self.patience:
+                    if each is not None:
+                        useful = time.monotonic()
+                        yield each
+                if time.monotonic() - useful > self.patience * BREATHS:
                     raise Hung
+            _compare(section, before)
+
+    @contextlib.asynccontextmanager
+    async def _told(self, name: str, where: str) -> AsyncIterator[None]:
+        """Tell what goes wrong as a mistake in a section."""
+        try:
+            yield
+        except ConfigError:
+            raise
         except Hung:
-            self.refuse(name, _named(type(section), hook), f"does not come to an end within {self.patience:g} s")
-            return
+            self._refuse(name, where, f"does not come to an end within {self.patience:g} s")
         except Nonsense as nonsense:
-            self.refuse(name, _named(type(section), hook), str(nonsense))
-            return
-        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything; it is logged
-            self._failed(section, hook, error)
-            return
-        self._compare(section, hook, before)
+            self._refuse(name, where, str(nonsense))
+        except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
+            trace = self._hide("".join(traceback.format_exception(error)))
+            log.error("%s of the section %s failed\n%s", where, name, trace)  # noqa: TRY400 - its secrets are hidden
+            self._refuse(name, where, f"raised {type(error).__name__}: {error}")
+
+    def _refuse(self, name: str, where: str, why: str) -> None:
+        self._problems.append(Problem((name,), self._hide(f"cannot be used: {where} {why}"), at_key=True))
 
     def close(self) -> None:
         """Let go of the thread."""
         self._worker.close()
 
-    def _failed(self, section: Section[Any], hook: str, error: Exception) -> None:
-        log.error("%s failed in %s", section.entry.id, hook, exc_info=error)
-        self.refuse(section.entry.name, _named(type(section), hook), f"raised {type(error).__name__}: {error}")
 
-    def refuse(self, name: str, where: str, why: str) -> None:
-        """Note that a section cannot be used."""
-        self._problems.append(Problem((name,), f"cannot be used: {where} {why}", at_key=True))
+def _compare(section: Section[Any], before: dict[str, Any]) -> None:
+    """Refuse a section that has kept something: it may serve already, and this document may still be refused.
 
-    def _compare(self, section: Section[Any], hook: str, before: dict[str, Any]) -> None:
-        """Refuse a section that has kept something: it may serve already, and this document may still be refused."""
-        after = _state(section)
-        kept = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-        if kept:
-            why = (
-                f"keeps state in self.{kept[0]}: a hook returns what it makes, and only the constructor keeps anything"
-            )
-            self.refuse(section.entry.name, _named(type(section), hook), why)
+    Raises:
+        Nonsense: the text names what it has kept.
+    """
+    after = _state(section)
+    kept = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if kept:
+        raise Nonsense(
+            f"keeps state in self.{kept[0]}: a hook returns what it makes, and only the constructor keeps anything"
+        )
+
+
+def _begun(result: Any) -> Iterator[Any]:
+    if result is not None and (isinstance(result, str | bytes) or not isinstance(result, Iterable)):
+        raise Nonsense(f"gives {_said(result)}, where a list or a generator should be")
+    return iter(() if result is None else result)
 
 
 def _named(cls: type, hook: str = "") -> str:

@@ -109,20 +109,9 @@ async def _detour(host: Host, config: Configuration) -> Detour | None:
         ConfigError: one of them cannot say.
     """
     problems: list[Problem] = []
-    asking = Asking(problems, config.gateway.hook_timeout)
-    found: list[Detour] = []
-    for section in config.sections.values():
-        if not hasattr(section, "detour"):
-            continue
-        detour = await asking.one(section, "detour", host)
-        if callable(detour):
-            found.append(detour)
-        elif detour is not None:
-            asking.refuse(
-                section.entry.name,
-                f"{type(section).__qualname__}.detour",
-                f"gives {detour!r}, where a function should be",
-            )
+    asking = Asking(problems, config.gateway.hook_timeout, config.hide)
+    asked = [await asking.one(section, "detour", host) for section in config.sections.values()]
+    found: list[Detour] = [detour for detour in asked if detour is not None]
     asking.close()
     if problems:
         raise ConfigError(problems)

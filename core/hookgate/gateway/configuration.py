@@ -110,7 +110,7 @@ async def _loaded(
     catalogue: Catalogue,
     previous: Mapping[str, Plugin[Any]] | None,
 ) -> Configuration:
-    loader = _Loader(catalogue, previous, await references.resolve(located))
+    loader = _Loader(catalogue, previous, await references.resolve(located), references.hide)
     try:
         config = await loader.load()
         loader.problems += await _certificates(config.gateway, references.unresolved)
@@ -160,12 +160,13 @@ class _Loader:
         catalogue: Catalogue,
         previous: Mapping[str, Plugin[Any]] | None,
         document: Mapping[str, Any],
+        hide: Callable[[str], str],
     ) -> None:
         self.problems: list[Problem] = []
         self._catalogue = catalogue
         self._document = document
         self._builder = Builder(catalogue, previous, problems=self.problems)
-        self._asking = Asking(self.problems, _patience(document))
+        self._asking = Asking(self.problems, _patience(document), hide)
         self._rested = time.monotonic()
 
     @property
