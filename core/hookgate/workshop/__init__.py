@@ -2,6 +2,7 @@
 
 from hookgate.workshop.bearertokens import BearerTokens, Scopes, identity_of, texts_of, words_of
 from hookgate.workshop.callers import Callers, Password, SecretCaller, Sha256, short_for, tell_apart
+from hookgate.workshop.contracts import ContractFile, at_pointer, pointer_step
 from hookgate.workshop.credentials import (
     FilledSecret,
     HeaderName,
@@ -19,6 +20,7 @@ from hookgate.workshop.watching import Follower
 __all__ = [
     "BearerTokens",
     "Callers",
+    "ContractFile",
     "FilledSecret",
     "Follower",
     "HeaderName",
@@ -32,11 +34,13 @@ __all__ = [
     "SecretCaller",
     "Sha256",
     "add_credentials",
+    "at_pointer",
     "challenge_of",
     "drop_received",
     "identity_of",
     "in_one_message",
     "is_loopback",
+    "pointer_step",
     "read_by",
     "short_for",
     "tell_apart",

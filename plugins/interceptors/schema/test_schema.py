@@ -326,7 +326,7 @@ def test_an_operation_has_to_be_in_a_contract_of_openapi_3_1(tmp_path):
     refused("3.1.0", "GET /b", "no operation 'GET /b'")
     refused("3.1.0", "POST /a", "no operation 'POST /a'")
     refused("3.1.0", "/a", "write a method and a path")
-    refused("3.0.3", "GET /a", "hookgate import openapi")
+    refused("3.0.3", "GET /a", "hookgate openapi import")
 
 
 def test_a_contract_written_by_hand_may_refer_to_parameters_and_bodies(tmp_path):

@@ -3,13 +3,12 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from hookgate import BadRequest, Exchange, Fault, Headers, Interceptor, Options, Response, hookimpl
-from hookgate_interceptor_mock.contract import Contract, followed, opened
+from hookgate_interceptor_mock.contract import Contract, followed
 from hookgate_interceptor_mock.generating import Generator
 from hookgate_interceptor_mock.preferring import chosen, preferences
 
@@ -28,22 +27,11 @@ class NotAcceptable(Fault):
     default_reason = "not-acceptable"
 
 
-def _file(value: object) -> Contract:
-    if isinstance(value, Contract):
-        return value
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("should be the path of a file")
-    return opened(Path(value))
-
-
-File = Annotated[Contract, PlainValidator(_file), WithJsonSchema({"type": "string", "format": "path"})]
-
-
 class MockOptions(Options):
     """Options of `mock`. Answers are written here, or stand in `file`."""
 
-    file: File | None = None
-    """An OpenAPI 3.1 contract, JSON or YAML, as `hookgate import openapi` writes it. Read again when it has changed and
+    file: Contract | None = None
+    """An OpenAPI 3.1 contract, JSON or YAML, as `hookgate openapi import` writes it. Read again when it has changed and
     the document is loaded again."""
     operation: str = ""
     """The operation of the contract that is answered, such as `GET /pets/{id}`."""

@@ -20,7 +20,6 @@ from hookgate_interceptor_schema.bodies import Bodies, Media, TooLong, Unknown, 
 from hookgate_interceptor_schema.checking import Mistake
 from hookgate_interceptor_schema.options import SchemaOptions
 from hookgate_interceptor_schema.parameters import PLACES, received, values_of
-from hookgate_interceptor_schema.plan import Plan
 
 __all__ = ["Schema", "SchemaOptions"]
 
@@ -40,7 +39,7 @@ class Schema(Interceptor[SchemaOptions]):
 
     A refusal is problem details (RFC 9457) whose `errors` say of each mistake where it is (`in`, with the `name` of a
     parameter or the `pointer` into a body) and what would be right, never what was sent. A schema is written in the
-    document, or stands in a file, which may be the contract that `hookgate import openapi` writes. Nothing is ever
+    document, or stands in a file, which may be the contract that `hookgate openapi import` writes. Nothing is ever
     fetched: a schema that refers to another host is refused at load.
 
     A body is held whole where there is a schema for it, and only there. Content codings gzip and deflate are unpacked
@@ -53,7 +52,7 @@ class Schema(Interceptor[SchemaOptions]):
 
     def __init__(self, options: SchemaOptions) -> None:
         super().__init__(options)
-        self._plan = plan = Plan(options)
+        self._plan = plan = options.plan()
         looks = {
             "request.body": plan.request is not None and plan.request.looks,
             "response.body": any(bodies.looks for bodies in plan.responses.values()),

@@ -1,31 +1,18 @@
 """Options of `schema`."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from hookgate import Options
-from hookgate_interceptor_schema.contract import SchemaFile, opened
-from hookgate_interceptor_schema.plan import Plan
-
-
-def _file(value: object) -> SchemaFile:
-    if isinstance(value, SchemaFile):
-        return value
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("should be the path of a file")
-    return opened(Path(value))
-
-
-File = Annotated[SchemaFile, PlainValidator(_file), WithJsonSchema({"type": "string", "format": "path"})]
-Inline = dict[str, Any] | bool | str
+from hookgate_interceptor_schema.contract import SchemaFile
+from hookgate_interceptor_schema.plan import Inline, Plan, Wanted
 
 
 class SchemaOptions(Options):
     """Options of `schema`. A schema is written here, or is a place in `file`: `"#/$defs/Order"`."""
 
-    file: File | None = None
+    file: SchemaFile | None = None
     """A file with schemas, JSON or YAML, up to 64 MiB: JSON Schema, or an OpenAPI 3.1 contract. Read again when it has
     changed and the document is loaded again."""
     operation: str = ""
@@ -78,5 +65,13 @@ class SchemaOptions(Options):
                 if self.file is None:
                     raise ValueError(f"{name}: {value!r} is a place in a file; name the file: file")
                 self.file.at(value)
-        Plan(self)  # whatever is wrong with a schema is a mistake in the options
+        self.plan()  # whatever is wrong with a schema is a mistake in the options
         return self
+
+    def plan(self) -> Plan:
+        """Return what a step with these options checks.
+
+        Raises:
+            ValueError: what is wrong with a schema.
+        """
+        return Plan(Wanted(**{name: getattr(self, name) for name in Wanted._fields}))

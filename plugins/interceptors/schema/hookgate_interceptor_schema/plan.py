@@ -1,18 +1,36 @@
 """What a step checks: made of its options when they are loaded, so that mistakes in schemas are found then."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from hookgate.workshop import at_pointer, pointer_step
 from hookgate_interceptor_schema.bodies import FORM, Bodies, Media, encodings, is_json
 from hookgate_interceptor_schema.checking import Check
-from hookgate_interceptor_schema.contract import SchemaFile, compiled, escaped, reference
+from hookgate_interceptor_schema.contract import SchemaFile, compiled, reference
 from hookgate_interceptor_schema.parameters import PLACES, Parameter, Resolve, Shape, shape_of
-
-if TYPE_CHECKING:
-    from hookgate_interceptor_schema.options import SchemaOptions
 
 _NOT_PARAMETERS = ("accept", "content-type", "authorization")
 """Headers that an OpenAPI description cannot speak of as parameters (OpenAPI 3.1, 4.8.12.1)."""
+Inline = dict[str, Any] | bool | str
+"""A schema that is written in the options, or the place of one in their file."""
+
+
+class Wanted(NamedTuple):
+    """What a plan is made of; the options of the same names say what each means."""
+
+    file: SchemaFile | None
+    operation: str
+    check: Literal["requests", "responses", "both"]
+    path: Inline | None
+    query: Inline | None
+    headers: Inline | None
+    cookies: Inline | None
+    request: Inline | None
+    required: bool
+    response: Inline | None
+    content_types: tuple[str, ...]
+    draft: Literal["2020-12", "7"]
+    formats: bool
 
 
 class Inputs(NamedTuple):
@@ -28,19 +46,19 @@ class Inputs(NamedTuple):
 class Plan:
     """Everything one step checks."""
 
-    def __init__(self, options: "SchemaOptions") -> None:
-        self._options = options
-        self._file = options.file
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._file = wanted.file
         self.inputs: Inputs | None = None
         self.request: Bodies | None = None
         self.required = False
         self.responses: Mapping[str, Bodies] = {}
         """By status, ``2XX`` or ``default``."""
         self._checks: list[Check] = []
-        if options.operation:
-            self._of_operation(options.operation)
+        if wanted.operation:
+            self._of_operation(wanted.operation)
         else:
-            self._of_options()
+            self._of_schemas()
         for check in self._checks if self._file is None or self._file.eager else ():
             try:
                 check.compile()
@@ -54,11 +72,11 @@ class Plan:
                 return self.responses[key]
         return None
 
-    # --- of schemas in the options ----------------------------------------------------------------------------------
+    # --- of schemas that are written --------------------------------------------------------------------------------
 
-    def _of_options(self) -> None:
-        options = self._options
-        said = {"path": options.path, "query": options.query, "header": options.headers, "cookie": options.cookies}
+    def _of_schemas(self) -> None:
+        wanted = self._wanted
+        said = {"path": wanted.path, "query": wanted.query, "header": wanted.headers, "cookie": wanted.cookies}
         written = {place: schema for place, schema in said.items() if schema is not None}
         if written:
             parameters = {}
@@ -69,17 +87,17 @@ class Plan:
             names = " and ".join(f"{place}{'s' if place in ('header', 'cookie') else ''}" for place in written)
             check = self._check({"properties": whole}, names, None)
             self.inputs = Inputs(parameters, others=True, check=check)
-        if options.request is not None:
-            self.request = self._bodies(options.request, "request")
-            self.required = options.required
-        if options.response is not None:
-            self.responses = {"2XX": self._bodies(options.response, "response")}
+        if wanted.request is not None:
+            self.request = self._bodies(wanted.request, "request")
+            self.required = wanted.required
+        if wanted.response is not None:
+            self.responses = {"2XX": self._bodies(wanted.response, "response")}
 
     def _bodies(self, schema: Any, name: str) -> Bodies:
         shape = shape_of(schema, self._resolver(schema))
         fields = tuple(_parameter(each, "query", inner) for each, inner in shape.members.items())
         check = self._check(self._embedded(schema), name, schema if isinstance(schema, str) else None)
-        return Bodies(Media(media.lower(), check, fields) for media in self._options.content_types)
+        return Bodies(Media(media.lower(), check, fields) for media in self._wanted.content_types)
 
     def _embedded(self, schema: Any) -> Any:
         return reference(schema) if isinstance(schema, str) else schema
@@ -103,14 +121,14 @@ class Plan:
         assert self._file is not None
         item, operation, place = self._file.operation(written)
         parent = place.rpartition("/")[0]
-        if self._options.check != "responses":
+        if self._wanted.check != "responses":
             found = {**self._parameters(item, parent), **self._parameters(operation, place)}
             self._take_parameters(found, place)
             body, at = self._file.followed(operation.get("requestBody"), f"{place}/requestBody")
             if isinstance(body, Mapping):
                 self.request = Bodies(self._medias(body.get("content"), f"{at}/content", f"{written} requestBody"))
                 self.required = body.get("required") is True
-        if self._options.check != "requests":
+        if self._wanted.check != "requests":
             self.responses = dict(self._answers(operation, place, written))
 
     def _parameters(self, holder: Mapping[str, Any], place: str) -> dict[tuple[str, str], tuple[Any, str]]:
@@ -133,7 +151,7 @@ class Plan:
             content = parameter.get("content")
             if isinstance(content, Mapping) and content:
                 media = next(iter(content))
-                holder, there = content[media], f"{at}/content/{escaped(media)}/schema"
+                holder, there = content[media], f"{at}/content/{pointer_step(media)}/schema"
             else:
                 holder, there = parameter, f"{at}/schema"
             schema = schemas.setdefault(where, {"properties": {}, "required": []})
@@ -162,7 +180,7 @@ class Plan:
     def _medias(self, content: Any, place: str, name: str) -> Iterator[Media]:
         assert self._file is not None
         for media, each in content.items() if isinstance(content, Mapping) else ():
-            step = f"{place}/{escaped(media)}"
+            step = f"{place}/{pointer_step(media)}"
             each, at = self._file.followed(each, step)  # noqa: PLW2901
             pattern = media.partition(";")[0].strip().lower()
             if not (isinstance(each, Mapping) and "schema" in each and (is_json(media) or pattern == FORM)):
@@ -181,14 +199,14 @@ class Plan:
 
     def _check(self, schema: Any, name: str, key: str | None) -> Check:
         """Return the check of a schema; of one in a file the same one for all steps."""
-        options, file = self._options, self._file
+        file, draft, formats = self._file, self._wanted.draft, self._wanted.formats
         if file is None:
-            check = Check(lambda: compiled(schema, options.draft, options.formats), name)
+            check = Check(lambda: compiled(schema, draft, formats), name)
         elif key is None:
-            check = Check(lambda: file.validator(schema, options.draft, options.formats), name)
+            check = Check(lambda: file.validator(schema, draft, formats), name)
         else:
-            known = (key, options.draft, str(options.formats))
-            check = file.compiled.get(known) or Check(_making(file, schema, options.draft, options.formats), name)
+            known = (key, draft, str(formats))
+            check = file.compiled.get(known) or Check(_making(file, schema, draft, formats), name)
             file.compiled[known] = check
         self._checks.append(check)
         return check
@@ -220,13 +238,7 @@ def _apart(schema: Any, place: str) -> Any:
 
 
 def _within(whole: Any, place: str) -> Any:
-    value = whole
-    for step in place.split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, Mapping):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value
+    try:
+        return at_pointer(whole, place)
+    except LookupError:
+        return None
