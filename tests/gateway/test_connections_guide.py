@@ -119,7 +119,7 @@ def test_the_reasons_on_the_page_are_reasons_of_the_code():
     reasons = {reason for line in table.splitlines()[2:] for reason in re.findall(r"`([a-z-]+)`", line.split("|")[1])}
     source = "".join(
         path.read_text(encoding="utf-8")
-        for folder in ("core/hookgate", "plugins/auth", "plugins/monitors")
+        for folder in ("core/hookgate", "plugins/auth", "plugins/monitors", "plugins/transports")
         for path in (ROOT / folder).rglob("*.py")
         if not path.name.startswith("test_")
     )
