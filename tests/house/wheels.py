@@ -2,36 +2,32 @@
 
 Installs the wheels of the folder into the environment it runs in, which holds nothing else, lists the plugins, and
 serves one call from a folder far from the checkout. It finds what editable installs hide: files that are missing from a
-wheel, dependencies nobody declared, entry points that lead nowhere. The example plugin of `contrib`,
-which is not in the bundle, takes part as a stranger's would.
+wheel, dependencies nobody declared, entry points that lead nowhere. The examples of `contrib`, which are not in the
+bundle, take part as a stranger's would; then strangers come (`guests.py`), and every distribution of `contrib` goes.
 """
 
 import contextlib
 import json
-import re
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 from zipfile import ZipFile
 
+import guests
+from installation import got, pip, refused, serving, together, typed
+
 ROOT = Path(__file__).resolve().parents[2]
-HOOKGATE = Path(sys.executable).with_name("hookgate")
-PATIENCE = 60
-"""Seconds after which a gateway that does not come up is killed."""
-DOCUMENT = """
-gateway: {listen: ["127.0.0.1:0"]}
-management: {listen: ["127.0.0.1:0"]}
-routes:
-  - name: hello
-    match: {path: /hello}
-    flow: [request-id, greeting, {respond: {body: hello}}]
-"""
+GREETING = guests.PORTS + "routes: [{name: hello, match: {path: /hello}, flow: [greeting, respond: {body: hello}]}]\n"
+POINTS = "entry-points"
+NO_PLUGINS = {"hookgate.families", "hookgate.defaults", "hookgate.always"}
+"""Groups of entry points that say something of what stands in others."""
+MOVED = {"hookgate-authoring": "conformance", "hookgate-simulation": "simulate"}
+"""What `hookgate.testing` had in earlier versions, by the distribution that has it now."""
 
 
 def distributions() -> dict[Path, dict[str, Any]]:
@@ -55,8 +51,8 @@ def complete(wheel: Path, folder: Path) -> None:
     assert not missing, f"files that {wheel.name} lacks: {missing}"
 
 
-def install(wheels: Path, projects: dict[Path, dict[str, Any]]) -> None:
-    """Install every wheel, and nothing of ours from anywhere else."""
+def install(wheels: Path, projects: dict[Path, dict[str, Any]]) -> dict[str, Path]:
+    """Install every wheel, and nothing of ours from anywhere else; return them by the names of distributions."""
     found = {tuple(wheel.name.split("-")[:2]): wheel for wheel in wheels.glob("*.whl")}
     expected = {(project["name"].replace("-", "_"), project["version"]): folder for folder, project in projects.items()}
     assert found.keys() == expected.keys(), f"wheels that are missing or too many: {found.keys() ^ expected.keys()}"
@@ -64,59 +60,116 @@ def install(wheels: Path, projects: dict[Path, dict[str, Any]]) -> None:
         complete(found[name], folder)
     command = ["uv", "pip", "install", "--quiet", "--python", sys.executable, *found.values()]
     subprocess.run(command, cwd=ROOT, check=True)
+    return {projects[folder]["name"]: found[name].resolve() for name, folder in expected.items()}
 
 
 def offered(projects: Iterable[dict[str, Any]]) -> set[str]:
-    """The plugins that the project files promise, as `distribution:name`."""
+    """The plugins that the project files promise, as `distribution: family/name`."""
+    from hookgate.contract import families  # installed a moment ago
+    from hookgate.contract.families import Family
+
+    by_group = {family.group: family.name for family in vars(families).values() if isinstance(family, Family)}
     return {
-        f"{project['name']}:{name}"
+        f"{project['name']}: {by_group[group]}/{name}"
         for project in projects
-        for group, points in project.get("entry-points", {}).items()
-        if group.startswith("hookgate.") and group not in {"hookgate.families", "hookgate.defaults"}
+        for group, points in project.get(POINTS, {}).items()
+        if group.startswith("hookgate.") and group not in NO_PLUGINS
         for name in points
     }
 
 
 def listed() -> set[str]:
     """The plugins that the command finds and can import."""
-    said = subprocess.run([HOOKGATE, "plugins", "--json"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    entries = json.loads(said)
+    entries = json.loads(typed("plugins", "--json"))
     broken = [entry for entry in entries if "broken" in entry]
     assert not broken, f"plugins that cannot be used once installed: {broken}"
-    return {f"{entry['distribution']}:{entry['name']}" for entry in entries}
+    return {f"{entry['distribution']}: {entry['family']}/{entry['name']}" for entry in entries}
 
 
-def served() -> tuple[str, str]:
-    """Start the gateway, call it once, stop it; return the body and what the example plugin says."""
-    Path("gateway.yaml").write_text(DOCUMENT, encoding="utf-8")
-    subprocess.run([HOOKGATE, "check", "gateway.yaml"], check=True)
-    with subprocess.Popen([HOOKGATE, "serve", "gateway.yaml"], stderr=subprocess.PIPE, text=True) as gateway:
-        watchdog = threading.Timer(PATIENCE, gateway.kill)
-        watchdog.start()
-        assert gateway.stderr is not None
-        said = ""
-        while not (url := re.search(r"hookgate serves (\S+)", said)):
-            line = gateway.stderr.readline()
-            assert line, f"the gateway ended before it listened:\n{said}"
-            said += line
-        with urlopen(f"{url[1]}/hello", timeout=10) as answer:
-            told = answer.read().decode(), answer.headers["x-greeting"]
-        gateway.terminate()
-        rest = gateway.stderr.read()
-        watchdog.cancel()
-    assert gateway.returncode == 0, f"the gateway stopped with {gateway.returncode}:\n{said}{rest}"
-    return told
+def greeted() -> None:
+    """The example plugin takes part in a call."""
+    with serving(GREETING, "greeting.yaml") as url:
+        body, headers = got(f"{url}/hello")
+    assert (body, headers["x-greeting"]) == ("hello", "Hello, stranger")
+
+
+def leaving(project: dict[str, Any], others: Iterable[dict[str, Any]]) -> list[Callable[[], object]]:
+    """What has to hold while a distribution is not there: everything else works, and what is missing is said."""
+    name = project["name"]
+    sections = list(project[POINTS].get("hookgate.sections", ()))
+    words = list(project[POINTS].get("hookgate.commands", ()))
+    needing = [
+        word
+        for other in others
+        if name in other.get("dependencies", ())
+        for word in other[POINTS].get("hookgate.commands", ())
+    ]
+
+    def served() -> None:
+        with serving(guests.HELLO, f"{name}.yaml") as url:
+            assert got(f"{url}/hello")[0] == "hello"
+
+    def helped() -> None:
+        said = typed("--help").splitlines()
+        assert any(line.startswith("serve Run the gateway") for line in said)
+        assert not [line for line in said if line.split(" ")[0] in words]
+        broken = {line.split(" ")[0]: line for line in said if " Broken: " in line}
+        assert broken.keys() == set(needing), f"commands that are broken without {name}: {broken}"
+        assert all(f"pip install {name}" in line for line in broken.values())
+
+    def said() -> None:
+        told = refused("".join(f"{section}: {{}}\n" for section in sections), f"{name}-missing.yaml").splitlines()
+        for number, section in enumerate(sections, 1):
+            hint = f": pip install {name}" if name == f"hookgate-{section}" else ""
+            start = f"{name}-missing.yaml:{number}:1: {section}: there is no section {section!r}{hint}"
+            assert told[number - 1].startswith(start), told
+
+    def unknown(word: str) -> None:
+        hint = f": pip install {name}" if name == f"hookgate-{word}" else ""
+        assert f"No such command {word!r}{hint}" in typed(word, code=2)
+
+    def moved() -> None:
+        command = [sys.executable, "-c", f"from hookgate.testing import {MOVED[name]}"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()[-1]
+        assert told.startswith(f"ImportError: hookgate.testing.{MOVED[name]} has moved; write: from {name[:8]}_"), told
+        assert told.endswith(f"(pip install {name})"), told
+
+    jobs = [served, helped, *([said] if sections else []), *([moved] if name in MOVED else [])]
+    return [*jobs, *(lambda word=word: unknown(word) for word in words)]
+
+
+def each_leaves(projects: dict[Path, dict[str, Any]], wheels: dict[str, Path]) -> None:
+    """Uninstall every distribution of `contrib`, one after the other, those first on which no other depends; then all.
+
+    A gateway goes on serving without each of them (KC-1).
+    """
+    contributed = [project for folder, project in projects.items() if folder.parent.name == "contrib"]
+    assert contributed
+    names = [project["name"] for project in contributed]
+    contributed.sort(key=lambda project: sum(project["name"] in other["dependencies"] for other in contributed))
+    for project in contributed:
+        pip("uninstall", project["name"])
+        together(*leaving(project, contributed))
+        pip("install", "--no-deps", wheels[project["name"]])
+    pip("uninstall", *names)
+    nothing = {"name": "hookgate", POINTS: {}}
+    together(*leaving(nothing, []))
 
 
 def main() -> None:
+    began = time.monotonic()
     projects = distributions()
-    install(Path(sys.argv[1]), projects)
-    found, promised = listed(), offered(projects.values())
-    assert found == promised, f"not as the project files say: {found ^ promised}"
+    wheels = install(Path(sys.argv[1]), projects)
     with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):
-        subprocess.run([HOOKGATE, "plugins"], check=True)
-        assert served() == ("hello", "Hello, stranger")
-    print(f"{len(projects)} wheels: installed, listed and called")
+        found, promised = listed(), offered(projects.values())
+        assert found == promised, f"not as the project files say: {found ^ promised}"
+        greeted()
+        print(f"{len(projects)} wheels: installed, listed and called ({time.monotonic() - began:.0f} s)")
+        for trial in (guests.a_section_and_a_command, guests.two_of_one_name, guests.a_broken_one, guests.a_site):
+            trial()
+            print(f"{trial.__doc__} ({time.monotonic() - began:.0f} s)")
+        each_leaves(projects, wheels)
+        print(f"Without any distribution of contrib a gateway serves ({time.monotonic() - began:.0f} s)")
 
 
 if __name__ == "__main__":
