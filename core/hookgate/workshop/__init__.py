@@ -15,6 +15,7 @@ from hookgate.workshop.credentials import (
 )
 from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
 from hookgate.workshop.loopback import is_loopback
+from hookgate.workshop.nonces import refusal_of
 from hookgate.workshop.watching import Follower
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "is_loopback",
     "pointer_step",
     "read_by",
+    "refusal_of",
     "short_for",
     "tell_apart",
     "texts_of",

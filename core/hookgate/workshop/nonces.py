@@ -3,6 +3,8 @@
 from hashlib import blake2b
 from typing import Literal
 
+from hookgate.exchange.errors import Fault, ServiceUnavailable, Unauthorized
+
 Found = Literal["new", "seen", "stale", "full"]
 
 
@@ -48,3 +50,16 @@ class Nonces:
         self._used.setdefault(timestamp, set()).add(digest)
         self._count += 1
         return "new"
+
+
+def refusal_of(found: Found, stale: str) -> Fault:
+    """Return the fault for a request whose nonce was not ``new``; ``stale`` is the text for one that is too old."""
+    if found == "full":
+        return ServiceUnavailable(
+            "There are more requests at once than can be told from replays; try again in a second.",
+            reason="nonces-used-up",
+            headers={"Retry-After": "1"},
+        )
+    if found == "stale":
+        return Unauthorized(stale, reason="stale-timestamp")
+    return Unauthorized("This request was there before; sign it anew.", reason="replayed")

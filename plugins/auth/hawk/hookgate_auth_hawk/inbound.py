@@ -7,19 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from hookgate import (
-    AuthMethod,
-    Exchange,
-    Host,
-    Identity,
-    Nonces,
-    Options,
-    Secret,
-    ServiceUnavailable,
-    Unauthorized,
-    hookimpl,
-)
-from hookgate.workshop import HeaderName
+from hookgate import AuthMethod, Exchange, Host, Identity, Nonces, Options, Secret, Unauthorized, hookimpl
+from hookgate.workshop import HeaderName, refusal_of
 from hookgate_auth_hawk.scheme import (
     REQUEST,
     Algorithm,
@@ -33,6 +22,8 @@ from hookgate_auth_hawk.scheme import (
     same,
     time_mac,
 )
+
+STALE = "The timestamp is too far off; the challenge tells the time."
 
 
 class Caller(Options):
@@ -102,7 +93,7 @@ class Hawk(AuthMethod[HawkOptions]):
             return None
         caller = self._authentic(exchange, given)
         if self._is_stale(given):
-            raise Unauthorized("The timestamp is too far off; the challenge tells the time.", reason="stale-timestamp")
+            raise refusal_of("stale", STALE)
         body = exchange.request.body
         hashed = given.get("hash")
         if hashed is None:
@@ -172,15 +163,7 @@ class Hawk(AuthMethod[HawkOptions]):
         """Use up the nonce. That comes last, so that who changes a request on its way cannot use it up."""
         ts = int(given["ts"])
         found = self._nonces[given["id"]].use(ts, given["nonce"], int(self._wall() - self.options.skew))
-        if found == "seen":
-            raise Unauthorized("This request was there before; sign it anew.", reason="replayed")
-        if found == "stale":
-            raise Unauthorized("The timestamp is too far off; the challenge tells the time.", reason="stale-timestamp")
-        if found == "full":
-            raise ServiceUnavailable(
-                "There are more requests at once than can be told from replays; try again in a second.",
-                reason="nonces-used-up",
-                headers={"Retry-After": "1"},
-            )
+        if found != "new":
+            raise refusal_of(found, STALE)
         claims = {key: value for key, value in given.items() if key in {"ext", "app", "dlg"}}
         return Identity(given["id"], "hawk", caller.roles, claims, caller.application)

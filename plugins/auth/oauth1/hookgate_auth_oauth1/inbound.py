@@ -15,11 +15,10 @@ from hookgate import (
     Nonces,
     Options,
     Secret,
-    ServiceUnavailable,
     Unauthorized,
     hookimpl,
 )
-from hookgate.workshop import HeaderName
+from hookgate.workshop import HeaderName, refusal_of
 from hookgate_auth_oauth1.signatures import (
     Name,
     PublicKey,
@@ -262,16 +261,8 @@ class OAuth1(AuthMethod[OAuth1Options]):
         nonce = f"{given.get('oauth_token', '')}\n{given['oauth_nonce']}"
         store = self._nonces[given["oauth_consumer_key"]]
         found = store.use(int(given["oauth_timestamp"]), nonce, int(self._wall() - self.options.skew))
-        if found == "seen":
-            raise Unauthorized("This request was there before; sign it anew.", reason="replayed")
-        if found == "stale":
-            raise Unauthorized("The timestamp is too far off.", reason="stale-timestamp")
-        if found == "full":
-            raise ServiceUnavailable(
-                "There are more requests at once than can be told from replays; try again in a second.",
-                reason="nonces-used-up",
-                headers={"Retry-After": "1"},
-            )
+        if found != "new":
+            raise refusal_of(found, "The timestamp is too far off.")
 
 
 def _malformed() -> Unauthorized:

@@ -7,15 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hookgate import Credential, Exchange, Host, Outbound, Response, Secret, Signal, hookimpl
 from hookgate.workshop import FilledSecret, HeaderName, Scheme, Scopes, add_credentials
-from hookgate_auth_oauth2.endpoint import (
-    Endpoint,
-    EndpointError,
-    Form,
-    ServerOptions,
-    Text,
-    Url,
-    check_safe,
-)
+from hookgate_auth_oauth2.endpoint import Endpoint, EndpointError, Form, ServerOptions, Text, Url, check_safe
 from hookgate_auth_oauth2.tokens import Token, Tokens
 
 MARGIN = 30.0
