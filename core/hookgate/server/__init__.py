@@ -1,9 +1,15 @@
 """How calls come in: listeners, the lane for HTTP/1.1, the edge for everything else, and the process around them."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hookgate.server.settings import Settings
+
+if TYPE_CHECKING:  # for type checkers; at run time each is imported when it is asked for
+    from hookgate.server.app import gateway_for
+    from hookgate.server.edge.asgi import Edge
+    from hookgate.server.listeners import listen, url_of
+    from hookgate.server.serve import Server
 
 __all__ = ["Edge", "Server", "Settings", "gateway_for", "listen", "url_of"]
 

@@ -25,7 +25,6 @@ from hookgate.server.lane.lane import Lane
 from hookgate.server.listeners import listen, url_of
 from hookgate.server.management import ManagementApp
 from hookgate.server.reception import Reception
-from hookgate.server.watchdog import Watchdog
 
 log = logging.getLogger("hookgate")
 
@@ -47,7 +46,6 @@ class Server:
         self._lane: Lane
         self._hand_over: HandOver
         self._reception: Reception
-        self._watchdog = Watchdog()
         self.urls: list[str] = []
         """Where the data path listens."""
         self.management_urls: list[str] = []
@@ -82,7 +80,6 @@ class Server:
         if private:
             serving = self._serve(ManagementApp(self.gateway), private)
             self._tasks.append(asyncio.create_task(serving, name="management listener"))
-        self._watchdog.start(asyncio.get_running_loop())
         return self
 
     async def _listen(self, live: Generation, public: list[socket.socket]) -> None:
@@ -125,7 +122,6 @@ class Server:
         self._reception.close()
         self.gateway.state = "stopping"  # tells answers of the management listener that never end to come to theirs
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._watchdog.stop()
         await self.gateway.close()
 
     async def _serve(self, app: Any, sockets: list[socket.socket]) -> None:

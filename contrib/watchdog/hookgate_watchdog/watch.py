@@ -14,12 +14,12 @@ import time
 import traceback
 from types import FrameType
 
-from hookgate.contract.plugin import Plugin
+from hookgate import Plugin
 
 log = logging.getLogger("hookgate.watchdog")
 
 
-class Watchdog:
+class Watch:
     """Reports when the loop stands still for longer than ``patience`` seconds."""
 
     def __init__(self, patience: float = 1.0) -> None:
