@@ -1,6 +1,7 @@
 """Simulation: the function for tests, calls amid the call, and recordings as backends."""
 
 import json
+import time
 from base64 import b64encode
 
 import pytest
@@ -83,6 +84,15 @@ def test_a_call_by_url_is_answered_only_by_a_mock_for_the_url(plugins):
     assert call["answered_by"] == "mock 0"
 
 
+def test_a_call_by_url_is_read_as_the_live_client_reads_it(plugins):
+    document = routed({"ring": {"url": "HTTPS://ID.example:443/a/../token"}})
+    mocks = [{"match": {"url": "https://id.example/token"}, "response": {"body": "token"}}, {"response": {}}]
+    result = simulate(document, mocks=mocks, plugins_dir=plugins)
+
+    assert ["x-rung", "200 token"] in result.sent[0]["headers"]
+    assert ["host", "id.example"] in result.calls[0]["headers"]
+
+
 def test_calls_over_connections_and_visits_are_told_apart_from_the_call_itself(plugins):
     document = routed({"ring": {"url": "/rung", "connection": "crm"}}, {"visit": {"to": "/inner"}})
     result = simulate(document, mocks=[{"response": {"body": "ok"}}], plugins_dir=plugins)
@@ -107,8 +117,10 @@ def test_what_a_step_hides_is_shown_nowhere(plugins):
 def test_a_retry_does_not_wait_and_says_why_it_came(plugins):
     retry = {"max_tries": 3, "retry": {"on": [503], "delay": 60}}
     mocks = [{"response": {"status": 503}, "times": 2}, {"response": {"body": "at last"}}]
+    began = time.monotonic()
     result = simulate(routed(**retry), mocks=mocks, plugins_dir=plugins)
 
+    assert time.monotonic() - began < 20
     assert (result.content, [each["verdict"] for each in result.attempts]) == (b"at last", ["tried again"] * 2 + [""])
     assert [sent["answered_by"] for sent in result.sent] == ["mock 0", "mock 0", "mock 1"]
 
@@ -236,3 +248,11 @@ def test_the_token_of_a_trace_reaches_no_backend_here_either():
 
     assert "x-hookgate-trace" not in dict(result.sent[0]["headers"])
     assert result.header("x-hookgate-trace-id") is None
+
+
+def test_the_function_at_its_old_place_says_where_it_is_now():
+    with pytest.raises(ImportError) as refused:
+        from hookgate.testing import simulate  # noqa: F401
+
+    told = "from hookgate_simulation.testing import simulate (pip install hookgate-simulation)"
+    assert str(refused.value) == f"hookgate.testing.simulate has moved; write: {told}"

@@ -6,6 +6,7 @@ import pytest
 
 from hookgate import ConfigError
 from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
 from hookgate.gateway.configuration import load
 from hookgate.testing import running, upstream
 from hookgate_simulation import Call, simulate
@@ -241,6 +242,16 @@ def test_nonsense_is_refused(trace, words, plugins):
         with pytest.raises(ConfigError, match=words):
             with running(document(backend, trace=trace), plugins_dir=plugins):
                 pass
+
+
+async def test_traces_in_the_section_gateway_are_refused_with_what_to_write():
+    text = "gateway:\n  lane: true\n  trace: {sample: 0.5}\n"
+    with pytest.raises(ConfigError) as refused:
+        await load(parse(text.encode(), "gateway.yaml"), Catalogue())
+
+    (problem,) = refused.value.problems
+    told = "gateway.trace: trace is a section of its own now: write it at the top level"
+    assert str(problem) == f"gateway.yaml:3:3: {told}"
 
 
 async def test_the_live_and_the_simulated_trace_of_a_call_are_the_same(plugins):

@@ -9,9 +9,10 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hookgate import Body, ConfigError, Exchange, Expression, Forbidden, Headers, Identity, Request, Response, Target
-from hookgate.expressions import MAX_ITEMS, MAX_LENGTH, ExpressionError
+from hookgate.expressions import ExpressionError
 from hookgate.expressions.evaluate import _evaluators, quick
 from hookgate.expressions.syntax import parse
+from hookgate.expressions.values import MAX_ITEMS, MAX_LENGTH
 from hookgate.testing import running
 
 

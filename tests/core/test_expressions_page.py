@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from hookgate import Exchange, Expression, Headers, Identity, Request
-from hookgate.expressions import MAX_BITS, MAX_DEPTH, MAX_ITEMS, MAX_LENGTH, MAX_STEPS, MAX_TEXT, ExpressionError
-from hookgate.expressions.syntax import _ALIASES
-from hookgate.expressions.values import ATTRIBUTES, FUNCTIONS, METHODS, PARTS
+from hookgate.expressions import ExpressionError
+from hookgate.expressions.evaluate import MAX_STEPS
+from hookgate.expressions.syntax import _ALIASES, MAX_DEPTH, MAX_TEXT
+from hookgate.expressions.values import ATTRIBUTES, FUNCTIONS, MAX_BITS, MAX_ITEMS, MAX_LENGTH, METHODS, PARTS
 
 PAGE = (Path(__file__).parents[2] / "docs/expressions.md").read_text(encoding="utf-8")
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from hookgate import Expression
-from hookgate.expressions import MAX_DEPTH, MAX_TEXT, ExpressionError
-from hookgate.expressions.syntax import parse
+from hookgate.expressions import ExpressionError
+from hookgate.expressions.syntax import MAX_DEPTH, MAX_TEXT, parse
 
 
 @pytest.mark.parametrize(

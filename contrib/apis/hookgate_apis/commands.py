@@ -23,7 +23,6 @@ from hookgate_apis.restore import CannotEdit, restored_text
 from hookgate_apis.tree import DIRECTIONS, Direction, Scope, Tree
 
 FAILED = 1
-BAD_USAGE = 2
 ARROWS: dict[Direction, str] = {"request": "→ request", "response": "← response"}
 
 app = typer.Typer(

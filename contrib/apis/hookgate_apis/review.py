@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from hookgate import Branch, Interceptor, Loaded, Problem, Ways
+from hookgate import Branch, Interceptor, Item, Loaded, Problem, Ways
 from hookgate_apis.plan import PlanStep
-
-if TYPE_CHECKING:
-    from hookgate_apis.sections import Applications
+from hookgate_apis.records import ApplicationSection
 
 
-def plans_never_entered(config: Loaded, applications: Applications) -> Iterator[Problem]:
+def plans_never_entered(config: Loaded, applications: Iterable[Item[ApplicationSection]]) -> Iterator[Problem]:
     """Give a warning for each API that an application calls by a plan with a flow, and that never enters plans."""
     plans: Any = config.sections.get("plans")
     full = {
@@ -26,7 +24,7 @@ def plans_never_entered(config: Loaded, applications: Applications) -> Iterator[
             name = route.api.name
             enters[name] = enters.get(name, False) or _enters_plans(step for _, step in route.steps.way_in)
     told: set[str] = set()
-    for application in applications.items:
+    for application in applications:
         for api, plan in application.record.plans.items():
             if plan in full and enters.get(api) is False and api not in told:
                 told.add(api)
@@ -36,12 +34,12 @@ def plans_never_entered(config: Loaded, applications: Applications) -> Iterator[
                 yield Problem(path, message)
 
 
-def _enters_plans(steps: Iterator[Interceptor[Any]]) -> bool:
+def _enters_plans(steps: Iterable[Interceptor[Any]]) -> bool:
     return any(
         isinstance(step, PlanStep)
         or (
             isinstance(step, Branch)
-            and any(_enters_plans(iter((*flow.flow, *flow.request))) for flow in step.branches.values())
+            and any(_enters_plans((*flow.flow, *flow.request)) for flow in step.branches.values())
         )
         for step in steps
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hookgate import Interceptor, Problem
+from hookgate import Problem
 from hookgate.document import HOST_KEY, Rejected, written
 from hookgate.exchange import Path, near
 from hookgate_apis.inheritance import Item, Own, effective
@@ -45,7 +45,6 @@ class Tree:
         self.section = section
         self.name = f"{section.name} {section.version}".rstrip()
         self._problems = problems
-        self._types: dict[str, type[Interceptor[Any]] | None] = {}
         self.api = self._scope("api", self.name, section, raw, path, None)
         self.resources: list[tuple[Scope, ResourceSection, list[tuple[str, Scope]]]] = []
         listed = raw.get("resources") or [{}]
@@ -95,7 +94,7 @@ class Tree:
             mine = [
                 inherited[item.key] if item.entry is None else item
                 for item in items[direction]
-                if (item.entry is not None or not inherits) and (item.entry is not None or item.key in inherited)
+                if item.entry is not None or (not inherits and item.key in inherited)
             ]
             own[direction] = Own(tuple(mine), inherits, overrides)
             lists[direction] = effective(above, own[direction])
@@ -127,8 +126,7 @@ class Tree:
                     self._from(entry[FROM], side, place, raw, parent, found)
                     continue
                 try:
-                    name = written(entry).name
-                    host = written(entry).host
+                    name, host = written(entry).name, written(entry).host
                 except Rejected as rejected:
                     self._problems += [problem.under(place) for problem in rejected.problems]
                     continue

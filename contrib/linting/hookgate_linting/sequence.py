@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
-from hookgate import AuthMethod, Branch, FlowOptions, Interceptor, Plugin, Ways
+from hookgate import AuthMethod, Branch, FlowOptions, Interceptor, Options, Plugin, Ways
 from hookgate.contract import FlowSpec, hooks_of
+from hookgate.document import plugins_in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,17 +157,9 @@ class Steps:
         )
 
 
-def _nested(value: object) -> Iterator[Plugin[Any]]:
+def _nested(options: Options) -> Iterator[Plugin[Any]]:
     """Walk over the plugins in options, and those in theirs."""
-    if isinstance(value, Plugin):
-        yield value
-        yield from _nested(value.options)
-    elif isinstance(value, BaseModel):
-        for inner in value.__dict__.values():
-            yield from _nested(inner)
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _nested(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
-            yield from _nested(inner)
+    for found in plugins_in(options, None, ()):
+        if found.plugin is not None:
+            yield found.plugin
+            yield from _nested(found.plugin.options)

@@ -6,13 +6,14 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from hookgate import Command, MachineError, Options, hookimpl
 from hookgate.commands import errors
 from hookgate_openapi import Wishes, described, read
+from hookgate_openapi.importing import Checks
 from hookgate_openapi.writing import contract_text, document_text
 
 
@@ -26,9 +27,6 @@ class OpenApi(Command[Options]):
         group.callback()(lambda: None)  # without it a single command would lose its name
         group.command("import")(command)
         commands.add_typer(group)
-
-
-Validate = Literal["requests", "responses", "both", "none"]
 
 
 def command(
@@ -50,7 +48,7 @@ def command(
     connection: Annotated[str, typer.Option(help="Name of the connection. Default: the name of the API.")] = "",
     server: Annotated[str, typer.Option(metavar="URL", help="The backend, in the place of `servers`.")] = "",
     validate: Annotated[
-        Validate | None,
+        Checks | None,
         typer.Option(help="What is checked against the schemas. Default: requests, where there is a contract."),
     ] = None,
     mock: Annotated[bool, typer.Option("--mock", help="Answer with examples in the place of the backend.")] = False,
@@ -65,7 +63,7 @@ def command(
         contract = output.with_name(f"{output.stem}.openapi.json")
     if contract is None and (mock or validate not in (None, "none")):
         raise typer.BadParameter("checks and mocks need a contract; say where it goes: --output or --contract")
-    checks: Validate = validate or ("requests" if contract is not None else "none")
+    checks: Checks = validate or ("requests" if contract is not None else "none")
     wanted = contract is not None and (mock or checks != "none")
     description = read(file)
     wishes = Wishes(

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from hookgate import ConfigError, Problem
-from hookgate.exchange import Path
 from hookgate_openapi.description import Description
 from hookgate_openapi.operations import Operation, Operations
 
@@ -103,18 +102,18 @@ def _server(description: Description, wishes: Wishes) -> _Server:
             )
         return found
     urls = _urls_of_swagger(description) if description.version == "2.0" else _urls(description)
-    whole = [found for _, url in urls if (found := _taken_apart(url)) is not None and found.origin]
+    whole = [found for url in urls if (found := _taken_apart(url)) is not None and found.origin]
     if whole:
         return _Server(whole[0].origin, whole[0].path, len(whole) - 1)
-    paths = [found.path for _, url in urls if (found := _taken_apart(url)) is not None]
+    paths = [found.path for url in urls if (found := _taken_apart(url)) is not None]
     if not wishes.connection and not wishes.mock:
         place = ("host",) if description.version == "2.0" else ("servers",)
         description.refuse(place, "no server has a whole URL; say where the backend is with --server https://…")
     return _Server("", paths[0] if paths else "")
 
 
-def _urls(description: Description) -> list[tuple[Path, str]]:
-    found: list[tuple[Path, str]] = []
+def _urls(description: Description) -> list[str]:
+    found: list[str] = []
     for index, server in enumerate(description.listed(description.value.get("servers"), ("servers",))):
         server = description.mapping(server, ("servers", index))  # noqa: PLW2901
         variables = description.mapping(server.get("variables"), ("servers", index, "variables"))
@@ -123,15 +122,15 @@ def _urls(description: Description) -> list[tuple[Path, str]]:
             variable = variables.get(match[1])
             return str(variable.get("default", "")) if isinstance(variable, Mapping) else ""
 
-        found.append((("servers", index), _VARIABLE.sub(chosen, str(server.get("url", "")))))
+        found.append(_VARIABLE.sub(chosen, str(server.get("url", ""))))
     return found
 
 
-def _urls_of_swagger(description: Description) -> list[tuple[Path, str]]:
+def _urls_of_swagger(description: Description) -> list[str]:
     host, base = description.value.get("host"), str(description.value.get("basePath", ""))
     schemes = [each for each in description.listed(description.value.get("schemes"), ("schemes",)) if each in _SCHEMES]
     scheme = "https" if "https" in schemes or not schemes else "http"
-    return [(("host",), f"{scheme}://{host}{base}" if host else base)]
+    return [f"{scheme}://{host}{base}" if host else base]
 
 
 _SCHEMES = ("http", "https")

@@ -9,6 +9,5 @@ from hookgate_simulation.mocks import Mock, mocks_in
 from hookgate_simulation.recordings import recorded
 from hookgate_simulation.result import Simulation
 from hookgate_simulation.run import Call, simulate
-from hookgate_trace import Change, HookRun
 
-__all__ = ["Call", "Change", "HookRun", "Mock", "Simulation", "mocks_in", "recorded", "simulate"]
+__all__ = ["Call", "Mock", "Simulation", "mocks_in", "recorded", "simulate"]

@@ -13,10 +13,10 @@ import typer
 
 from hookgate import Command, ConfigError, Headers, Options, Problem, hookimpl
 from hookgate.commands import DocumentArgument, configuration, document_path, out
+from hookgate.exchange import TOKEN
 from hookgate_simulation import Call, Mock, mocks_in, recorded, simulate
 from hookgate_simulation.shown import show
 
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_TARGET = re.compile(r"[^!-~]|#")
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _EXAMPLE = "write a method and a path, such as 'GET /orders?page=2'"
@@ -98,7 +98,7 @@ def _request_line(line: str, problems: list[Problem]) -> tuple[str, str, str]:
         problems.append(Problem((), message, "--request", 1, column))
 
     method, space, target = line.partition(" ")
-    good = _METHOD.match(method)
+    good = TOKEN.match(method)
     if not method or method.startswith("/"):
         refuse(1, f"the method is missing; {_EXAMPLE}")
     elif good is None or good.end() < len(method):
@@ -123,7 +123,7 @@ def _header(index: int, line: str, problems: list[Problem]) -> tuple[str, str] |
         problems.append(Problem((), message, f"--header[{index}]", 1, column))
 
     name, colon, value = line.partition(":")
-    good = _METHOD.match(name)
+    good = TOKEN.match(name)
     end = good.end() if good is not None else 0
     if end < len(name):
         refuse(end + 1, "a header name is one word (RFC 9110, 5.1); write 'Name: value'")

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from hookgate import BadGateway, Body, ConnectFailed, Headers, Options, Outbound, Response, Target, Transport, hookimpl
-from hookgate.client import Client
+from hookgate import BadGateway, Body, ConnectFailed, Headers, Options, Outbound, Response, Transport, hookimpl
+from hookgate.client import Client, parsed
 from hookgate.exchange import Arrived
 from hookgate.http import EXPECT_A_BODY
 from hookgate_simulation.mocks import FAULTS, UNSENT, Mock, MockResponse, Script
@@ -19,7 +18,6 @@ from hookgate_trace import masked_head, masked_query
 
 CHUNK = 65536
 """Bytes of a mocked body that come at once."""
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True)
@@ -105,18 +103,15 @@ class MockClient(Client):
         """Answer as the mock for this URL says.
 
         Raises:
-            ValueError: the URL is not an absolute http or https URL.
+            ValueError: the URL is not an absolute http or https URL without user name and password.
             ConnectFailed: no mock is for it; ``simulated``.
             Fault: the one that the mock names.
         """
-        place = urlsplit(url)
-        if place.scheme not in _PORTS or not place.hostname or place.username is not None:
-            raise ValueError(f"{url.partition('?')[0]!r} cannot be called: write an absolute http or https URL")
-        fields = Headers({"host": place.netloc, **(headers or {})})
+        target, path, query = parsed(url)
+        fields = Headers({"host": target.authority, **(headers or {})})
         if body or method in EXPECT_A_BODY:
             fields.set("content-length", str(len(body)))
-        target = Target(place.scheme, place.hostname, place.port or _PORTS[place.scheme])
-        outbound = Outbound(method, target, place.path or "/", place.query, fields, Body(body))
+        outbound = Outbound(method, target, path, query, fields, Body(body))
         response = await _answered(self._script, outbound, self._register, (), self._nobody)
         async with aclosing(response.body.stream()) as chunks:
             data = b"".join([chunk async for chunk in chunks])

@@ -20,7 +20,8 @@ _NOT_REPLAYED = {name.decode() for name in HOP_BY_HOP} | {"content-length", "con
 """Headers that would not be true of what is replayed: HAR holds bodies decoded."""
 _GLOB = re.compile(r"([*?\[])")
 _SHOWN = re.compile(r"(\d+) bytes(?:: (.*))?", re.DOTALL)
-_FAULTS = {"connect-failed": "connect-failed", "timeout": "timeout", "broken": "broken"}
+_FAULTS = frozenset({"connect-failed", "timeout", "broken"})
+"""Outcomes of attempts that a mock can repeat."""
 
 
 def recorded(data: bytes, file: str) -> list[Mock]:
@@ -143,7 +144,7 @@ def _of_trace(trace: Mapping[str, Any], path: Path, file: str) -> Iterator[tuple
             if attempt["status"] is None:
                 if attempt["outcome"] not in _FAULTS:
                     continue  # it was never sent, or the client went away
-                behaviour = {"fault": _FAULTS[attempt["outcome"]]}
+                behaviour = {"fault": attempt["outcome"]}
             else:
                 answer = _undone(trace) if index == last else {}
                 behaviour = {"response": {**answer, "status": attempt["status"]}}

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from hookgate import Exchange, Options, Outbound, Request, Source
 from hookgate.connections import TargetConfig
 from hookgate.document import Catalogue
-from hookgate.gateway import Backend, Configuration, Gateway, bring_up
+from hookgate.gateway import Configuration, Gateway, bring_up
 from hookgate.server import Edge
 from hookgate_simulation.mocks import Mock, Script
 from hookgate_simulation.network import MockClient, MockTransport, Sent, facts
@@ -108,6 +108,8 @@ class _Rehearsal(Gateway):
         generation = await bring_up(self, self._without_network(config), 1)
         traces: Any = config.sections.get("trace")
         generation.detour = _Always(traces.record if traces is not None else TraceSection(), self.clock).detour
+        for backend in generation.backends.values():
+            setattr(backend.connection.retries, "pause", _at_once)  # noqa: B010 - for mypy it is no attribute to change
         self.go_live(generation)
 
     def _without_network(self, config: Configuration) -> Configuration:
@@ -134,11 +136,6 @@ class _Rehearsal(Gateway):
                 key: plugin for key, plugin in config.instances.items() if plugin.entry.family not in _OFF_STAGE
             },
         )
-
-    def _backend(self, name: str, config: Configuration) -> Backend:
-        backend = super()._backend(name, config)
-        setattr(backend.connection.retries, "pause", _at_once)  # noqa: B010 - for mypy it is no attribute to change
-        return backend
 
     def note(self, outbound: Outbound, sent: Sent) -> None:
         """Take down what is sent: as that of an attempt, if it is the call's own body that goes out."""

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hookgate import Command, MachineError, Options, hookimpl
-from hookgate.commands import ask, errors, management_url, out, print_line, refused
-from hookgate_trace.shown import as_lines, printable
+from hookgate.commands import ask, errors, management_url, out, print_line, printable, refused
+from hookgate_trace.shown import as_lines
 
 PATIENCE = 30.0
 """Seconds to wait for the gateway; followers hear of it at least every 15."""
@@ -122,7 +122,7 @@ def _list(url: str, query: Sequence[tuple[str, str]], *, full: bool, json: bool)
                 out.rule()
             _show(each["trace"])
     elif found:
-        out.print(table(found))
+        out.print(_table(found))
     if page["trouble"]:
         errors.print(printable(f"the gateway cannot keep traces: {page['trouble']}"), style="red", markup=False)
     if page["lost"]:
@@ -139,7 +139,7 @@ def _show(document: Mapping[str, Any]) -> None:
         print_line(line)
 
 
-def table(traces: Sequence[Mapping[str, Any]]) -> Table:
+def _table(traces: Sequence[Mapping[str, Any]]) -> Table:
     """Make a table with a line for each trace."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2))
     for title in ("time", "status", "ms", "call", "route", "why", "id"):

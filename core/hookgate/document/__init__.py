@@ -4,7 +4,7 @@ from hookgate.document import yaml12
 from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue, PluginLookupError
 from hookgate.document.document import MAX_BYTES, Document, parse
 from hookgate.document.entries import HOST_KEY, HostOptions, Interceptors, Rejected, written
-from hookgate.document.inside import misplaced
+from hookgate.document.inside import misplaced, plugins_in
 from hookgate.document.sitefolder import kebab
 from hookgate.document.tomlplaces import find, nearest
 from hookgate.document.validation import checked
@@ -27,6 +27,7 @@ __all__ = [
     "misplaced",
     "nearest",
     "parse",
+    "plugins_in",
     "written",
     "yaml12",
 ]

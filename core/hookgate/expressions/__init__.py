@@ -36,25 +36,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticCustomError, core_schema
 from simpleeval import InvalidExpression  # type: ignore[import-untyped]
 
-from hookgate.expressions.evaluate import MAX_STEPS, quick, reads_body, roots, thorough
-from hookgate.expressions.syntax import MAX_DEPTH, MAX_TEXT, ExpressionError, parse
-from hookgate.expressions.values import MAX_BITS, MAX_ITEMS, MAX_LENGTH, copied
+from hookgate.expressions.evaluate import quick, reads_body, roots, thorough
+from hookgate.expressions.syntax import ExpressionError, parse
+from hookgate.expressions.values import copied
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
     from hookgate.exchange.exchange import Exchange
 
-__all__ = [
-    "MAX_BITS",
-    "MAX_DEPTH",
-    "MAX_ITEMS",
-    "MAX_LENGTH",
-    "MAX_STEPS",
-    "MAX_TEXT",
-    "Expression",
-    "ExpressionError",
-]
+__all__ = ["Expression", "ExpressionError"]
 
 
 class Expression:

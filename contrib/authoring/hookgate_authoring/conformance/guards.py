@@ -72,7 +72,7 @@ class Picture:
         self.values: dict[str, Any] = {
             "request.path": (request.method, request.path, request.query),
             "identity": exchange.identity,
-            "variables": {name: id(value) for name, value in (exchange._variables or {}).items()},
+            "variables": {name: id(value) for name, value in exchange.variables.items()},
         }
         if response is not None:
             self.bodies["response.body"] = response.body

@@ -1,0 +1,145 @@
+"""What stands in contrib/ stands on faces: on `hookgate` and on what the packages of core hand on, never inside one."""
+
+import ast
+import sys
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import hookgate
+
+from .test_floors import imports
+from .test_workspace import is_example, name_of
+from .workspace import ROOT, contributions, files, project, under
+
+DOWN = {"simulation": {"trace"}}
+"""Contribution -> the others that it stands on."""
+FOR_TESTS = {"testing"}
+"""Packages of core whose face only tests need."""
+PRIVATE_TO_PYTHON = {"value._value"}
+"""How many may still enter a semaphore; it tells nobody otherwise."""
+
+each_contribution = pytest.mark.parametrize("folder", contributions(), ids=lambda folder: folder.name)
+each_of_the_bundle = pytest.mark.parametrize(
+    "folder", [folder for folder in contributions() if not is_example(folder)], ids=lambda folder: folder.name
+)
+
+
+def names_of(init: Path) -> frozenset[str]:
+    """What the face of a package hands on."""
+    for node in ast.parse((ROOT / init).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return frozenset(ast.literal_eval(node.value))
+    return frozenset()
+
+
+@cache
+def faces() -> dict[str, frozenset[str]]:
+    """Package of core -> what its face hands on."""
+    return {path.parts[2]: names_of(path) for path in under("core", "hookgate") if path.parts[3:] == ("__init__.py",)}
+
+
+def package(folder: Path) -> Path:
+    """The package of a contribution."""
+    (found,) = {path.parent for path in under(*folder.parts) if len(path.parts) == 4 and path.name == "__init__.py"}
+    return found
+
+
+def modules(folder: Path) -> list[Path]:
+    """The modules of a contribution: its tests stand beside its package, and may import what they like."""
+    return under(*package(folder).parts)
+
+
+@each_contribution
+def test_a_contribution_imports_faces_only(folder):
+    others = {package(each).name: each for each in contributions()}
+    for path in modules(folder):
+        for module, name in imports(path):
+            place = f"{path}: {module} {name or ''}"
+            top, *inner = module.split(".")
+            if module == "hookgate":
+                assert name in {*hookgate.__all__, "__version__"}, f"{place} is no public name of hookgate"
+            elif top == "hookgate":
+                assert name in faces().get(".".join(inner), ()), f"{place} is on no face of core"
+            elif top in others and others[top] != folder:
+                assert others[top].name in DOWN.get(folder.name, ()), f"{place}: {folder.name} does not stand on it"
+                assert name in names_of(package(others[top]) / "__init__.py"), f"{place} is not on its face"
+            elif top.startswith("hookgate_"):
+                assert top == package(folder).name, f"{place} is a plugin"
+
+
+@each_contribution
+def test_a_contribution_leaves_alone_what_begins_with_an_underscore(folder):
+    for path in modules(folder):
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+                owner, _, _ = (written := ast.unparse(node)).rpartition(".")
+                assert owner in {"self", "cls"} or written in PRIVATE_TO_PYTHON, f"{path}:{node.lineno}: {written}"
+
+
+@each_contribution
+def test_a_contribution_has_no_circle_of_imports(folder):
+    inside = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in modules(folder)}
+    inside = {name.removesuffix(".__init__"): path for name, path in inside.items()}
+    asked = {
+        name: {whole if (whole := f"{module}.{part}") in inside else module for module, part in imports(path)} - {name}
+        for name, path in inside.items()
+    }
+    while free := {name for name, needs in asked.items() if not needs & asked.keys()}:
+        asked = {name: needs for name, needs in asked.items() if name not in free}
+
+    assert not asked, "these import each other, or stand on such"
+
+
+@each_of_the_bundle
+def test_a_contribution_requires_what_it_imports_and_nothing_else(folder):
+    tops = {module.partition(".")[0] for path in modules(folder) for module, _ in imports(path)}
+    foreign = tops - sys.stdlib_module_names - {package(folder).name}
+    required = [name_of(requirement) for requirement in project(folder)["project"]["dependencies"]]
+
+    assert required == sorted(distribution_of(top) for top in foreign)
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """Top-level name -> what has to be installed for it."""
+    ours = {package(folder).name: project(folder)["project"]["name"] for folder in contributions()}
+    return {top: name_of(names[0]) for top, names in packages_distributions().items()} | ours
+
+
+def distribution_of(top: str) -> str:
+    return "hookgate-core" if top == "hookgate" else distributions()[top]
+
+
+@each_contribution
+def test_a_contribution_says_what_it_is(folder):
+    readme = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+
+    assert project(folder)["project"]["readme"] == "README.md"
+    assert readme.startswith(f"# {project(folder)['project']['name']}\n")
+
+
+@each_of_the_bundle
+def test_type_checkers_may_read_a_contribution(folder):
+    assert package(folder) / "py.typed" in files()
+
+
+@pytest.mark.parametrize("face", sorted(faces()))
+def test_a_face_of_core_hands_on_only_what_somebody_imports(face):
+    module, wanted = f"hookgate.{face}", set()
+    for path in under():
+        if path == Path("core", "hookgate", face, "__init__.py") or (is_test(path) and face not in FOR_TESTS):
+            continue
+        wanted |= {name for found, name in imports(path) if found == module}
+    points = project(Path("core"))["project"]["scripts"].values()
+    wanted |= {place.partition(":")[2] for place in points if place.partition(":")[0] == module}
+
+    assert not faces()[face] - wanted
+
+
+def is_test(path: Path) -> bool:
+    """Whether a file is there for tests: in tests/, or beside a package."""
+    beside = {"contrib": 3, "plugins": 4}.get(path.parts[0])
+    return path.parts[0] == "tests" or len(path.parts) == beside
