@@ -273,7 +273,7 @@ SECTIONS = [
     (Circles, "contract", "instances", "does not come to an end within 1 s"),
     (GivesNonsense, "contract", "routes", "gives a dict"),
     (GivesOne, "contract", "check", "gives a Problem"),
-    (NoDetour, "contract", "detour", "gives {'to': 'nowhere'}"),
+    (NoDetour, "contract", "detour", "gives a dict, where a function should be"),
     (Raises, "contract", "routes", "raised ValueError: what is this"),
     (NeedsItems, "contract", "review", "raised IndexError"),
     (CannotBeMade, "contract", "CannotBeMade", "raised OSError: no disk"),
