@@ -89,6 +89,6 @@ class Client:
         return response
 
     async def aclose(self) -> None:
-        """Break off the calls that are still under way, and close every connection."""
+        """Break off the calls whose request is out, and close every connection."""
         if "_pool" in self.__dict__:
             await self._pool.aclose()
