@@ -68,9 +68,11 @@ def test_any_name_can_be_a_step():
 
 
 def test_a_file_is_read_once_for_all_until_it_changes(path):
-    first = Contract.opened(path)
+    other, first = Other.opened(path), Contract.opened(path)
+    assert type(first) is Contract, "what a plugin keeps beside the content is its own"
+    assert first != other
+    assert (Contract.opened(path), Other.opened(path)) == (first, other)
     assert Contract.opened(path) is first
-    assert Other.opened(path) != first, "what a plugin keeps beside the content is its own"
 
     path.with_suffix(".new").write_bytes(path.read_bytes())
     path.with_suffix(".new").replace(path)
