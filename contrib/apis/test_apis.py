@@ -1,8 +1,14 @@
 """APIs: a tree of scopes whose flows come down, made into routes."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from hookgate import ConfigError
+from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import parse
+from hookgate.gateway.configuration import load
 from hookgate.testing import running, upstream
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
@@ -415,3 +421,19 @@ def test_applications_and_plans_that_do_not_fit_are_refused(plugins):
     assert "applications.one.plans.order: there is no API 'order'; did you mean 'orders'" in found
     assert "applications.two.plans.orders: there is no plan 'glod'" in found
     assert "applications.two.client_ids[0]: this client id belongs to the application 'one', too" in found
+
+
+def test_a_plan_whose_flow_no_call_enters_is_warned_of_and_the_page_explains_it():
+    text = """\
+apis: [{name: orders, base_path: /orders, flow: [{respond: {body: x}}]}]
+plans: {gold: {flow: [request-id]}}
+applications:
+  shop: {client_ids: [a], plans: {orders: gold}}
+"""
+    config = asyncio.run(load(parse(text.encode(), "gateway.yaml"), Catalogue()))
+    (warning,) = config.warnings
+    page = (Path(__file__).parents[2] / "docs" / "flows.md").read_text(encoding="utf-8")
+
+    assert str(warning).startswith("gateway.yaml:4:43: applications.shop.plans.orders: the flow of the plan 'gold' is")
+    assert str(warning).endswith("place a step such as client-id in its flow [plan-never-entered]")
+    assert "| `plan-never-entered` |" in page

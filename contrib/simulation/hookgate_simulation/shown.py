@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from hookgate.commands import out, print_line
 from hookgate_simulation import Simulation
-from hookgate_trace import INDENT, hook_lines
-
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+from hookgate_trace import INDENT, PHRASES, hook_lines
 
 
 def show(result: Simulation) -> None:
@@ -91,7 +88,7 @@ def _attempt(number: int, attempt: Any) -> None:
 def _answer(result: Simulation) -> None:
     response, fault = result.response, result.fault
     status = response["status"]
-    phrase = _PHRASES.get(status, "")
+    phrase = PHRASES.get(status, "")
     colour = "bold green" if status < 400 else "bold red"
     by = f" by {result.answered_by}" if result.answered_by else ""
     _line(f"answer {status} {phrase}".rstrip(), colour, by)

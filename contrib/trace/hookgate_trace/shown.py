@@ -10,7 +10,7 @@ from typing import Any
 from hookgate.commands import Line, printable
 
 ARROWS = {"request": "→", "response": "←", "fault": "✗", "done": "·"}
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
 INDENT = "      "
 
 
@@ -133,7 +133,7 @@ def _answer(trace: Mapping[str, Any]) -> Iterator[Line]:
         yield ("no answer", "bold red"), (": the client was gone first", "")
     else:
         status = response["status"]
-        said = f"answer {status} {_PHRASES.get(status, '')}".rstrip()
+        said = f"answer {status} {PHRASES.get(status, '')}".rstrip()
         yield (said, "bold green" if status < 400 else "bold red"), (f"{by}, {response['bytes']:,} bytes", "")
     if fault is not None:
         yield ((f"{INDENT}after the fault {fault['reason']}", "red"),)
