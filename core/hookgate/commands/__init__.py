@@ -4,19 +4,17 @@ from hookgate.commands.check import configuration
 from hookgate.commands.cli import app, main
 from hookgate.commands.output import (
     DocumentArgument,
-    Line,
     document_path,
     errors,
     out,
     print_line,
-    printable,
     start_logging,
 )
 from hookgate.commands.remote import ask, management_url, refused
+from hookgate.exchange.masking import printable
 
 __all__ = [
     "DocumentArgument",
-    "Line",
     "app",
     "ask",
     "configuration",

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from hookgate.exchange.masking import printable
 from hookgate.server.settings import Settings
 
 Line = tuple[tuple[str, str], ...]
@@ -46,8 +47,3 @@ def start_logging(level: str | None = None) -> None:
     )
     for noisy in ("httpx", "httpcore", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def printable(text: str) -> str:
-    """Take out of a text what a terminal would take for commands."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)

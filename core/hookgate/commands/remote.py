@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 import typer
 
 from hookgate.client import Client
-from hookgate.commands.output import errors, printable
+from hookgate.commands.output import errors
 from hookgate.exchange.errors import Fault, MachineError
+from hookgate.exchange.masking import printable
 from hookgate.exchange.messages import Response
 from hookgate.server.settings import Settings
 

@@ -13,7 +13,7 @@ from hookgate.exchange.outbound import Attempt, Due, Outcome, OutcomeKind, Targe
 class Closing:
     """Told once how an attempt ended: when it failed, or when the body of its response is through."""
 
-    __slots__ = ("_clock", "_record", "_tell", "is_sent", "status")
+    __slots__ = ("_clock", "_record", "_tell", "is_sent")
 
     def __init__(self, record: Attempt, clock: Clock, tell: Callable[[Target, Outcome], None]) -> None:
         self._record = record
@@ -21,7 +21,6 @@ class Closing:
         self._tell = tell
         self.is_sent = False
         """Whether the attempt was ready to be sent: nothing before that is the fault of the target."""
-        self.status: int | None = None
 
     def __call__(self, error: BaseException | None) -> None:
         """Take down the end; only the first one counts."""
@@ -30,7 +29,7 @@ class Closing:
             seconds = self._clock.now() - record.started
             kind: OutcomeKind = "ok" if error is None else self._kind(error)
             head = None if record.head_at is None else record.head_at - record.started
-            record.outcome = Outcome(kind, self.status, seconds, "" if error is None else str(error), head)
+            record.outcome = Outcome(kind, record.status, seconds, "" if error is None else str(error), head)
             self._tell(record.target, record.outcome)
 
     def _kind(self, error: BaseException) -> OutcomeKind:

@@ -295,7 +295,7 @@ class Connection:
             ending(error)
             raise
         record.head_at = self.clock.now()
-        ending.status = response.status
+        record.status = response.status
         body = response.body
         if body.held is not None and response.tunnel is None:  # all of it is here
             ending(None)

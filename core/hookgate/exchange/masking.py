@@ -1,4 +1,6 @@
-"""A call as it may be shown: the values of secret headers and of secret parameters of the query are masked."""
+"""A call as it may be shown: the values of secret headers and of secret parameters of the query are masked; and a text
+as a terminal may show it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,11 @@ MASK = "********"
 """How every secret is shown (HC-7)."""
 SECRET_NAME = re.compile(r"authorization|cookie|token|secret|passw|api[-_]?key", re.IGNORECASE)
 """Parts of names whose values are nobody's business."""
+
+
+def printable(text: str) -> str:
+    """Take out of a text what a terminal would take for commands."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
 class Masking:

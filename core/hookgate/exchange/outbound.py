@@ -165,5 +165,7 @@ class Attempt:
     """When it began, before header actions and credentials."""
     head_at: float | None = None
     """When the head of the response was there; ``None`` if none came."""
+    status: int | None = None
+    """Of the response, from then on."""
     verdict: str = ""
     """Of one that failed: that another followed, or why none did."""

@@ -295,7 +295,7 @@ def test_an_answer_that_still_streams_counts():
     digest.rejected(exchange, out, refused(ONE))
     exchange.attempts.append(Attempt(out.target))
     digest.sign(exchange, attempt()[1])
-    exchange.response = Response(200)
+    exchange.attempts[-1].status = 200
     later, out = attempt()
     digest.sign(later, out)
 

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from time import time
 from typing import Annotated, Any, Literal, NamedTuple
-from weakref import WeakSet
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -41,6 +40,8 @@ def _ha1(value: Secret) -> Secret:
     return value
 
 
+STALE = "digest: stale nonce"
+"""The note of a call whose credentials are right, but for the nonce: the challenge to it is another one."""
 AlgorithmName = Annotated[str, AfterValidator(_algorithm)]
 BaseName = Literal["MD5", "SHA-256", "SHA-512-256"]
 
@@ -148,8 +149,6 @@ class Digest(AuthMethod[DigestOptions]):
         }
         self._nobody = _Known(None, secrets.token_hex(32).encode())
         self._wall: Callable[[], float] = time
-        self._stale: WeakSet[Exchange] = WeakSet()
-        """Calls whose credentials are right, but for the nonce; the challenge to them is another one."""
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -189,7 +188,7 @@ class Digest(AuthMethod[DigestOptions]):
         more = ", charset=UTF-8"
         if self.options.userhash:
             more += ", userhash=true"
-        if exchange in self._stale:
+        if exchange.variables.get(STALE):
             more += ", stale=true"
         return ", ".join(
             f'Digest realm={quoted(self.options.realm)}, qop={qop}, algorithm={each.name}, nonce="{nonce}"{more}'
@@ -230,7 +229,7 @@ class Digest(AuthMethod[DigestOptions]):
             raise Unauthorized("The Digest credentials are for another request.", reason="wrong-credentials")
         finding = self._nonces.use(given.nonce.decode("latin-1"), int(given.count, 16), self._wall())
         if finding != "fresh":
-            self._stale.add(exchange)
+            exchange.variables[STALE] = True
             raise Unauthorized("The nonce is no longer good; a new one is offered.", reason=f"{finding}-credentials")
         return known.identity
 

@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections import deque
 from typing import Literal
-from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from pydantic import model_validator
 
@@ -60,21 +59,20 @@ class _Session:
         self.count = 0
         self.cnonce = secrets.token_urlsafe(24)
         self._attempt: Attempt | None = None
-        self._exchange: ReferenceType[Exchange] | None = None
 
     def tried(self, exchange: Exchange) -> None:
         """Remember with which attempt this answer is tried."""
         self._attempt = exchange.attempts[-1] if exchange.attempts else None
-        self._exchange = ref(exchange)
 
     @property
     def accepted(self) -> bool:
         """Whether the backend is known to have accepted the answer."""
-        outcome = self._attempt.outcome if self._attempt is not None else None
-        if outcome is not None and outcome.status is not None:
-            return outcome.status != 401
-        exchange = self._exchange() if self._exchange is not None else None  # the body may stream for hours
-        return exchange is not None and exchange.response is not None and exchange.response.status != 401
+        attempt = self._attempt
+        if attempt is None:
+            return False
+        ended = attempt.outcome.status if attempt.outcome is not None else None
+        status = attempt.status if ended is None else ended  # its body may stream for hours
+        return status is not None and status != 401
 
 
 class _Place:
@@ -119,9 +117,9 @@ class DigestCredential(Credential[DigestCredentialOptions]):
             self.reads = {"request.body"}
         self._user = options.username.encode()
         self._places: dict[Origin, _Place] = {}
-        self._asked: WeakKeyDictionary[Exchange, _Session] = WeakKeyDictionary()
-        """What is sent once more answers the challenge that it got itself: nobody else knows that nonce yet, so it is
-        good for this call even where each is good for one."""
+        self._asked = f"digest: challenge to {id(self)}"
+        """Where a call keeps the challenge that it got itself, which is what it answers when it is sent once more: nobody
+        else knows that nonce yet, so it is good for this call even where each is good for one."""
         self._log = logging.getLogger("hookgate.auth.digest")
         self._told: set[str] = set()
 
@@ -134,7 +132,7 @@ class DigestCredential(Credential[DigestCredentialOptions]):
     def sign(self, exchange: Exchange, outbound: Outbound) -> None:
         """Put the credentials behind those of others, in the place of what the caller sent; none before a challenge."""
         header = self.options.header
-        session = self._asked.pop(exchange, None)
+        session = exchange.variables.pop(self._asked, None)
         if session is not None:
             session.tried(exchange)
         elif (place := self._places.get(outbound.target.origin)) is not None:
@@ -157,7 +155,7 @@ class DigestCredential(Credential[DigestCredentialOptions]):
         if nonce == used and session.challenge.get("stale", "").lower() != "true":
             return False  # it is not the nonce that is wrong
         place.learnt.append(session)
-        self._asked[exchange] = session
+        exchange.variables[self._asked] = session
         return True
 
     def _place(self, origin: Origin) -> _Place:
