@@ -117,9 +117,10 @@ def test_a_plugin_depends_on_core_and_on_no_other_plugin(plugin):
 def test_a_contribution_is_a_project_a_package_and_its_tests(folder):
     own = f"hookgate_{folder.name.replace('-', '_')}"
     beside = {path.relative_to(folder).parts[0] for path in workspace.files() if folder in path.parents}
-    packages = {name for name in beside if (ROOT / folder / name / "__init__.py").is_file() and name != "tests"}
+    packages = {name for name in beside if (ROOT / folder / name / "__init__.py").is_file()}
 
     assert "pyproject.toml" in beside
+    assert [name for name in beside if name.startswith("test_")]
     assert len(packages) == 1
     if not is_example(folder):  # those have the names that a stranger's would have
         assert packages == {own}
