@@ -118,8 +118,8 @@ class DigestCredential(Credential[DigestCredentialOptions]):
         self._user = options.username.encode()
         self._places: dict[Origin, _Place] = {}
         self._asked = f"digest: challenge to {id(self)}"
-        """Where a call keeps the challenge that it got itself, which is what it answers when it is sent once more: nobody
-        else knows that nonce yet, so it is good for this call even where each is good for one."""
+        """Where a call keeps the challenge that it got itself, and answers when it is sent once more: nobody else knows
+        that nonce yet, so it is good for this call even where each is good for one."""
         self._log = logging.getLogger("hookgate.auth.digest")
         self._told: set[str] = set()
 
