@@ -135,7 +135,8 @@ def leaving(project: dict[str, Any], others: Iterable[dict[str, Any]]) -> list[C
         assert told.endswith(f"(pip install {name})"), told
 
     jobs = [served, helped, *([said] if sections else []), *([moved] if name in MOVED else [])]
-    return [*jobs, *(lambda word=word: unknown(word) for word in words)]
+    tried = [word for word in words if name == f"hookgate-{word}"] or words[:1]
+    return [*jobs, *(lambda word=word: unknown(word) for word in tried)]
 
 
 def each_leaves(projects: dict[Path, dict[str, Any]], wheels: dict[str, Path]) -> None:
