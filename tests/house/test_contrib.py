@@ -1,6 +1,8 @@
 """What stands in contrib/ stands on faces: on `hookgate` and on what the packages of core hand on, never inside one."""
 
 import ast
+import re
+import subprocess
 import sys
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -16,6 +18,8 @@ from .workspace import ROOT, contributions, files, project, under
 
 DOWN = {"simulation": {"trace"}}
 """Contribution -> the others that it stands on."""
+SHOWN = re.compile(r"^ *from (hookgate\.\w+) import ([\w, ]+)$", re.MULTILINE)
+"""An import in an example of a page."""
 FOR_TESTS = {"testing"}
 """Packages of core whose face only tests need."""
 PRIVATE_TO_PYTHON = {"sys._current_frames", "value._value"}
@@ -126,6 +130,23 @@ def test_type_checkers_may_read_a_contribution(folder):
     assert package(folder) / "py.typed" in files()
 
 
+def test_what_serves_brings_no_command_line_along():
+    points = [project(folder)["project"]["entry-points"] for folder in contributions()]
+    served = {
+        place.partition(":")[0]
+        for groups in points
+        for group, entries in groups.items()
+        for place in entries.values()
+        if group != "hookgate.commands"
+    }
+    program = (
+        f"import sys, {', '.join(sorted(served))}; print({{'hookgate.commands', 'rich', 'typer'}} & {{*sys.modules}})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
+
+
 @pytest.mark.parametrize("face", sorted(faces()))
 def test_a_face_of_core_hands_on_only_what_somebody_imports(face):
     assert not faces()[face] - wanted()[f"hookgate.{face}"]
@@ -133,13 +154,16 @@ def test_a_face_of_core_hands_on_only_what_somebody_imports(face):
 
 @cache
 def wanted() -> dict[str, set[str | None]]:
-    """Face of core -> the names that others import from it."""
+    """Face of core -> the names that others import from it, and that pages tell authors of plugins to import."""
     found: dict[str, set[str | None]] = {f"hookgate.{face}": set() for face in faces()}
     for path in under():
         for module, name in imports(path):
             own = path.parts[:3] == ("core", "hookgate", module.removeprefix("hookgate."))
             if module in found and not own and (not is_test(path) or module.rpartition(".")[2] in FOR_TESTS):
                 found[module].add(name)
+    for page in under("docs", suffix=".md"):
+        for module, names in SHOWN.findall((ROOT / page).read_text(encoding="utf-8")):
+            found.get(module, set()).update(names.split(", "))
     for place in project(Path("core"))["project"]["scripts"].values():
         found[place.partition(":")[0]].add(place.partition(":")[2])
     return found

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hookgate import Command, MachineError, Options, hookimpl
-from hookgate.commands import ask, errors, management_url, out, print_line, printable, refused
+from hookgate.commands import ask, errors, management_url, out, print_line, refused
+from hookgate.exchange import printable
 from hookgate_trace.shown import as_lines
 
 PATIENCE = 30.0

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from hookgate.commands import Line, printable
+from hookgate.exchange import printable
 
 ARROWS = {"request": "→", "response": "←", "fault": "✗", "done": "·"}
+Line = tuple[tuple[str, str], ...]
+"""Parts with their styles, as ``hookgate.commands.print_line`` takes them."""
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 INDENT = "      "
 
