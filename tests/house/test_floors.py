@@ -33,7 +33,7 @@ THIRD_PARTY = {
 """What each package of core may import from outside, as docs/architecture.md says it."""
 
 PROMISED_BESIDE = {
-    "hookgate.commands": {"ask", "errors", "out", "print_line", "printable", "refused"},
+    "hookgate.commands": {"ask", "errors", "out", "print_line", "refused"},
     "hookgate.document": {"MAX_BYTES", "parse"},
     "hookgate.http.pool": {"UpstreamPool"},
     "hookgate.http.tls": {"UpstreamTls"},
