@@ -400,22 +400,33 @@ def test_the_command_lists_shows_and_exports(tmp_path):
     assert "Traceback" not in gone.stderr
 
 
+@contextmanager
+def started(line):
+    """A command that Ctrl+C reaches, however the tests were started, and that ends with its test."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(line, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+
+
 def test_the_command_follows_until_it_is_interrupted_or_the_gateway_ends(tmp_path):
     line = [sys.executable, "-m", "hookgate", "trace", "--follow", "--json", "--path", "/orders"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with upstream() as backend, running(document(backend, tmp_path / "t.db")) as gate:
-        with subprocess.Popen([*line, "--management", gate.management], **pipes) as stopped:
-            with subprocess.Popen([*line, "--management", gate.management], **pipes) as ended:
-                (observer,) = gate.gateway.live.config.observers
-                while len(observer.followers._all) < 2:
-                    time.sleep(0.02)
-                ask(gate, "/early")
-                ask(gate, "/orders/1")
-                told = [json.loads(each.stdout.readline())["path"] for each in (stopped, ended)]
-                stopped.send_signal(signal.SIGINT)
-                assert (stopped.wait(60), stopped.stderr.read()) == (0, "")
-                gate.run(_stop(gate))
-                assert ended.wait(60) == 0
-                assert "the gateway has ended this" in ended.stderr.read()
+        line += ["--management", gate.management]
+        with started(line) as stopped, started(line) as ended:
+            (observer,) = gate.gateway.live.config.observers
+            while len(observer.followers._all) < 2:
+                time.sleep(0.02)
+            ask(gate, "/early")
+            ask(gate, "/orders/1")
+            told = [json.loads(each.stdout.readline())["path"] for each in (stopped, ended)]
+            stopped.send_signal(signal.SIGINT)
+            assert (stopped.wait(60), stopped.stderr.read()) == (0, "")
+            gate.run(_stop(gate))
+            assert ended.wait(60) == 0
+            assert "the gateway has ended this" in ended.stderr.read()
 
     assert told == ["/orders/1", "/orders/1"]
