@@ -14,12 +14,24 @@ from hookgate.contract.backends import (
 )
 from hookgate.contract.clock import Clock
 from hookgate.contract.counters import CalendarWindow, Decision, Limit
-from hookgate.contract.families import App, AuthMethod, Command, Family, Observer, SecretProvider, Source
+from hookgate.contract.families import (
+    App,
+    AuthMethod,
+    Command,
+    CounterStore,
+    Family,
+    Observer,
+    SecretProvider,
+    Source,
+    StateStore,
+)
 from hookgate.contract.hookspecs import hookimpl, hookspec
 from hookgate.contract.host import Host, HttpClient
+from hookgate.contract.metrics import Metrics
 from hookgate.contract.plugin import Entry, Options, Plugin
 from hookgate.contract.secret import Secret
 from hookgate.contract.section import ConnectionName, Definition, Item, Loaded, Refers, Route, Section, Site
+from hookgate.contract.state import Cache, Conflict, Kept, Row, State, StateError
 from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
 from hookgate.exchange.amid import Callout
 from hookgate.exchange.belonging import ApiInfo, Application
@@ -49,7 +61,7 @@ from hookgate.exchange.errors import (
 )
 from hookgate.exchange.exchange import Exchange, Identity
 from hookgate.exchange.masking import MASK, Masking
-from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.messages import Headers, Message, Request, Response
 from hookgate.exchange.outbound import Attempt, Health, Outbound, Outcome, Target, Timeouts
 from hookgate.exchange.waiting import Signal
 from hookgate.expressions import Expression, ExpressionError
@@ -71,6 +83,7 @@ __all__ = [
     "Balancer",
     "Body",
     "Branch",
+    "Cache",
     "CalendarWindow",
     "CallOptions",
     "Callout",
@@ -79,9 +92,11 @@ __all__ = [
     "Clock",
     "Command",
     "ConfigError",
+    "Conflict",
     "ConnectFailed",
     "ConnectionName",
     "ContentTooLarge",
+    "CounterStore",
     "Credential",
     "Decision",
     "Definition",
@@ -104,12 +119,15 @@ __all__ = [
     "Identity",
     "Interceptor",
     "Item",
+    "Kept",
     "Limit",
     "Loaded",
     "LoopDetected",
     "MachineError",
     "Masking",
+    "Message",
     "MethodNotAllowed",
+    "Metrics",
     "Monitor",
     "MonitorOptions",
     "Nonces",
@@ -127,6 +145,7 @@ __all__ = [
     "RequestTimeout",
     "Response",
     "Route",
+    "Row",
     "Secret",
     "SecretProvider",
     "Section",
@@ -136,6 +155,9 @@ __all__ = [
     "Sink",
     "Site",
     "Source",
+    "State",
+    "StateError",
+    "StateStore",
     "Target",
     "Timeouts",
     "TooManyRequests",

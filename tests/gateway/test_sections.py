@@ -377,7 +377,7 @@ class Asks(Interceptor[Options]):
         with pytest.raises(LookupError, match="the document has no section 'things'"):
             gate.gateway.section("things")
         with pytest.raises(LookupError, match="the section 'routes' is a Routes, no Asks"):
-            gate.gateway.section("routes", type(plugin))
+            plugin.host.section("routes", type(plugin))
 
 
 def test_a_section_lives_on_while_its_items_are_the_same(site):

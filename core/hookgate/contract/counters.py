@@ -8,7 +8,7 @@ calendar window counts from the start of the minute, hour, … by the UTC clock,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
 
@@ -65,8 +65,8 @@ class Decision(NamedTuple):
 class Counters(Protocol):
     """Where limits are counted."""
 
-    def take(self, wants: Sequence[tuple[str, int, Limit]]) -> Decision:
+    def take(self, wants: Sequence[tuple[str, int, Limit]]) -> Decision | Awaitable[Decision]:
         """Take units from every (key, cost, limit) or, when one refuses, from none of them (KC-32).
 
-        The first limit that refuses decides. A cost of 0 only looks.
+        The first limit that refuses decides. A cost of 0 only looks. Counters that others share have to be awaited.
         """

@@ -33,6 +33,18 @@ class SecretProvider(Plugin[OptionsT]):
     family = "secret"
 
 
+class CounterStore(Plugin[OptionsT]):
+    """Counts limits; see :class:`hookgate.contract.hookspecs.CountersSpec`."""
+
+    family = "counters"
+
+
+class StateStore(Plugin[OptionsT]):
+    """Keeps the state of plugins; see :class:`hookgate.contract.hookspecs.StateSpec`."""
+
+    family = "state"
+
+
 class App(Plugin[OptionsT]):
     """Pages and APIs; see :class:`hookgate.contract.hookspecs.AppSpec`."""
 
@@ -78,6 +90,8 @@ SOURCES = Family("source", "sources", hookspecs.SourceSpec, Source, "Where the d
 TRANSPORTS = Family("transport", "transports", hookspecs.TransportSpec, backends.Transport, "Carry calls to targets.")
 SECRETS = Family("secret", "secrets", hookspecs.SecretsSpec, SecretProvider, "Resolve references.")
 DISCOVERY = Family("discovery", "discovery", hookspecs.DiscoverySpec, backends.Discovery, "Targets that come and go.")
+COUNTERS = Family("counters", "counters", hookspecs.CountersSpec, CounterStore, "Where limits are counted.")
+STATE = Family("state", "state", hookspecs.StateSpec, StateStore, "What outlives a restart.")
 APPS = Family("app", "apps", hookspecs.AppSpec, App, "Pages and APIs.")
 SECTIONS = Family(
     "section", "sections", hookspecs.SectionSpec, section.Section, "What stands at the top of a document."

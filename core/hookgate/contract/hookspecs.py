@@ -15,12 +15,14 @@ import pluggy
 
 if TYPE_CHECKING:
     from hookgate.contract.backends import Certificate, Send
+    from hookgate.contract.counters import Decision, Limit
     from hookgate.contract.host import Blueprint, Commands, Host
     from hookgate.contract.secret import Secret
     from hookgate.contract.section import Definition, Detour, Loaded, Route, Site
+    from hookgate.contract.state import Row
     from hookgate.exchange.errors import Problem
     from hookgate.exchange.exchange import Exchange, Identity
-    from hookgate.exchange.messages import Response
+    from hookgate.exchange.messages import Message, Response
     from hookgate.exchange.outbound import Health, Outbound, Outcome, Target
 
 PROJECT = "hookgate"
@@ -44,7 +46,23 @@ class LifecycleSpec:
 
     @hookspec
     async def shutdown(self) -> None:
-        """Let go of everything. Runs when the last call that uses the instance is over, also after a failed startup."""
+        """Let go of everything. Runs when the last call that uses the instance is over, also after a failed startup.
+
+        Both have a bound (``gateway.startup_timeout``, ``gateway.stop_timeout``): one that hangs is named and given up.
+        """
+
+    @hookspec
+    def take_over(self, old: Any) -> None:
+        """Take over the state of the instance whose place this one takes: of the same class and id, with other options.
+        Asked before ``startup``. The old one still serves, and the document may yet be refused: share or copy, and
+        change nothing of it.
+        """
+
+    @hookspec(firstresult=True)
+    def health(self) -> Mapping[str, Any] | None:
+        """Return plain facts for `/-/health`, where they stand under the id of the instance. What stands under
+        ``problems``, a list of texts, makes the gateway ``degraded``. Asked whenever somebody looks; it must not wait.
+        """
 
 
 class FlowSpec:
@@ -68,6 +86,12 @@ class FlowSpec:
         """Right to left, for steps left of the failure. See ``exchange.fault``; the first response returned wins.
 
         If no step answers, the client gets RFC 9457 problem details. Raising replaces the fault, and the walk goes on.
+        """
+
+    @hookspec(firstresult=True)
+    async def on_message(self, exchange: Exchange, message: Message) -> Message | None:
+        """For each message of a WebSocket, either way, in the order of the way it takes. Return the message that goes
+        on, or ``None`` to drop it; raise a ``Fault`` to close both ends (1008). Routes without such a step move bytes.
         """
 
     @hookspec
@@ -229,6 +253,52 @@ class SecretsSpec:
     @hookspec(firstresult=True)
     async def changed(self) -> None:
         """Return when a value that was resolved may be another one now: the document is then loaded again."""
+
+
+class CountersSpec:
+    """``hookgate.counters``: where limits are counted. One serves a gateway, as ``gateway.counters`` says."""
+
+    @hookspec(firstresult=True)
+    async def take(self, wants: Sequence[tuple[str, int, Limit]]) -> Decision:
+        """Take units from every (key, cost, limit) or, when one refuses, from none of them (KC-32).
+
+        The first limit that refuses decides; a cost of 0 only looks. One that counts in memory is written ``def``.
+        """
+
+
+class StateSpec:
+    """``hookgate.state``: where plugins keep what outlives a restart. One serves a gateway, as ``gateway.state`` says.
+
+    Bounds are checked before, values are bytes, times are Unix time. ``StateError`` for what cannot be done.
+    """
+
+    @hookspec(firstresult=True)
+    async def read(self, name: str, key: str, now: float) -> Row | None:
+        """Return a row that has not expired."""
+
+    @hookspec(firstresult=True)
+    async def write(self, name: str, key: str, row: Row, version: int | None, most: int, now: float) -> int:
+        """Write a row and return its version, which is higher than any that the key ever had.
+
+        With ``version`` only over that one, 0 for none: else raise ``Conflict``. Raise ``StateError`` where a new key
+        would be one more than ``most`` of the name that have not expired.
+        """
+
+    @hookspec(firstresult=True)
+    async def remove(self, name: str, key: str, version: int | None, now: float) -> bool:
+        """Remove a row; return whether there was one. ``Conflict`` as for ``write``."""
+
+    @hookspec(firstresult=True)
+    async def increase(
+        self, name: str, key: str, amount: int, expires: float | None, bound: int | None, most: int, now: float
+    ) -> int | None:
+        """Add to a row that is a whole number, in one step; ``None`` and no change where it would pass ``bound``.
+        ``expires`` counts for a row that begins.
+        """
+
+    @hookspec(firstresult=True)
+    async def scan(self, name: str, prefix: str, after: str, limit: int, now: float) -> Sequence[tuple[str, Row]]:
+        """Return rows that have not expired, in the order of their keys."""
 
 
 class DiscoverySpec:

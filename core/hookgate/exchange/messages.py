@@ -6,6 +6,7 @@ Nothing here knows a server or a client. A head is kept as the bytes that arrive
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -256,6 +257,16 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a WebSocket (RFC 6455)."""
+
+    data: str | bytes
+    """Text, or bytes of a binary message."""
+    from_client: bool
+    """The way it takes: from the client to the backend, or back."""
 
 
 class Response:

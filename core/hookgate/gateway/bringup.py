@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import replace
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from hookgate.contract.clock import Clock
 from hookgate.contract.plugin import Plugin
@@ -18,12 +16,11 @@ from hookgate.exchange.errors import ConfigError, Problem
 from hookgate.exchange.outbound import Health, Target
 from hookgate.gateway.asking import Asking
 from hookgate.gateway.backend import Backend
+from hookgate.gateway.coming import brings_up
 from hookgate.gateway.configuration import Configuration
 from hookgate.gateway.generation import Generation
+from hookgate.gateway.hosting import Hosting
 from hookgate.http.forwarding import Disclosure
-
-if TYPE_CHECKING:
-    from hookgate.contract.host import Host
 
 log = logging.getLogger("hookgate")
 
@@ -33,27 +30,10 @@ class House(Protocol):
 
     clock: Clock
     live: Generation | None
+    hosting: Hosting
 
     def target_changed(self, target: Target, health: Health) -> None:
         """Tell observers that a target became healthy or unhealthy."""
-
-
-class _Coming:
-    """A document that is being brought up."""
-
-    __slots__ = ("config",)
-
-    def __init__(self, config: Configuration) -> None:
-        self.config: Configuration | None = config
-
-
-_COMING: ContextVar[_Coming | None] = ContextVar("hookgate_coming", default=None)
-
-
-def coming() -> Configuration | None:
-    """Return the document that is being brought up, for whoever asks within a ``startup``."""
-    found = _COMING.get()
-    return None if found is None else found.config
 
 
 async def bring_up(house: House, config: Configuration, number: int) -> Generation:
@@ -62,13 +42,8 @@ async def bring_up(house: House, config: Configuration, number: int) -> Generati
     Raises:
         ConfigError: something cannot be started; what has been started is shut down again.
     """
-    mine = _Coming(config)
-    token = _COMING.set(mine)
-    try:
+    with brings_up(config):
         return await _brought_up(house, config, number)
-    finally:
-        mine.config = None  # tasks that were begun meanwhile have copies of the variable
-        _COMING.reset(token)
 
 
 async def _brought_up(house: House, config: Configuration, number: int) -> Generation:
@@ -82,19 +57,26 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
             if backend.probes is not None:
                 config.instances[backend.probes.entry.id] = backend.probes
         ready = running | {id(provider) for provider in providers}
+        before = house.live.config.instances if house.live is not None else {}
         for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
             started.append(plugin)
-            await lifecycle(plugin, "startup", house)
+            old = before.get(plugin.entry.id)
+            if hasattr(plugin, "take_over") and old is not None and type(old) is type(plugin):
+                plugin.take_over(old)
+            await house.hosting.start(plugin, config.gateway.startup_timeout)
         running_backends = set(house.live.backends.values()) if house.live is not None else set()
         await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
         generation = Generation(number, config, backends)
         generation.house = house
-        generation.detour = await _detour(house, config)  # type: ignore[arg-type]  # the house is the host
+        generation.detour = await _detour(house, config)
     except BaseException as error:
-        await shut_down([*providers, *started])
+        await house.hosting.end([*providers, *started], config.gateway.stop_timeout)
         if isinstance(error, asyncio.CancelledError | ConfigError):
             raise
         name = started[-1].entry.id if started else "document"
+        if isinstance(error, TimeoutError):
+            message = f"does not start within {config.gateway.startup_timeout:g} s and was given up"
+            raise ConfigError([Problem((name,), message)]) from None
         trace = config.hide("".join(traceback.format_exception(error)))
         log.error("%s could not be started\n%s", name, trace)  # noqa: TRY400 - its secrets are hidden in the trace
         why = config.hide(f"could not be started: {type(error).__name__}: {error}")
@@ -102,7 +84,7 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
     return generation
 
 
-async def _detour(host: Host, config: Configuration) -> Detour | None:
+async def _detour(house: House, config: Configuration) -> Detour | None:
     """Ask every section for a detour; of several the first that says another flow counts.
 
     Raises:
@@ -110,7 +92,9 @@ async def _detour(host: Host, config: Configuration) -> Detour | None:
     """
     problems: list[Problem] = []
     asking = Asking(problems, config.gateway.hook_timeout, config.hide)
-    asked = [await asking.one(section, "detour", host) for section in config.sections.values()]
+    asked = [
+        await asking.one(section, "detour", house.hosting.host_of(section)) for section in config.sections.values()
+    ]
     found: list[Detour] = [detour for detour in asked if detour is not None]
     asking.close()
     if problems:
@@ -140,21 +124,3 @@ def _backend(house: House, name: str, config: Configuration) -> Backend:
     if before is not None:
         backend.inherit(before)
     return backend
-
-
-async def shut_down(plugins: Iterable[Plugin[Any]]) -> None:
-    """Shut plugins down, the last one first; one that fails holds up no other."""
-    for plugin in reversed(list(plugins)):
-        try:
-            await lifecycle(plugin, "shutdown")
-        except Exception:
-            log.exception("%s failed in shutdown", plugin.entry.id)
-
-
-async def lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:
-    """Call a hook that a plugin may have, and that may be ``async``."""
-    method = getattr(plugin, hook, None)
-    if method is not None:
-        result = method(*arguments)
-        if isawaitable(result):
-            await result

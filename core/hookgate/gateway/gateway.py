@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from inspect import isawaitable
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal
 
 from hookgate.client import Client
 from hookgate.connections.connection import Connection
 from hookgate.contract.clock import Clock, SystemClock
+from hookgate.contract.counters import Decision, Limit
 from hookgate.contract.families import Source
-from hookgate.contract.host import Host, SectionT
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Section
 from hookgate.document.catalogue import Catalogue
@@ -29,10 +29,11 @@ from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Health, OutcomeKind, Target
 from hookgate.flow.flow import finish
 from hookgate.flow.paths import normalise
-from hookgate.gateway.bringup import bring_up, coming, shut_down
+from hookgate.gateway.bringup import bring_up
+from hookgate.gateway.coming import coming
 from hookgate.gateway.configuration import Configuration, load
-from hookgate.gateway.counters import LocalCounters
 from hookgate.gateway.generation import Generation, Passage
+from hookgate.gateway.hosting import Hosting
 from hookgate.gateway.overview import overview, target_facts
 from hookgate.gateway.rotation import Rotation
 
@@ -44,6 +45,18 @@ DEPTH = 8
 State = Literal["starting", "running", "stopping", "stopped"]
 
 
+class HouseCounters:
+    """What steps count with: the counters of the live document, whichever these are."""
+
+    def __init__(self) -> None:
+        self.take: Callable[[Sequence[tuple[str, int, Limit]]], Decision | Awaitable[Decision]] = _no_counters
+        """That of the store, so that a call looks it up once."""
+
+
+def _no_counters(wants: object) -> Decision:
+    raise LookupError("nothing is installed that counts limits: pip install hookgate-counters-local")
+
+
 class Gateway:
     """Everything alive behind the listeners; also the :class:`~hookgate.contract.host.Host` that plugins see."""
 
@@ -51,7 +64,7 @@ class Gateway:
         self.source = source
         self.catalogue = catalogue or Catalogue()
         self.clock: Clock = clock or SystemClock()
-        self.counters = LocalCounters(self.clock)
+        self.counters = HouseCounters()
         self.http = Client()
         self.log = logging.getLogger("hookgate.plugin")
         self.state: State = "starting"
@@ -65,6 +78,7 @@ class Gateway:
         self._generations: list[Generation] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading = asyncio.Lock()
+        self.hosting = Hosting(self)
         self._rotation = Rotation(self.start, self.reload)
         self._number = 0
 
@@ -95,7 +109,7 @@ class Gateway:
             try:
                 document = await read(self.source)
                 previous = self.live.config.instances if self.live is not None else {}
-                config = await load(document, self.catalogue, previous, cast("Host", self))
+                config = await load(document, self.catalogue, previous, self.hosting.host_of)
                 generation = await bring_up(self, config, self._number + 1)
                 self._number += 1
             except ConfigError as error:
@@ -118,8 +132,8 @@ class Gateway:
             ConfigError: everything that is wrong with it.
         """
         try:
-            config = await load(await read(self.source), self.catalogue, host=cast("Host", self))
-            await shut_down(config.secrets)
+            config = await load(await read(self.source), self.catalogue, host_of=self.hosting.host_of)
+            await self.hosting.end(config.secrets, config.gateway.stop_timeout)
         except BaseException:
             await self.close()
             raise
@@ -129,6 +143,10 @@ class Gateway:
     def go_live(self, generation: Generation) -> None:
         """Serve from now on with a generation, and let the one before it finish its calls."""
         old, self.live = self.live, generation
+        config = generation.config
+        self.hosting.keeping.store = config.state
+        if config.counters is not None:
+            self.counters.take = config.counters.take  # type: ignore[attr-defined]
         self._generations.append(generation)
         kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
         for backend in generation.backends.values():
@@ -161,7 +179,8 @@ class Gateway:
         for backend in generation.backends.values():
             if id(backend) not in backends:
                 await backend.stop()
-        await shut_down([p for p in generation.config.instances.values() if id(p) not in in_use])
+        gone = [p for p in generation.config.instances.values() if id(p) not in in_use]
+        await self.hosting.end(gone, generation.config.gateway.stop_timeout)
 
     async def _follow(self) -> None:
         while True:
@@ -277,23 +296,20 @@ class Gateway:
             raise LookupError(f"there is no connection named {name!r}")
         return self.live.backends[name].connection
 
-    @overload
-    def section(self, name: str) -> Section[Any]: ...
-    @overload
-    def section(self, name: str, of: type[SectionT]) -> SectionT: ...
-    def section(self, name: str, of: Any = Section) -> Any:
-        """Return a section of the live document or, within a ``startup``, of the one that is coming.
+    def configuration(self) -> Configuration | None:
+        """Return the document that is coming, for whoever asks within a ``startup``, or the live one."""
+        return coming() or (self.live.config if self.live is not None else None)
+
+    def section(self, name: str) -> Section[Any]:
+        """Return a section of the live document.
 
         Raises:
-            LookupError: there is none of that name, or it is of another class.
+            LookupError: there is none of that name.
         """
-        config = coming() or (self.live.config if self.live is not None else None)
-        found = config.sections.get(name) if config is not None else None
-        if found is None:
+        config = self.configuration()
+        if config is None or name not in config.sections:
             raise LookupError(f"the document has no section {name!r}")
-        if not isinstance(found, of):
-            raise LookupError(f"the section {name!r} is a {type(found).__name__}, no {of.__name__}")  # noqa: TRY004 - who asks handles one exception
-        return found
+        return config.sections[name]
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the gateway; a failure is logged."""
@@ -312,19 +328,22 @@ class Gateway:
     def status(self) -> Mapping[str, Any]:
         """Return what ``/-/health`` shows."""
         live = self.live
-        state = "degraded" if self.state == "running" and self.problems else self.state
+        facts = self.hosting.facts(live.config if live is not None else None)
+        theirs = [f"{name}: {each}" for name, told in facts.items() for each in told.get("problems", ())]
+        state = "degraded" if self.state == "running" and (self.problems or theirs) else self.state
         return {
             "status": "ok" if state == "running" else state,
             "generation": live.number if live is not None else 0,
             "draining": [g.number for g in self._generations if g is not live],
             "in_flight": sum(g.in_flight for g in self._generations),
             "listener": self.listener() if self.listener is not None else None,
-            "problems": [str(problem) for problem in self.problems],
+            "problems": [*(str(problem) for problem in self.problems), *theirs],
             "warnings": [str(warning) for warning in (live.config.warnings if live is not None else ())],
             "connections": {
                 name: [target_facts(target) for target in backend.connection.targets]
                 for name, backend in (live.backends.items() if live is not None else ())
             },
+            **({"plugins": facts} if facts else {}),
         }
 
     def overview(self) -> Mapping[str, Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from pydantic import (
     field_validator,
 )
 
-from hookgate.contract.families import App, Observer
+from hookgate.contract.families import App, CounterStore, Observer, StateStore
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.plugin import Options
 from hookgate.contract.section import Section, Site
@@ -85,6 +85,10 @@ class GatewaySection(FlowOptions):
     """Steps on the way out only."""
     observers: tuple[Observer[Any], ...] = ()
     """Who watches the calls."""
+    counters: CounterStore[Any] | None = None
+    """Where limits are counted; in the memory of this process unless said otherwise."""
+    state: StateStore[Any] | None = None
+    """Where plugins keep what outlives a restart; in a file unless said otherwise."""
     expose: dict[str, App[Any]] = Field(default_factory=dict)
     """Apps on the public listener, by the path they stand under."""
     limits: LimitsSection = LimitsSection()
@@ -102,6 +106,10 @@ class GatewaySection(FlowOptions):
     """Answer when the time limit of a route's destination runs out (FL-15)."""
     hook_timeout: float = Field(default=30.0, gt=0)
     """Seconds one `async` hook may take."""
+    startup_timeout: float = Field(default=60.0, gt=0)
+    """Seconds that one plugin may take to start; then it is given up, and the document refused."""
+    stop_timeout: float = Field(default=10.0, gt=0)
+    """Seconds that one plugin may take to shut down, and each of its tasks to end; then it is given up."""
     drain: float = Field(default=30.0, ge=0)
     """Seconds that calls of a replaced generation have to finish."""
     shutdown_timeout: float = Field(default=30.0, ge=0)

@@ -25,8 +25,7 @@ from hookgate import (
 )
 from hookgate.document import Catalogue, kebab
 from hookgate.flow import Flow, finish
-from hookgate.gateway import LocalCounters
-from hookgate.testing import MovableClock
+from hookgate.testing import LocalCounters, MovableClock
 from hookgate_authoring.conformance.messages import Call
 
 PATIENCE = 1.0

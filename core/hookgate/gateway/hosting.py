@@ -1,0 +1,250 @@
+"""What every plugin instance gets of the house: a host of its own, whose tasks, metrics and facts end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine, Iterable, Mapping
+from inspect import isawaitable
+from typing import Any, Protocol, overload
+
+from hookgate.contract.clock import Clock
+from hookgate.contract.counters import Counters
+from hookgate.contract.host import Host, HttpClient, PluginT, SectionT
+from hookgate.contract.metrics import Metrics
+from hookgate.contract.plugin import Plugin
+from hookgate.contract.section import Section
+from hookgate.contract.state import Cache, State
+from hookgate.gateway.caching import MemoryCache
+from hookgate.gateway.configuration import Configuration
+from hookgate.gateway.keeping import Keeping
+from hookgate.gateway.metrics import Registry
+
+log = logging.getLogger("hookgate")
+
+
+class House(Protocol):
+    """What a host asks of the gateway."""
+
+    clock: Clock
+    log: logging.Logger
+
+    @property
+    def counters(self) -> Counters:
+        """Where limits are counted."""
+
+    @property
+    def http(self) -> HttpClient:
+        """The client of the house."""
+
+    def connection(self, name: str) -> Any:
+        """Return a live connection."""
+
+    def configuration(self) -> Configuration | None:
+        """Return the document that is coming, or the live one."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what ``/-/health`` shows."""
+
+    def overview(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what ``/-/connections`` shows."""
+
+    async def reload(self) -> int:
+        """Read the document again."""
+
+
+class PluginHost:
+    """The host of one instance; see :class:`hookgate.contract.host.Host`."""
+
+    def __init__(self, hosting: Hosting, plugin: Plugin[Any]) -> None:
+        house = hosting.house
+        self.clock, self.counters, self.http, self.log = house.clock, house.counters, house.http, house.log
+        self.metrics: Metrics = hosting.registry.of(plugin)
+        self.plugin = plugin
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._hosting = hosting
+        self._house = house
+
+    def connection(self, name: str) -> Any:
+        """Return a live connection."""
+        return self._house.connection(name)
+
+    @overload
+    def section(self, name: str) -> Section[Any]: ...
+    @overload
+    def section(self, name: str, of: type[SectionT]) -> SectionT: ...
+    def section(self, name: str, of: Any = Section) -> Any:
+        """Return a section of the live document or, within a ``startup``, of the one that is coming."""
+        config = self._house.configuration()
+        found = config.sections.get(name) if config is not None else None
+        if found is None:
+            raise LookupError(f"the document has no section {name!r}")
+        if not isinstance(found, of):
+            raise LookupError(f"the section {name!r} is a {type(found).__name__}, no {of.__name__}")  # noqa: TRY004
+        return found
+
+    def find(self, of: type[PluginT]) -> list[PluginT]:
+        """Return the instances of a class."""
+        config = self._house.configuration()
+        return [] if config is None else [found for found in config.instances.values() if isinstance(found, of)]
+
+    def state(self, name: str) -> State:
+        """Return what is kept under a name."""
+        return self._hosting.keeping.named(name)
+
+    def cache(self, ttl: float, most: int = 10_000) -> Cache[Any]:
+        """Make a cache in memory."""
+        return MemoryCache(self.clock, ttl, most)
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task that ends with the instance."""
+        whole = f"{self.plugin.entry.id}: {name}"
+
+        async def guarded() -> None:
+            try:
+                await coroutine
+            except (Exception, SystemExit) as error:
+                log.exception("the task %r failed", whole)
+                self._hosting.failed(self.plugin, f"the task {name!r} failed: {type(error).__name__}")
+
+        task = asyncio.create_task(guarded(), name=whole)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what ``/-/health`` shows."""
+        return self._house.status()
+
+    def overview(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what ``/-/connections`` shows."""
+        return self._house.overview()
+
+    async def reload(self) -> int:
+        """Read the document again and put it live."""
+        return await self._house.reload()
+
+
+class Hosting:
+    """Starts instances, ends them, and knows what they have begun."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.registry = Registry()
+        self.keeping = Keeping(house.clock)
+        self._hosts: dict[int, PluginHost] = {}
+        """By number of the instance, which lives for as long as its host."""
+        self._failures: dict[str, list[str]] = {}
+        """What went wrong with tasks, by id of the instance."""
+
+    def host_of(self, plugin: Plugin[Any]) -> Host:
+        """Return the host of an instance, the same one each time."""
+        host = self._hosts.get(id(plugin))
+        if host is None:
+            host = self._hosts[id(plugin)] = PluginHost(self, plugin)
+        return host
+
+    async def start(self, plugin: Plugin[Any], patience: float) -> None:
+        """Start an instance.
+
+        Raises:
+            TimeoutError: it hangs for longer than so many seconds, and is given up.
+            Exception: what its ``startup`` raises.
+        """
+        if hasattr(plugin, "startup"):
+            await bounded(plugin.startup(self.host_of(plugin)), patience)
+
+    async def end(self, plugins: Iterable[Plugin[Any]], patience: float) -> None:
+        """End instances, the last one first: their tasks, themselves, their metrics. One that fails or hangs holds up
+        no other.
+        """
+        for plugin in reversed(list(plugins)):
+            host = self._hosts.pop(id(plugin), None)
+            if host is not None:
+                await self._end_tasks(host, patience)
+            try:
+                if hasattr(plugin, "shutdown"):
+                    await bounded(plugin.shutdown(), patience)
+            except TimeoutError:
+                log.error(  # noqa: TRY400 - where it hangs is not in the trace
+                    "%s did not end its shutdown within %g s and is given up", plugin.entry.id, patience
+                )
+            except (Exception, SystemExit):
+                log.exception("%s failed in shutdown", plugin.entry.id)
+            self.registry.release(plugin)
+            self._failures.pop(plugin.entry.id, None)
+
+    async def _end_tasks(self, host: PluginHost, patience: float) -> None:
+        for task in host.tasks:
+            task.cancel()
+        if host.tasks:
+            _, late = await asyncio.wait(set(host.tasks), timeout=patience)
+            for task in late:
+                log.error("the task %r does not end within %g s and is given up", task.get_name(), patience)
+                self._failures.setdefault(host.plugin.entry.id, []).append(f"the task {task.get_name()!r} does not end")
+
+    def failed(self, plugin: Plugin[Any], what: str) -> None:
+        """Note that something of an instance failed."""
+        known = self._failures.setdefault(plugin.entry.id, [])
+        if what not in known:
+            known.append(what)
+
+    def facts(self, config: Configuration | None) -> dict[str, dict[str, Any]]:
+        """Return what instances tell of themselves, by id; what is wrong with them under ``problems``."""
+        found: dict[str, dict[str, Any]] = {}
+        for plugin in config.instances.values() if config is not None else ():
+            told = _told(plugin) if hasattr(plugin, "health") else {}
+            if failures := self._failures.get(plugin.entry.id):
+                told["problems"] = [*told.get("problems", ()), *failures]
+            if crowded := self.registry.crowded(plugin):
+                told["problems"] = [*told.get("problems", ()), *crowded]
+            if told:
+                found[plugin.entry.id] = told
+        if trouble := self.keeping.trouble:
+            found["state"] = {"problems": [trouble]}
+        return found
+
+
+def _told(plugin: Plugin[Any]) -> dict[str, Any]:
+    """Ask an instance for its facts; what is no plain mapping is a problem of its own."""
+    try:
+        told = plugin.health()  # type: ignore[attr-defined]
+        told = {} if told is None else dict(told)
+        json.dumps(told)
+        problems = told.get("problems", [])
+        if isinstance(problems, str) or not all(isinstance(each, str) for each in problems):
+            raise TypeError("problems is no list of texts")
+    except (Exception, SystemExit) as error:
+        log.exception("%s failed in health", plugin.entry.id)
+        return {"problems": [f"its hook health failed: {type(error).__name__}"]}
+    return told
+
+
+async def bounded(result: Any, patience: float) -> None:
+    """Wait for what a hook gave, if it has to be awaited, for so many seconds; then it is cancelled and left behind,
+    whatever it does about that.
+
+    Raises:
+        TimeoutError: it takes longer.
+    """
+    if not isawaitable(result):
+        return
+
+    async def whole() -> None:
+        try:
+            await result
+        except SystemExit as error:  # it would end the loop
+            raise RuntimeError(f"called sys.exit({error.code!r})") from error
+
+    task = asyncio.ensure_future(whole())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=patience)
+    except BaseException:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        task.add_done_callback(lambda each: each.cancelled() or each.exception())
+        raise TimeoutError
+    task.result()
