@@ -11,7 +11,6 @@ from hookgate.commands.output import (
     start_logging,
 )
 from hookgate.commands.remote import ask, management_url, refused
-from hookgate.exchange.masking import printable
 
 __all__ = [
     "DocumentArgument",
@@ -24,7 +23,6 @@ __all__ = [
     "management_url",
     "out",
     "print_line",
-    "printable",
     "refused",
     "start_logging",
 ]

@@ -297,9 +297,8 @@ class Connection:
         record.head_at = self.clock.now()
         record.status = response.status
         body = response.body
-        if body.held is not None and response.tunnel is None:  # all of it is here
-            ending(None)
-        else:
+        whole = body.held is not None and response.tunnel is None
+        if not whole:
             body.on_close(ending)
         if body.held is None and due is not None:
             if _is_stream(response, destination):
@@ -310,8 +309,12 @@ class Connection:
             try:
                 self._chosen(exchange, target, response)
             except Exception as error:
-                await body.close(asyncio.CancelledError())  # the target is not to blame
+                stopped = asyncio.CancelledError()  # the target is not to blame
+                ending(stopped)
+                await body.close(stopped)
                 raise _failed(self.balancer, "chosen", error) from error
+        if whole:  # a balancer is told of the answer before it is told that it is through
+            ending(None)
         return response
 
     async def _bounded(self, outbound: Outbound) -> Response:
