@@ -27,11 +27,11 @@ from hookgate.contract.families import (
 )
 from hookgate.contract.hookspecs import hookimpl, hookspec
 from hookgate.contract.host import Host, HttpClient
-from hookgate.contract.metrics import Metrics
+from hookgate.contract.metrics import Counter, Gauge, Histogram, Metrics, Sample, ShownMetric
 from hookgate.contract.plugin import Entry, Options, Plugin
 from hookgate.contract.secret import Secret
 from hookgate.contract.section import ConnectionName, Definition, Item, Loaded, Refers, Route, Section, Site
-from hookgate.contract.state import Cache, Conflict, Kept, Row, State, StateError
+from hookgate.contract.state import Cache, Conflict, Kept, Row, State, StateError, StateRefused
 from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
 from hookgate.exchange.amid import Callout
 from hookgate.exchange.belonging import ApiInfo, Application
@@ -96,6 +96,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionName",
     "ContentTooLarge",
+    "Counter",
     "CounterStore",
     "Credential",
     "Decision",
@@ -110,9 +111,11 @@ __all__ = [
     "FlowOptions",
     "Forbidden",
     "GatewayTimeout",
+    "Gauge",
     "HeaderProvider",
     "Headers",
     "Health",
+    "Histogram",
     "HookgateError",
     "Host",
     "HttpClient",
@@ -146,17 +149,20 @@ __all__ = [
     "Response",
     "Route",
     "Row",
+    "Sample",
     "Secret",
     "SecretProvider",
     "Section",
     "Send",
     "ServiceUnavailable",
+    "ShownMetric",
     "Signal",
     "Sink",
     "Site",
     "Source",
     "State",
     "StateError",
+    "StateRefused",
     "StateStore",
     "Target",
     "Timeouts",

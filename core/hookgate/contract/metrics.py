@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -45,7 +45,7 @@ class Sample(NamedTuple):
     """Of a histogram: how many values were at most each of its bounds; and all, at the end."""
 
 
-class Shown(NamedTuple):
+class ShownMetric(NamedTuple):
     """A metric as it is now."""
 
     name: str
@@ -60,12 +60,14 @@ class Metrics(Protocol):
     """Where a plugin registers metrics, in its ``startup``. They are there while an instance of its class is.
 
     Names are those of Prometheus, without the prefix ``hookgate_``, which they get. Instances of one class share a
-    metric. Each has at most ``most`` series; what comes beyond is counted under :data:`OTHER`, and `/-/health` names
-    the plugin.
+    metric; a reload with changed options may register it anew with other labels. Each has at most ``most`` series, with
+    labels of up to 256 characters; what comes beyond is counted under :data:`OTHER`, and `/-/health` names the plugin.
+    They are counted in the loop, as hooks run, and not by threads.
 
     Raises:
         ValueError: a name or label is none, another plugin has a metric of that name, or the class itself has it with
-            other labels or of another kind; the text names both.
+            other labels or of another kind; the text names both. Likewise where something is counted with too few or
+            too many labels.
     """
 
     def counter(self, name: str, help: str, labels: Sequence[str] = (), *, most: int = 100) -> Counter:  # noqa: A002
@@ -93,5 +95,5 @@ class Metrics(Protocol):
     ) -> Histogram:
         """Register a histogram."""
 
-    def collect(self) -> Sequence[Shown]:
-        """Return every metric of every plugin as it is now, by name: for those who show them."""
+    def collect(self) -> Iterable[ShownMetric]:
+        """Give every metric of every plugin as it is when its turn comes, by name: for those who show them."""

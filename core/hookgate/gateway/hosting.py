@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from inspect import isawaitable
@@ -18,6 +17,7 @@ from hookgate.contract.section import Section
 from hookgate.contract.state import Cache, State
 from hookgate.gateway.caching import MemoryCache
 from hookgate.gateway.configuration import Configuration
+from hookgate.gateway.facts import masked, plain_facts
 from hookgate.gateway.keeping import Keeping
 from hookgate.gateway.metrics import Registry
 
@@ -137,6 +137,8 @@ class Hosting:
         """By number of the instance, which lives for as long as its host."""
         self._failures: dict[str, list[str]] = {}
         """What went wrong with tasks, by id of the instance."""
+        self._untold: dict[str, str] = {}
+        """Why an instance could not tell its facts last time, by its id."""
 
     def host_of(self, plugin: Plugin[Any]) -> Host:
         """Return the host of an instance, the same one each time."""
@@ -174,6 +176,7 @@ class Hosting:
                 log.exception("%s failed in shutdown", plugin.entry.id)
             self.registry.release(plugin)
             self._failures.pop(plugin.entry.id, None)
+            self._untold.pop(plugin.entry.id, None)
 
     async def _end_tasks(self, host: PluginHost, patience: float) -> None:
         for task in host.tasks:
@@ -194,31 +197,28 @@ class Hosting:
         """Return what instances tell of themselves, by id; what is wrong with them under ``problems``."""
         found: dict[str, dict[str, Any]] = {}
         for plugin in config.instances.values() if config is not None else ():
-            told = _told(plugin) if hasattr(plugin, "health") else {}
-            if failures := self._failures.get(plugin.entry.id):
-                told["problems"] = [*told.get("problems", ()), *failures]
-            if crowded := self.registry.crowded(plugin):
-                told["problems"] = [*told.get("problems", ()), *crowded]
+            told = self._told(plugin) if hasattr(plugin, "health") else {}
+            more = [*self._failures.get(plugin.entry.id, ()), *self.registry.complaints(plugin)]
+            if more:
+                told["problems"] = [*told.get("problems", ()), *more]
             if told:
                 found[plugin.entry.id] = told
         if trouble := self.keeping.trouble:
             found["state"] = {"problems": [trouble]}
-        return found
+        return masked(found, config.hide) if config is not None else found
 
-
-def _told(plugin: Plugin[Any]) -> dict[str, Any]:
-    """Ask an instance for its facts; what is no plain mapping is a problem of its own."""
-    try:
-        told = plugin.health()  # type: ignore[attr-defined]
-        told = {} if told is None else dict(told)
-        json.dumps(told)
-        problems = told.get("problems", [])
-        if isinstance(problems, str) or not all(isinstance(each, str) for each in problems):
-            raise TypeError("problems is no list of texts")
-    except (Exception, SystemExit) as error:
-        log.exception("%s failed in health", plugin.entry.id)
-        return {"problems": [f"its hook health failed: {type(error).__name__}"]}
-    return told
+    def _told(self, plugin: Plugin[Any]) -> dict[str, Any]:
+        """Ask an instance for its facts; what cannot be shown is a problem of its own."""
+        try:
+            told = plain_facts(plugin.health())  # type: ignore[attr-defined]
+        except (Exception, SystemExit) as error:
+            why = f"its hook health failed: {type(error).__name__}"
+            if self._untold.get(plugin.entry.id) != why:  # it is asked every few seconds
+                self._untold[plugin.entry.id] = why
+                log.exception("%s failed in health", plugin.entry.id)
+            return {"problems": [why]}
+        self._untold.pop(plugin.entry.id, None)
+        return told
 
 
 async def bounded(result: Any, patience: float) -> None:
