@@ -10,7 +10,7 @@ import dns.rrset
 import pytest
 
 from hookgate import ConfigError
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_discovery_dns import Dns
 
 
@@ -56,14 +56,9 @@ def names():
     server.server.server_close()
 
 
-class House:
-    def __init__(self):
-        self.clock = MovableClock()
-
-
 async def found(names, **options):
     plugin = build(Dns, nameservers=[names.address], **options)
-    plugin.startup(House())
+    plugin.startup(TestHost())
     return [(target.url, target.host_name, target.weight) for target in await plugin.targets()]
 
 
