@@ -114,7 +114,12 @@ gateway:
   timeout_status: 504
   limits: {url: 4096}
 management: {apps: [health]}
-plugins: {shared: {step: {name: a}}}
+plugins:
+  shared: {step: {name: a}}
+  eu: {monitor/http: {path: /up}}
+  theirs: credential/token
+  failing: circuit-breaker
+  also: shared
 secrets: {env: {allow: [PORT]}, safe: }
 routes:
   - name: orders
@@ -128,8 +133,8 @@ routes:
       - pair: {first: {step: {number: "${env:N}"}}}
     to: {connection: crm, timeout: "${env:TIMEOUT}"}
 connections:
-  crm: {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token]}
-  two: {targets: [http://a, {url: http://b, weight: 2}], timeouts: {read: null}, monitor: http}
+  crm: {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token, theirs]}
+  two: {targets: [http://a, {url: http://b, weight: 2}], timeouts: {read: null}, monitor: [eu, failing]}
 """
 
 
@@ -153,11 +158,14 @@ def test_a_good_document_fits(schema):
         ("name: orders", "nam: orders"),
         ("cases: {a: {request:", "cases: {a: {requests:"),
         ("weight: 2", "weight: heavy"),
-        ("apps: [health]", "apps: [helth]"),
+        ("apps: [health]", "apps: [{helth: {}}]"),
         ("allow: [PORT]", "alow: [PORT]"),
         ("safe: }", "seaf: }"),
         ("from: date", "from: {date: {}, default: {value: x}}"),
         ("targets: http://h", "target: http://h"),
+        ("eu: {monitor/http: {path: /up}}", "eu: {monitor/http: {pat: /up}}"),
+        ("eu: {monitor/http: {path: /up}}", "eu: {monitr/http: {path: /up}}"),
+        ("eu: {monitor/http: {path: /up}}", "eu: {http: {path: /up}}"),
     ],
 )
 def test_a_wrong_document_does_not_fit(schema, written, wrong):

@@ -283,7 +283,7 @@ def test_what_can_be_added_is_there(site):
         placed = document("define").replace("flow: [{respond: {body: plain}}]", "flow: [mine]")
         gate.reload(placed)
         assert gate.request("GET", "/").text == "mine"
-        gate.reload(document("warn"))
+        gate.reload(document("warn").replace("[{respond: {body: plain}}]", "[theirs]"))
         (warning,) = gate.gateway.status()["warnings"]
         assert warning == "document.yaml:10:15: things.one.does: hardly meant so"
 

@@ -237,7 +237,7 @@ async def test_yaml_that_is_a_document_loads(block, world, tmp_path, monkeypatch
 
     catalogue = Catalogue(tmp_path / "plugins" if Path("plugins").exists() else None)
     if isinstance(document, Mapping) and document.keys() & {*FIRST, *catalogue.names("section")}:
-        await load(document, catalogue, host=Gateway(Source(Options())))
+        await load(document, catalogue, host_of=Gateway(Source(Options())).hosting.host_of)
 
 
 # --- Python and shell -------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class Balancer(Plugin[OptionsT]):
     """Chooses targets; see :class:`hookgate.contract.hookspecs.BalancerSpec`. One instance serves one connection."""
 
     family = "balancer"
+    shareable = False
     ranks_health: ClassVar[bool] = False
     """It looks at the health of targets itself, so it is offered the unhealthy ones, too (HC-5, HC-14)."""
 
@@ -92,6 +93,7 @@ class Transport(Plugin[OptionsT]):
     """
 
     family = "transport"
+    shareable = False
     schemes: ClassVar[frozenset[str] | set[str]] = frozenset({"http", "https"})
     """URL schemes of the targets it can call (HC-21)."""
     inline: ClassVar[bool] = False
@@ -111,9 +113,10 @@ class Transport(Plugin[OptionsT]):
 
 
 class Discovery(Plugin[OptionsT]):
-    """Finds targets; see :class:`hookgate.contract.hookspecs.DiscoverySpec`."""
+    """Finds targets; see :class:`hookgate.contract.hookspecs.DiscoverySpec`. One instance serves one connection."""
 
     family = "discovery"
+    shareable = False
 
 
 @dataclass(frozen=True, slots=True)

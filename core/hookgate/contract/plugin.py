@@ -77,6 +77,9 @@ class Plugin(Generic[OptionsT]):
 
     family: ClassVar[str] = ""
     """Name of the family, set by its base class."""
+    shareable: ClassVar[bool] = True
+    """One instance may stand in several places. If not, the name of a named instance stands for its entry, and each
+    place has an instance of its own."""
     options_type: ClassVar[type[Options]] = Options
     """The record named in the brackets of the base class."""
     reads: frozenset[str] | set[str] = frozenset()

@@ -67,7 +67,7 @@ class Definition:
     path: Path
     """Where mistakes in it are told."""
     family: str = ""
-    """Of a named instance."""
+    """Of a named instance; if empty, the entry says it: ``credential/basic``, or the name of a plugin is enough."""
 
 
 class Section(Plugin[RecordT]):
