@@ -59,7 +59,7 @@ from hookgate.exchange.errors import (
     Unauthorized,
     UnprocessableContent,
 )
-from hookgate.exchange.exchange import Exchange, Identity
+from hookgate.exchange.exchange import Exchange, Identity, exchange_of
 from hookgate.exchange.masking import MASK, Masking
 from hookgate.exchange.messages import Headers, Message, Request, Response
 from hookgate.exchange.outbound import Attempt, Health, Outbound, Outcome, Target, Timeouts
@@ -175,4 +175,5 @@ __all__ = [
     "Ways",
     "hookimpl",
     "hookspec",
+    "exchange_of",
 ]

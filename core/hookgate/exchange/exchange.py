@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hookgate.exchange.amid import Amid
 from hookgate.exchange.belonging import ApiInfo, Application
@@ -27,6 +27,14 @@ class Identity:
     claims: Mapping[str, Any] = field(default_factory=dict)
     application: str | None = None
     """The calling application, known only where something identified it (FL-34)."""
+
+
+class Scoped(Protocol):
+    """A request of Quart, or of another framework over ASGI."""
+
+    @property
+    def scope(self) -> Any:
+        """What the server tells of the call."""
 
 
 class Towards(NamedTuple):
@@ -152,3 +160,11 @@ class Exchange(Amid):
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.target}>"
+
+
+def exchange_of(request: Scoped) -> Exchange | None:
+    """Return the call that a page answers, given ``quart.request``: its ``identity`` is who calls. ``None`` where the
+    app is exposed without a flow, or stands under ``/-/``.
+    """
+    found: Exchange | None = request.scope.get("hookgate.exchange")
+    return found

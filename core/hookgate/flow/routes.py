@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.section import Route as Contributed
@@ -76,6 +76,8 @@ class RouteConfig:
 
 
 def route_of(
+    app: Any = None
+    """What is said of the app that stands in the place of a backend."""
     record: RouteRecord,
     steps: FlowOptions | Ways,
     path: Path,

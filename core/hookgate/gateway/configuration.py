@@ -30,6 +30,7 @@ from hookgate.document.references import References
 from hookgate.exchange.errors import ConfigError, Path, Problem
 from hookgate.flow.routes import RouteConfig
 from hookgate.gateway.asking import Asking
+from hookgate.gateway.exposed import apps_alone, routes_of
 from hookgate.gateway.listenertls import check
 from hookgate.gateway.record import GatewaySection, ManagementSection
 from hookgate.gateway.site import LoadingSite, Table
@@ -53,7 +54,7 @@ class Configuration:
     apps: tuple[App[Any], ...]
     """What the management listener serves."""
     exposed: dict[str, App[Any]]
-    """What the public listener serves, by path."""
+    """What the public listener serves without a flow, by path."""
     connections: dict[str, ConnectionConfig]
     routes: tuple[RouteConfig, ...]
     instances: dict[str, Plugin[Any]]
@@ -210,6 +211,8 @@ class _Loader:
             async for config in self._asking.each(section, "routes", RouteConfig, site):
                 await self._rest()
                 table.take(config)
+        for config in routes_of(gateway.expose, site):
+            table.take(config)
         for section in sections.values():
             self.problems += [problem async for problem in self._asking.each(section, "check", Problem, site)]
         table.check_conflicts()
@@ -222,7 +225,7 @@ class _Loader:
             gateway,
             gateway.observers,
             self._apps(sections["management"].record),
-            dict(gateway.expose),
+            apps_alone(gateway.expose),
             connections,
             tuple(table.routes),
             {each.entry.id: each for each in (*first, *sections.values(), *builder.instances.values())},

@@ -14,10 +14,11 @@ from pydantic import (
 from hookgate.contract.families import App, CounterStore, Observer, StateStore
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.plugin import Options
-from hookgate.contract.section import Section, Site
+from hookgate.contract.section import Loaded, Section, Site
 from hookgate.contract.steps import FlowOptions, Interceptor
 from hookgate.exchange.errors import Problem
 from hookgate.gateway.addresses import Address, Forwarded, Pseudonym, PublicAddress
+from hookgate.gateway.exposed import Exposed, hidden
 from hookgate.gateway.listenertls import TlsSection
 
 MIB = 1024 * 1024
@@ -89,8 +90,8 @@ class GatewaySection(FlowOptions):
     """Where limits are counted; in the memory of this process unless said otherwise."""
     state: StateStore[Any] | None = None
     """Where plugins keep what outlives a restart; in a file unless said otherwise."""
-    expose: dict[str, App[Any]] = Field(default_factory=dict)
-    """Apps on the public listener, by the path they stand under."""
+    expose: dict[str, Exposed] = Field(default_factory=dict)
+    """Apps on the public listener, by the path they stand under: one alone, or behind a flow."""
     limits: LimitsSection = LimitsSection()
     """Bounds on what comes in."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
@@ -164,6 +165,11 @@ class DataPath(Section[GatewaySection]):
                     message = f"{address} is listened on already; every listener has an address of its own"
                     yield Problem((name, "listen", index), message)
                 seen.add(address)
+
+    @hookimpl
+    def review(self, configuration: Loaded) -> Iterator[Problem]:
+        """Warn of routes that an exposed app hides."""
+        yield from hidden(self.record.expose, configuration.routes)
 
 
 class Management(Section[ManagementSection]):

@@ -53,7 +53,7 @@ class Table:
 
     def check_conflicts(self) -> None:
         """Note the routes that could never be taken."""
-        for earlier, later in conflicts([config.route for config in self.routes]):
+        for earlier, later in conflicts([config.route for config in self.routes if config.app is None]):
             message = f"takes the same calls as the route {earlier.name!r}, so it would never run; change one of them"
             place = self._places[later.name]
             self._problems.append(Problem((*place, *(("match",) if place[0] == "routes" else ())), message))

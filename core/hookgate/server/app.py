@@ -1,7 +1,7 @@
 """The gateway as a Quart app: plain Hypercorn (or any ASGI server) with this app serves every route.
 
 ``asgi_app`` takes gateway calls below Quart, which costs them nothing of it, and gives Quart what is Quart's: apps
-that the document exposes on the public listener by name, and the lifespan that starts and stops the gateway.
+that the document exposes on the public listener without a flow, and the lifespan that starts and stops the gateway.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hookgate.gateway.gateway import Gateway
 from hookgate.server.edge.asgi import Edge
 from hookgate.server.edge.mending import spare_connection, with_close_codes
 from hookgate.server.edge.websocket import WebSocketEdge
+from hookgate.server.mounting import mount
 from hookgate.server.settings import Settings
 
 
@@ -28,6 +29,7 @@ class GatewayApp(Quart):
         self.gateway = gateway
         self.edge = Edge(gateway)
         self.websockets = WebSocketEdge(gateway)
+        gateway.mount = mount
         self.before_serving(gateway.open)
         self.after_serving(gateway.close)
 
@@ -47,15 +49,17 @@ class GatewayApp(Quart):
 
     def _exposed_at(self, path: str) -> Quart | None:
         live = self.gateway.live
-        if live is None or not live.is_exposed(path):
+        prefix = live.exposed_at(path) if live is not None else None
+        if live is None or prefix is None:
             return None
-        apps = live.exposed
-        if apps is None:
-            apps = live.exposed = {}
-            for prefix, plugin in live.config.exposed.items():
-                apps[prefix] = app = Quart(f"hookgate{prefix}")
-                app.register_blueprint(plugin.blueprint(self.gateway), url_prefix=prefix)  # type: ignore[attr-defined]
-        return next((app for prefix, app in apps.items() if path == prefix or path.startswith(prefix + "/")), None)
+        app: Quart | None = live.exposed.get(prefix)
+        if app is None:
+            plugin = live.config.exposed[prefix]
+            app = Quart(f"hookgate{prefix}")
+            host = self.gateway.hosting.host_of(plugin)
+            app.register_blueprint(plugin.blueprint(host), url_prefix=prefix)
+            live.exposed[prefix] = app
+        return app
 
 
 def gateway_for(path: Path, plugins_dir: Path | None = None) -> Gateway:

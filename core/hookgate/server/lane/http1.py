@@ -225,8 +225,8 @@ class Http1(Ending):
         except Fault as fault:
             self._refuse(fault.status, fault.detail)
             return False
-        request.certificate = self._visitor.certificate
-        if live.config.exposed and live.is_exposed(request.path):
+        request.tls = self._visitor.tls
+        if live.config.exposed and live.exposed_at(request.path) is not None:
             self._give_away(raw + self._buffer)
             return False
         self._answered += 1
