@@ -32,7 +32,7 @@ from hookgate.contract.plugin import Entry, Options, Plugin
 from hookgate.contract.secret import Secret
 from hookgate.contract.section import ConnectionName, Definition, Item, Loaded, Refers, Route, Section, Site
 from hookgate.contract.state import Cache, Conflict, Kept, Row, State, StateError, StateRefused
-from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
+from hookgate.contract.steps import Answered, Branch, Faulted, FlowOptions, Interceptor, Ways
 from hookgate.exchange.amid import Callout
 from hookgate.exchange.belonging import ApiInfo, Application
 from hookgate.exchange.bodies import Body, Sink
@@ -72,6 +72,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MASK",
+    "Answered",
     "ApiInfo",
     "App",
     "Application",
@@ -108,6 +109,7 @@ __all__ = [
     "ExpressionError",
     "Family",
     "Fault",
+    "Faulted",
     "FlowOptions",
     "Forbidden",
     "GatewayTimeout",
@@ -173,7 +175,7 @@ __all__ = [
     "UrlTemplate",
     "VariableOptions",
     "Ways",
+    "exchange_of",
     "hookimpl",
     "hookspec",
-    "exchange_of",
 ]

@@ -14,14 +14,24 @@ from hookgate.contract.secret import Secret
 if TYPE_CHECKING:
     import ssl
 
+    from hookgate.contract.hookspecs import (
+        BalancerSpec,
+        CredentialsSpec,
+        DiscoverySpec,
+        HeaderSpec,
+        MonitorSpec,
+        TransportSpec,
+    )
     from hookgate.exchange.messages import Response
     from hookgate.exchange.outbound import Outbound, Target
+else:
+    BalancerSpec = CredentialsSpec = DiscoverySpec = HeaderSpec = MonitorSpec = TransportSpec = object
 
 
 Send = Callable[["Outbound"], Awaitable["Response"]]
 
 
-class Credential(Plugin[OptionsT]):
+class Credential(Plugin[OptionsT], CredentialsSpec):
     """A way to show a backend who we are; see :class:`hookgate.contract.hookspecs.CredentialsSpec`."""
 
     family = "credential"
@@ -36,13 +46,13 @@ class Credential(Plugin[OptionsT]):
         return getattr(self.options, "header", None)
 
 
-class HeaderProvider(Plugin[OptionsT]):
+class HeaderProvider(Plugin[OptionsT], HeaderSpec):
     """The value of a header action; see :class:`hookgate.contract.hookspecs.HeaderSpec`."""
 
     family = "header"
 
 
-class Balancer(Plugin[OptionsT]):
+class Balancer(Plugin[OptionsT], BalancerSpec):
     """Chooses targets; see :class:`hookgate.contract.hookspecs.BalancerSpec`. One instance serves one connection."""
 
     family = "balancer"
@@ -80,13 +90,13 @@ class MonitorOptions(Options):
 MonitorOptionsT = TypeVar("MonitorOptionsT", bound=MonitorOptions)
 
 
-class Monitor(Plugin[MonitorOptionsT]):
+class Monitor(Plugin[MonitorOptionsT], MonitorSpec):
     """Checks targets; see :class:`hookgate.contract.hookspecs.MonitorSpec`."""
 
     family = "monitor"
 
 
-class Transport(Plugin[OptionsT]):
+class Transport(Plugin[OptionsT], TransportSpec):
     """Carries attempts; see :class:`hookgate.contract.hookspecs.TransportSpec`. One instance serves one connection.
 
     The connection hands over its pool and TLS settings in ``configure`` before ``startup``.
@@ -112,7 +122,7 @@ class Transport(Plugin[OptionsT]):
         return {}
 
 
-class Discovery(Plugin[OptionsT]):
+class Discovery(Plugin[OptionsT], DiscoverySpec):
     """Finds targets; see :class:`hookgate.contract.hookspecs.DiscoverySpec`. One instance serves one connection."""
 
     family = "discovery"

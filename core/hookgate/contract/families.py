@@ -3,55 +3,69 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hookgate.contract import backends, hookspecs, section, steps
 from hookgate.contract.plugin import OptionsT, Plugin
 
+if TYPE_CHECKING:
+    from hookgate.contract.hookspecs import (
+        AppSpec,
+        AuthSpec,
+        CommandSpec,
+        CountersSpec,
+        ObserverSpec,
+        SecretsSpec,
+        SourceSpec,
+        StateSpec,
+    )
+else:
+    AppSpec = AuthSpec = CommandSpec = CountersSpec = ObserverSpec = SecretsSpec = SourceSpec = StateSpec = object
 
-class AuthMethod(Plugin[OptionsT]):
+
+class AuthMethod(Plugin[OptionsT], AuthSpec):
     """A way to find out who is calling; see :class:`hookgate.contract.hookspecs.AuthSpec`."""
 
     family = "auth"
 
 
-class Observer(Plugin[OptionsT]):
+class Observer(Plugin[OptionsT], ObserverSpec):
     """Watches; see :class:`hookgate.contract.hookspecs.ObserverSpec`."""
 
     family = "observer"
 
 
-class Source(Plugin[OptionsT]):
+class Source(Plugin[OptionsT], SourceSpec):
     """Provides the document; see :class:`hookgate.contract.hookspecs.SourceSpec`."""
 
     family = "source"
 
 
-class SecretProvider(Plugin[OptionsT]):
+class SecretProvider(Plugin[OptionsT], SecretsSpec):
     """Resolves references; see :class:`hookgate.contract.hookspecs.SecretsSpec`."""
 
     family = "secret"
 
 
-class CounterStore(Plugin[OptionsT]):
+class CounterStore(Plugin[OptionsT], CountersSpec):
     """Counts limits; see :class:`hookgate.contract.hookspecs.CountersSpec`."""
 
     family = "counters"
 
 
-class StateStore(Plugin[OptionsT]):
+class StateStore(Plugin[OptionsT], StateSpec):
     """Keeps the state of plugins; see :class:`hookgate.contract.hookspecs.StateSpec`."""
 
     family = "state"
 
 
-class App(Plugin[OptionsT]):
+class App(Plugin[OptionsT], AppSpec):
     """Pages and APIs; see :class:`hookgate.contract.hookspecs.AppSpec`."""
 
     family = "app"
 
 
-class Command(Plugin[OptionsT]):
+class Command(Plugin[OptionsT], CommandSpec):
     """A command of ``hookgate``; see :class:`hookgate.contract.hookspecs.CommandSpec`. No document gives it options."""
 
     family = "command"

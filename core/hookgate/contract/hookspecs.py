@@ -8,8 +8,8 @@ the order is what the deployer wrote. A plugin implements as few hooks as it lik
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 import pluggy
 
@@ -20,13 +20,30 @@ if TYPE_CHECKING:
     from hookgate.contract.secret import Secret
     from hookgate.contract.section import Definition, Detour, Loaded, Route, Site
     from hookgate.contract.state import Row
+    from hookgate.contract.steps import Answered, Faulted
     from hookgate.exchange.errors import Problem
     from hookgate.exchange.exchange import Exchange, Identity
     from hookgate.exchange.messages import Message, Response
     from hookgate.exchange.outbound import Health, Outbound, Outcome, Target
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Hookspec(Protocol):
+    """To type checkers a hook that is specified ``async def`` may be either; base classes inherit what is specified."""
+
+    @overload
+    def __call__(self, hook: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Awaitable[R] | R]: ...
+    @overload
+    def __call__(self, hook: Callable[P, R], /) -> Callable[P, R]: ...
+    @overload
+    def __call__(self, *, firstresult: bool) -> _Hookspec: ...
+
+
 PROJECT = "hookgate"
-hookspec = pluggy.HookspecMarker(PROJECT)
+as_it_is = pluggy.HookspecMarker(PROJECT)
+hookspec: _Hookspec = as_it_is  # type: ignore[assignment]
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 # The bodies are docstrings: a specification says what a hook means and does nothing itself.
@@ -78,11 +95,11 @@ class FlowSpec:
         """Left to right. Return ``None`` to let the call pass, a response to answer here, or raise a ``Fault``."""
 
     @hookspec
-    async def on_response(self, exchange: Exchange) -> None:
+    async def on_response(self, exchange: Answered) -> None:
         """Right to left. Change ``exchange.response``; it is there, whoever answered."""
 
     @hookspec(firstresult=True)
-    async def on_fault(self, exchange: Exchange) -> Response | None:
+    async def on_fault(self, exchange: Faulted) -> Response | None:
         """Right to left, for steps left of the failure. See ``exchange.fault``; the first response returned wins.
 
         If no step answers, the client gets RFC 9457 problem details. Raising replaces the fault, and the walk goes on.
@@ -269,7 +286,9 @@ class CountersSpec:
 class StateSpec:
     """``hookgate.state``: where plugins keep what outlives a restart. One serves a gateway, as ``gateway.state`` says.
 
-    Bounds are checked before, values are bytes, times are Unix time. ``StateError`` for what cannot be done.
+    Bounds are checked before, values are bytes, times are Unix time. What a hook has answered lasts. ``StateError``
+    says what is wrong with the store; it stands on `/-/health` until the store answers again, unless that tells of
+    itself with a hook ``health``. ``StateRefused`` is for what a store that is well refuses.
     """
 
     @hookspec(firstresult=True)
@@ -280,7 +299,7 @@ class StateSpec:
     async def write(self, name: str, key: str, row: Row, version: int | None, most: int, now: float) -> int:
         """Write a row and return its version, which is higher than any that the key ever had.
 
-        With ``version`` only over that one, 0 for none: else raise ``Conflict``. Raise ``StateError`` where a new key
+        With ``version`` only over that one, 0 for none: else raise ``Conflict``. Raise ``StateRefused`` where a new key
         would be one more than ``most`` of the name that have not expired.
         """
 
@@ -292,13 +311,14 @@ class StateSpec:
     async def increase(
         self, name: str, key: str, amount: int, expires: float | None, bound: int | None, most: int, now: float
     ) -> int | None:
-        """Add to a row that is a whole number, in one step; ``None`` and no change where it would pass ``bound``.
-        ``expires`` counts for a row that begins.
+        """Add to a row that is a whole number, in one step; ``None`` and no change where more than 0 would pass
+        ``bound``. ``expires`` counts for a row that begins; 0 begins none. ``StateRefused`` for what is no whole
+        number, or has more than 64 bits.
         """
 
     @hookspec(firstresult=True)
     async def scan(self, name: str, prefix: str, after: str, limit: int, now: float) -> Sequence[tuple[str, Row]]:
-        """Return rows that have not expired, in the order of their keys."""
+        """Return rows that have not expired, in the order of their keys by code point, behind ``after``."""
 
 
 class DiscoverySpec:
@@ -362,6 +382,6 @@ class CommandSpec:
 class AppSpec:
     """``hookgate.apps``: pages and APIs on the management listener, or exposed on the public one by name."""
 
-    @hookspec(firstresult=True)
+    @as_it_is(firstresult=True)
     def blueprint(self, host: Host) -> Blueprint:
         """Return a Quart blueprint; core mounts it under ``/-/`` of the management listener."""

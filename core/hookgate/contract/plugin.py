@@ -25,7 +25,10 @@ from pydantic_core import PydanticCustomError, core_schema
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
+    from hookgate.contract.hookspecs import LifecycleSpec
     from hookgate.expressions import Expression
+else:
+    LifecycleSpec = object  # base classes have what their family specifies for type checkers only
 
 
 class Options(BaseModel):
@@ -72,7 +75,7 @@ class Builder(Protocol):
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
-class Plugin(Generic[OptionsT]):
+class Plugin(Generic[OptionsT], LifecycleSpec):
     """Base of every plugin of every family. Constructing has no side effects."""
 
     family: ClassVar[str] = ""
