@@ -37,6 +37,7 @@ from hookgate.exchange.amid import Callout
 from hookgate.exchange.belonging import ApiInfo, Application
 from hookgate.exchange.bodies import Body, Sink
 from hookgate.exchange.certificate import ClientCertificate
+from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import (
     BadGateway,
     BadRequest,
@@ -168,6 +169,7 @@ __all__ = [
     "StateStore",
     "Target",
     "Timeouts",
+    "TlsFacts",
     "TooManyRequests",
     "Transport",
     "Unauthorized",

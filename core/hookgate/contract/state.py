@@ -23,7 +23,11 @@ class StateError(HookgateError):
     """State cannot be read or written; the text says why, and names who keeps it."""
 
 
-class Conflict(StateError):
+class StateRefused(StateError):
+    """The store is well, and refuses what was asked: a bound is passed, or what should be added to is no number."""
+
+
+class Conflict(StateRefused):
     """The entry has another version than the writer thinks: read it again."""
 
 
@@ -52,10 +56,12 @@ class State(Protocol):
     """Values by key under one name, kept over reloads and restarts, shared by all who ask for the name.
 
     Keys have at most :data:`MAX_KEY` characters, values :data:`MAX_VALUE` bytes as JSON, a name :data:`MAX_ENTRIES`
-    entries; each answer comes within :data:`PATIENCE` seconds.
+    entries; each answer comes within :data:`PATIENCE` seconds. Of what was written when an answer does not come, nobody
+    knows whether it is there; what was answered is.
 
     Raises:
-        StateError: a bound is passed, or the store is away, full, locked or broken. Every method may raise it.
+        StateError: the store is away, full, locked or broken. Every method may raise it.
+        StateRefused: a bound is passed.
     """
 
     async def get(self, key: str) -> Kept | None:
@@ -81,7 +87,7 @@ class State(Protocol):
         """Add to a whole number, which starts at 0, in one step that no other can come between; return the new number.
 
         ``ttl`` counts from the first addition. With ``most`` nothing is added where the number would pass it, and
-        ``None`` is returned.
+        ``None`` is returned. An amount below 0 gives back, and is never too much; 0 only looks. Numbers have 64 bits.
         """
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 100) -> Sequence[tuple[str, Kept]]:
@@ -102,5 +108,5 @@ class Cache(Protocol, Generic[ValueT]):
     def peek(self, key: str) -> ValueT | None:
         """Return the value of a key, if it is there."""
 
-    def forget(self, key: str = "") -> None:
-        """Take out a key, or everything."""
+    def forget(self, key: str | None = None) -> None:
+        """Take out a key, or everything. What is being made meanwhile is not kept."""

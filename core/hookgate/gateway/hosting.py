@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
-from inspect import isawaitable
 from typing import Any, Protocol, overload
 
 from hookgate.contract.clock import Clock
@@ -15,6 +14,7 @@ from hookgate.contract.metrics import Metrics
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Section
 from hookgate.contract.state import Cache, State
+from hookgate.gateway.bounding import bounded
 from hookgate.gateway.caching import MemoryCache
 from hookgate.gateway.configuration import Configuration
 from hookgate.gateway.facts import masked, plain_facts
@@ -95,7 +95,7 @@ class PluginHost:
 
     def cache(self, ttl: float, most: int = 10_000) -> Cache[Any]:
         """Make a cache in memory."""
-        return MemoryCache(self.clock, ttl, most)
+        return MemoryCache(self.clock, ttl, most, self.tasks)
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the instance."""
@@ -210,7 +210,7 @@ class Hosting:
     def _told(self, plugin: Plugin[Any]) -> dict[str, Any]:
         """Ask an instance for its facts; what cannot be shown is a problem of its own."""
         try:
-            told = plain_facts(plugin.health())  # type: ignore[attr-defined]
+            told = plain_facts(plugin.health())
         except (Exception, SystemExit) as error:
             why = f"its hook health failed: {type(error).__name__}"
             if self._untold.get(plugin.entry.id) != why:  # it is asked every few seconds
@@ -219,32 +219,3 @@ class Hosting:
             return {"problems": [why]}
         self._untold.pop(plugin.entry.id, None)
         return told
-
-
-async def bounded(result: Any, patience: float) -> None:
-    """Wait for what a hook gave, if it has to be awaited, for so many seconds; then it is cancelled and left behind,
-    whatever it does about that.
-
-    Raises:
-        TimeoutError: it takes longer.
-    """
-    if not isawaitable(result):
-        return
-
-    async def whole() -> None:
-        try:
-            await result
-        except SystemExit as error:  # it would end the loop
-            raise RuntimeError(f"called sys.exit({error.code!r})") from error
-
-    task = asyncio.ensure_future(whole())
-    try:
-        done, _ = await asyncio.wait({task}, timeout=patience)
-    except BaseException:
-        task.cancel()
-        raise
-    if not done:
-        task.cancel()
-        task.add_done_callback(lambda each: each.cancelled() or each.exception())
-        raise TimeoutError
-    task.result()

@@ -1,4 +1,4 @@
-"""State of plugins: the bounds and the time limit, in front of whatever keeps it."""
+"""State of plugins: the bounds, the time limit and the check of what comes back, in front of whatever keeps it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,33 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Sequence
-from inspect import isawaitable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hookgate.contract.clock import Clock
 from hookgate.contract.families import StateStore
-from hookgate.contract.state import MAX_ENTRIES, MAX_KEY, MAX_VALUE, PATIENCE, Conflict, Kept, Row, StateError
+from hookgate.contract.state import (
+    MAX_ENTRIES,
+    MAX_KEY,
+    MAX_VALUE,
+    PATIENCE,
+    Conflict,
+    Kept,
+    Row,
+    StateError,
+    StateRefused,
+)
+from hookgate.gateway.bounding import bounded
 from hookgate.gateway.coming import coming
 
 log = logging.getLogger("hookgate.state")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_LARGEST = 2**63 - 1
 MOST_AT_ONCE = 1000
 """Entries that one scan gives."""
-
-T = TypeVar("T")
+MUCH = 256 * 1024
+"""Bytes after whose reading others run."""
 
 
 class Keeping:
@@ -31,8 +42,13 @@ class Keeping:
         self.clock = clock
         self.store: StateStore[Any] | None = None
         """Of the live document; ``None`` where none is installed."""
-        self.trouble = ""
+        self._failed: tuple[StateStore[Any], str] | None = None
+        """The store that was asked last, if it could not answer, and why."""
+
+    @property
+    def trouble(self) -> str:
         """What went wrong when the store was asked last."""
+        return self._failed[1] if self._failed is not None and self._failed[0] is self.store else ""
 
     def named(self, name: str) -> NamedState:
         """Return what is kept under a name.
@@ -44,10 +60,11 @@ class Keeping:
             raise ValueError(f"{name!r} is no name: up to 100 small letters, digits, '-', '_' and '.'")
         return NamedState(self, name)
 
-    async def ask(self, hook: str, name: str, *arguments: Any) -> Any:
-        """Ask the store.
+    async def ask(self, hook: str, right: Callable[[Any], bool], name: str, *arguments: Any) -> Any:
+        """Ask the store; ``right`` tells whether what it gives is what the hook should.
 
         Raises:
+            StateRefused: it will not.
             StateError: it cannot, or does not answer in time; the text names it.
         """
         config = coming()
@@ -55,24 +72,27 @@ class Keeping:
         if store is None:
             raise StateError("no store of state is installed: pip install hookgate-state-sqlite")
         try:
-            async with asyncio.timeout(PATIENCE):
-                found = getattr(store, hook)(name, *arguments)
-                found = await found if isawaitable(found) else found
-        except Conflict:
-            raise
+            found = await bounded(getattr(store, hook)(name, *arguments), PATIENCE)
+        except StateRefused as error:
+            kind = Conflict if isinstance(error, Conflict) else StateRefused
+            raise kind(f"the state {name!r} refuses: {error}") from error
         except TimeoutError as error:
-            raise self._failed(store, name, f"does not answer within {PATIENCE:g} s") from error
+            raise self._away(store, name, f"does not answer within {PATIENCE:g} s") from error
         except StateError as error:
-            raise self._failed(store, name, str(error)) from error
+            raise self._away(store, name, str(error), told=hasattr(store, "health")) from error
         except (Exception, SystemExit) as error:
             log.exception("%s failed in %s", store.entry.id, hook)
-            raise self._failed(store, name, f"failed: {type(error).__name__}") from error
-        self.trouble = ""
+            raise self._away(store, name, f"failed in {hook}: {type(error).__name__}") from error
+        if not right(found):
+            raise self._away(store, name, f"gave a {type(found).__name__} in {hook}, which is no answer")
+        self._failed = None
         return found
 
-    def _failed(self, store: StateStore[Any], name: str, why: str) -> StateError:
-        self.trouble = f"{store.entry.id}: {why}"
-        return StateError(f"the state {name!r} cannot be used: {self.trouble}")
+    def _away(self, store: StateStore[Any], name: str, why: str, *, told: bool = False) -> StateError:
+        """Make the error of a store that cannot answer; ``told`` says that it tells so of itself on `/-/health`."""
+        whole = f"{store.entry.id}: {why}"
+        self._failed = None if told else (store, whole)
+        return StateError(f"the state {name!r} cannot be used: {whole}")
 
 
 class NamedState:
@@ -84,56 +104,95 @@ class NamedState:
 
     async def get(self, key: str) -> Kept | None:
         """Return what is kept under a key."""
-        row: Row | None = await self._keeping.ask("read", self._name, _checked(key), self._now())
-        return None if row is None else _kept(row)
+        row: Row | None = await self._ask("read", _may_be_row, self._key(key), self._now())
+        return None if row is None else self._kept(row)
 
     async def put(self, key: str, value: Any, *, ttl: float | None = None, version: int | None = None) -> int:
         """Keep a value."""
+        self._key(key)
         try:
             data = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-        except (TypeError, ValueError) as error:
-            raise StateError(f"the state {self._name!r} keeps what JSON can say, and this is not: {error}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._refused(f"keeps what JSON can say, and this is not: {error}") from error
         if len(data) > MAX_VALUE:
-            raise StateError(f"a value in the state {self._name!r} has {len(data)} bytes; {MAX_VALUE} are allowed")
+            raise self._refused(f"keeps values of {MAX_VALUE} bytes at most, and this one has {len(data)}")
         row = Row(data, 0, self._until(ttl))
-        written: int = await self._keeping.ask(
-            "write", self._name, _checked(key), row, version, MAX_ENTRIES, self._now()
-        )
+        written: int = await self._ask("write", _is_number, key, row, version, MAX_ENTRIES, self._now())
         return written
 
     async def delete(self, key: str, *, version: int | None = None) -> bool:
         """Forget a value."""
-        return bool(await self._keeping.ask("remove", self._name, _checked(key), version, self._now()))
+        gone: bool = await self._ask("remove", _is_truth, self._key(key), version, self._now())
+        return gone
 
     async def add(self, key: str, amount: int = 1, *, ttl: float | None = None, most: int | None = None) -> int | None:
         """Add to a whole number."""
-        arguments = (_checked(key), amount, self._until(ttl), most, MAX_ENTRIES, self._now())
-        found: int | None = await self._keeping.ask("increase", self._name, *arguments)
+        if type(amount) is not int or abs(amount) > _LARGEST:
+            raise self._refused(f"adds whole numbers of 64 bits, not {amount!r:.50}")
+        arguments = (self._key(key), amount, self._until(ttl), most, MAX_ENTRIES, self._now())
+        found: int | None = await self._ask("increase", _may_be_number, *arguments)
         return found
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 100) -> Sequence[tuple[str, Kept]]:
         """Return entries in the order of their keys."""
         bound = max(1, min(limit, MOST_AT_ONCE))
-        rows: Sequence[tuple[str, Row]] = await self._keeping.ask("scan", self._name, prefix, after, bound, self._now())
-        return [(key, _kept(row)) for key, row in rows]
+        arguments = (prefix and self._key(prefix), after and self._key(after), bound, self._now())
+        rows: Sequence[tuple[str, Row]] = await self._ask("scan", _are_rows, *arguments)
+        found, size = [], 0
+        for key, row in rows:
+            found.append((key, self._kept(row)))
+            size += len(row.data)
+            if size > MUCH:
+                await asyncio.sleep(0)
+                size = 0
+        return found
+
+    async def _ask(self, hook: str, right: Callable[[Any], bool], *arguments: Any) -> Any:
+        return await self._keeping.ask(hook, right, self._name, *arguments)
 
     def _now(self) -> float:
         return self._keeping.clock.wall()
 
     def _until(self, ttl: float | None) -> float | None:
         if ttl is not None and not 0 < ttl < float("inf"):
-            raise StateError(f"a time to live is more than 0 seconds, not {ttl}")
+            raise self._refused(f"keeps a value for more than 0 seconds, not {ttl}")
         return None if ttl is None else self._now() + ttl
 
+    def _key(self, key: str) -> str:
+        """Check a key: half a character (a lone surrogate) cannot be written by every store, and so by none."""
+        bad = not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or "\0" in key
+        if bad or (not key.isascii() and any("\ud800" <= letter <= "\udfff" for letter in key)):
+            raise self._refused(f"has keys that are texts of 1 to {MAX_KEY} characters, not {key!r:.50}")
+        return key
 
-def _checked(key: str) -> str:
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or "\0" in key:
-        raise StateError(f"a key is a text of 1 to {MAX_KEY} characters")
-    return key
+    def _refused(self, why: str) -> StateRefused:
+        return StateRefused(f"the state {self._name!r} {why}")
+
+    def _kept(self, row: Row) -> Kept:
+        try:
+            return Kept(json.loads(row.data), row.version, row.expires)
+        except (ValueError, RecursionError) as error:
+            raise StateError(f"the state {self._name!r} holds what is no JSON; somebody else has written it") from error
 
 
-def _kept(row: Row) -> Kept:
-    try:
-        return Kept(json.loads(row.data), row.version, row.expires)
-    except ValueError as error:
-        raise StateError("what is kept is no JSON any more; somebody else has written it") from error
+def _may_be_row(found: Any) -> bool:
+    return found is None or isinstance(found, Row)
+
+
+def _is_number(found: Any) -> bool:
+    return type(found) is int
+
+
+def _may_be_number(found: Any) -> bool:
+    return found is None or type(found) is int
+
+
+def _is_truth(found: Any) -> bool:
+    return isinstance(found, bool)
+
+
+def _are_rows(found: Any) -> bool:
+    return isinstance(found, list | tuple) and all(
+        isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str) and isinstance(each[1], Row)
+        for each in found
+    )
