@@ -60,11 +60,12 @@ class Exchange(Amid):
     id = ""
     """The request id; the ``request-id`` interceptor fills it."""
     route: Any = None
-    """The :class:`~hookgate.flow.router.Route` that matched, or ``None`` on 404 and 405."""
+    """The :class:`~hookgate.flow.router.Route` that matched, or ``None`` on 404 and 405: ``name``, ``labels``, and as
+    ``extensions`` what the document says of it under ``x-…``."""
     target: Target | None = None
     """The target of the last attempt."""
     connection: Any = None
-    """The live connection that the call goes through, once it does: ``name`` and ``tags``."""
+    """The live connection that the call goes through, once it does: ``name``, ``tags``, ``labels``, ``extensions``."""
     generation = 0
     """Number of the configuration generation that serves this call."""
     answered_by = ""

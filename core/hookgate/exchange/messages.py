@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import parse_qsl
 
 from hookgate.exchange.bodies import Body
+from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import Fault
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class Headers:
             self._names: list[bytes] = [name.lower() for name, _ in raw]
         return self._names
 
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    @overload
+    def get(self, name: str, default: str | None = None) -> str | None: ...
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value under a name."""
         names, wanted = self.lowered(), _lower(name)
@@ -207,8 +212,8 @@ class Request:
     """What the client sent. ``path`` and ``query`` stay percent-encoded, as received."""
 
     __slots__ = (
-        *("body", "certificate", "client", "headers", "host", "http_version"),
-        *("method", "path", "peer", "query", "scheme", "upgrade"),
+        *("body", "client", "headers", "host", "http_version"),
+        *("method", "path", "peer", "query", "scheme", "tls", "upgrade"),
     )
 
     def __init__(
@@ -236,11 +241,20 @@ class Request:
         """IP address of the client, without port: the peer, or whom a trusted proxy names."""
         self.peer = client
         """IP address at the other end of the connection, or whom a PROXY header in front of it names."""
-        self.certificate: ClientCertificate | None = None
-        """The certificate that the client has shown in TLS; there only if an authority of the listener signed it."""
+        self.tls: TlsFacts | None = None
+        """What TLS has settled for the connection of the client; ``None`` without TLS."""
         self.http_version = http_version
         self.upgrade = ""
         """What the client would like to speak on this connection instead (RFC 9110, 7.8): ``websocket``, or nothing."""
+
+    @property
+    def certificate(self) -> "ClientCertificate | None":
+        """The certificate that the client has shown in TLS; there only if an authority of the listener signed it."""
+        return None if self.tls is None else self.tls.certificate
+
+    @certificate.setter
+    def certificate(self, certificate: "ClientCertificate | None") -> None:
+        self.tls = (self.tls or TlsFacts())._replace(certificate=certificate)
 
     @property
     def target(self) -> str:

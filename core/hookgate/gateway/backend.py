@@ -63,6 +63,8 @@ class Backend:
             on_all_unhealthy=section.on_all_unhealthy,
             disclosure=disclosure,
             tags=section.tags,
+            labels=section.labels,
+            extensions=section.extensions,
             clock=clock,
         )
         self.watch = Watch(self.connection, changed) if config.monitors else None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import Options
 from hookgate.contract.section import Section
 from hookgate.contract.steps import FlowOptions, Interceptor, Ways
@@ -24,7 +25,7 @@ def _shown(name: str) -> str:
     return name
 
 
-class MadeRouteSection(Options):
+class MadeRouteSection(Described):
     """A route whose steps a section has built. Their ids do not come from its name, which so may hold a path."""
 
     name: Annotated[str, AfterValidator(_shown)]

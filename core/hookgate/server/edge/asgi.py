@@ -42,6 +42,9 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 class Feed:
     """What the client sends: body chunks on demand, and the news that it has gone."""
 
+    inline = True
+    """A task reads it in any case."""
+
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.patience = 30.0
@@ -216,7 +219,7 @@ class Edge:
             client=(scope.get("client") or ("127.0.0.1", 0))[0],
             http_version=scope["http_version"],
         )
-        request.certificate = scope.get("hookgate.certificate")
+        request.tls = scope.get("hookgate.tls")
         trust(request, live.config.gateway.trusted_proxies)
         return request
 

@@ -98,11 +98,11 @@ class _Connection(TCPServer):
 
 
 def knowing(app: Callable[..., Any], visitor: Visitor) -> Callable[..., Any]:
-    """Wrap an app of Hypercorn for one connection: Hypercorn knows neither PROXY headers nor clients' certificates."""
+    """Wrap an app of Hypercorn for one connection: Hypercorn knows neither PROXY headers nor what TLS has settled."""
 
     async def known(scope: Any, *rest: Any) -> None:
         scope["client"] = (visitor.ip, visitor.port)
-        scope["hookgate.certificate"] = visitor.certificate
+        scope["hookgate.tls"] = visitor.tls
         await app(scope, *rest)
 
     return known
