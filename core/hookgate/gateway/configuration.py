@@ -216,6 +216,7 @@ class _Loader:
         for section in sections.values():
             self.problems += [problem async for problem in self._asking.each(section, "check", Problem, site)]
         table.check_conflicts()
+        builder.warn_of_unused()
         counters = gateway.counters or self._default("counters")
         state = gateway.state or self._default("state")
         first = [each for each in (state, counters) if each is not None]  # others ask them while they start
