@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from inspect import iscoroutine
 from typing import Any, TypeVar
 
@@ -70,7 +70,7 @@ class Flow:
     A branch that stands on the way out only has no way in for what it contains either (``way_in``).
     """
 
-    __slots__ = ("hook_timeout", "is_async", "parts", "size", "steps", "way_in", "way_out")
+    __slots__ = ("hears", "hook_timeout", "is_async", "parts", "size", "steps", "way_in", "way_out")
 
     def __init__(
         self, *parts: FlowOptions | Ways, hook_timeout: float = HOOK_TIMEOUT, first_index: int = 0, way_in: bool = True
@@ -93,6 +93,11 @@ class Flow:
             for step in self.steps
         )
         """Whether any hook needs an event loop; a flow of sync hooks can be driven inline."""
+        self.hears: bool = any(
+            step.on_message is not None or any(flow.hears for flow in (step.branches or {}).values())
+            for step in self.steps
+        )
+        """Whether a step may see messages of a WebSocket."""
 
     def _place_ways(self, ways: Ways, inwards: list[Step], outwards: list[Step]) -> None:
         back = {key for key, _ in ways.way_out}
@@ -343,6 +348,34 @@ def _exits(flow: Flow, walk: Walk) -> list[Step]:
             else:
                 exits.append(step)
     return exits
+
+
+def hearers(exchange: Exchange) -> tuple[Sequence[Step], Sequence[Step]]:
+    """The steps that see the messages of this call's WebSocket: those from the client and those from the backend, each
+    in the order of their way."""
+    walk: Walk | None = exchange.walk
+    if walk is None or not walk.flow.hears:
+        return (), ()
+    return list(_heard_in(walk.flow, walk)), list(_heard_out(walk.flow, walk, exchange))[::-1]
+
+
+def _heard_in(flow: Flow, walk: Walk) -> Iterator[Step]:
+    for step in flow.way_in:
+        if not walk.passed[step.index]:
+            continue
+        if step.branches is not None:
+            yield from _heard_in(walk.chosen[step.index], walk)
+        elif step.on_message is not None:
+            yield step
+
+
+def _heard_out(flow: Flow, walk: Walk, exchange: Exchange) -> Iterator[Step]:
+    for step in flow.way_out:
+        if step.branches is not None:
+            if step.index in walk.chosen:
+                yield from _heard_out(walk.chosen[step.index], walk, exchange)
+        elif step.on_message is not None and (walk.passed[step.index] if step.enters else flow._holds(step, exchange)):
+            yield step
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

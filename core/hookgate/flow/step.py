@@ -28,6 +28,7 @@ class Step:
         "late_response",
         "on_done",
         "on_fault",
+        "on_message",
         "on_request",
         "on_response",
         "plugin",
@@ -51,6 +52,7 @@ class Step:
         self.on_response = bound("on_response", way_out)
         self.on_fault = bound("on_fault", way_out)
         self.on_done = bound("on_done", way_in or "on_request" not in hooks)
+        self.on_message = bound("on_message", wanted=True)
         self.choose = bound("choose", wanted=True)
         self.branches: dict[str, Any] | None = None
         """The contained flows of a branch by name; the flow that places it fills them in."""

@@ -105,6 +105,8 @@ class Generation:
         if _moves(route.flow):
             usual = partial(self._wherever, usual=usual, said=said, connection=connection)
             inline = inline and all(backend.connection.inline for backend in self.backends.values())
+        if route.flow.hears:
+            usual = spoken(usual, plainly=True)
         route.passage = Passage(route.flow, usual, inline and not route.flow.is_async)
 
     def _wherever(
