@@ -68,7 +68,7 @@ class Memory(StateStore[MemoryOptions]):
             StateRefused: it would be one more than ``most``.
         """
         found = self._names.setdefault(name, _Name())
-        _agrees(found.live(key, now), version)
+        _agrees(key, found.live(key, now), version)
         return self._put(found, name, key, row, most, now)
 
     @hookimpl
@@ -80,7 +80,7 @@ class Memory(StateStore[MemoryOptions]):
         """
         found = self._names.setdefault(name, _Name())
         before = found.live(key, now)
-        _agrees(before, version)
+        _agrees(key, before, version)
         found.rows.pop(key, None)
         if not found.rows:
             del self._names[name]
@@ -128,7 +128,7 @@ class Memory(StateStore[MemoryOptions]):
         return self._version
 
 
-def _agrees(row: Row | None, version: int | None) -> None:
+def _agrees(key: str, row: Row | None, version: int | None) -> None:
     """Compare a version with that of a row that is there.
 
     Raises:
@@ -136,4 +136,4 @@ def _agrees(row: Row | None, version: int | None) -> None:
     """
     there = 0 if row is None else row.version
     if version is not None and version != there:
-        raise Conflict(f"it has version {there} and not {version}; read it again")
+        raise Conflict(f"{key!r} has version {there} and not {version}; read it again")
