@@ -139,9 +139,13 @@ class Board(Numbered, App[Options]):
 
         @pages.get("/board")
         async def board():
-            return f"look {next(self.numbers)}"
+            return f"look {next(self.numbers)} {self.state}"
 
         return pages
+
+    @hookimpl
+    def startup(self, host):
+        self.state = "started"
 
 
 class Keep(Interceptor[Options]):
@@ -263,10 +267,20 @@ def test_an_observer_an_app_counters_and_state_have_names_too(site):
         assert gate.request("GET", "/one").headers["ratelimit-remaining"] == "999"
         assert gate.request("GET", "/two").headers["ratelimit-remaining"] == "998"
         assert [request.header("x-kept") for request in backend.requests] == ["1", "2"]
-        assert gate.request("GET", "/a/board").text == "look 1"
-        assert httpx.get(f"{gate.management}/-/board", trust_env=False).text == "look 2"
+        assert gate.request("GET", "/a/board").text == "look 1 started"
+        assert httpx.get(f"{gate.management}/-/board", trust_env=False).text == "look 2 started"
         gate.wait_for_exchanges(2)
         assert gate.gateway.status()["plugins"]["plugins.eyes/witness"]["seen"] >= 2
+
+
+def test_an_app_with_a_name_is_there_where_the_management_listener_is_not(site):
+    text = document(
+        "board-of-all: app/board",
+        gateway=", expose: {/a: board-of-all}",
+        management=", enabled: false, apps: [board-of-all]",
+    )
+    with upstream() as backend, running(text.replace("BACKEND", backend.url), plugins_dir=site) as gate:
+        assert gate.request("GET", "/a/board").text == "look 1 started"
 
 
 # --- families of which one instance serves one connection ------------------------------------------------------------

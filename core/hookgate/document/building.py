@@ -62,7 +62,7 @@ class Builder:
         self._names = Names(catalogue, self.problems, self.broken)
         self._used: set[Named] = set()
         """Names that are placed."""
-        self._everybodys: set[str] = set()
+        self.everybodys: set[str] = set()
         """Ids of named instances, and of what is in them."""
         self._built: dict[Named, Plugin[Any] | None] = {}
         self._failed: set[Named] = set()
@@ -218,7 +218,7 @@ class Builder:
 
     def _forget(self, before: set[str]) -> None:
         """Take out what was built meanwhile, except named instances: they belong to everybody."""
-        for entry_id in set(self.instances) - before - self._everybodys:
+        for entry_id in set(self.instances) - before - self.everybodys:
             del self.instances[entry_id]
 
     def _instance_named(self, named: Named, value: object, path: Path) -> Plugin[Any] | None:
@@ -241,7 +241,7 @@ class Builder:
                     message = "an instance is made for each place, so no id fits them all; leave it out"
                     at = (*path, *written(value).prefix, HOST_KEY, "id")
                     self.problems.append(Problem(at, message))
-            self._everybodys |= set(self.instances) - before
+            self.everybodys |= set(self.instances) - before
             if len(self.problems) > noted:
                 self._failed.add(named)
         if named in self._failed:

@@ -254,7 +254,8 @@ class _Loader:
         """What the management listener serves; what one that is off would serve is checked, but never started."""
         if not management.enabled:
             for app in management.apps or ():
-                self._builder.instances.pop(app.entry.id)
+                if app.entry.id not in self._builder.everybodys:
+                    self._builder.instances.pop(app.entry.id)
             return ()
         if management.apps is not None:
             return management.apps
