@@ -16,6 +16,7 @@ from hookgate.exchange.errors import ConfigError, Problem
 from hookgate.exchange.outbound import Health, Target
 from hookgate.gateway.asking import Asking
 from hookgate.gateway.backend import Backend
+from hookgate.gateway.bounding import GivenUp
 from hookgate.gateway.coming import brings_up
 from hookgate.gateway.configuration import Configuration
 from hookgate.gateway.generation import Generation
@@ -51,8 +52,12 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
     running = {id(plugin) for plugin in held}
     providers = [plugin for plugin in config.secrets if id(plugin) not in running]  # started by whoever asked them
     started: list[Plugin[Any]] = []
+    culprit, hook = "document", ""
     try:
-        backends = {name: _backend(house, name, config) for name in config.connections}
+        backends = {}
+        for name, connection in config.connections.items():
+            culprit, hook = connection.transport.entry.id, "configure"
+            backends[name] = _backend(house, name, config)
         for backend in backends.values():
             if backend.probes is not None:
                 config.instances[backend.probes.entry.id] = backend.probes
@@ -60,27 +65,31 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
         before = house.live.config.instances if house.live is not None else {}
         for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
             started.append(plugin)
+            culprit, hook = plugin.entry.id, "take_over"
             old = before.get(plugin.entry.id)
             if hasattr(plugin, "take_over") and old is not None and type(old) is type(plugin):
                 plugin.take_over(old)
+            hook = "startup"
             await house.hosting.start(plugin, config.gateway.startup_timeout)
+        culprit, hook = "connections", ""
         running_backends = set(house.live.backends.values()) if house.live is not None else set()
         await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
+        culprit = "document"
         generation = Generation(number, config, backends)
         generation.house = house
         generation.detour = await _detour(house, config)
     except BaseException as error:
         await house.hosting.end([*providers, *started], config.gateway.stop_timeout)
-        if isinstance(error, asyncio.CancelledError | ConfigError):
+        if isinstance(error, ConfigError) or not isinstance(error, Exception | SystemExit):
             raise
-        name = started[-1].entry.id if started else "document"
-        if isinstance(error, TimeoutError):
+        if isinstance(error, GivenUp):
             message = f"does not start within {config.gateway.startup_timeout:g} s and was given up"
-            raise ConfigError([Problem((name,), message)]) from None
+            raise ConfigError([Problem((culprit,), message)]) from None
         trace = config.hide("".join(traceback.format_exception(error)))
-        log.error("%s could not be started\n%s", name, trace)  # noqa: TRY400 - its secrets are hidden in the trace
-        why = config.hide(f"could not be started: {type(error).__name__}: {error}")
-        raise ConfigError([Problem((name,), why)]) from error
+        log.error("%s could not be started\n%s", culprit, trace)  # noqa: TRY400 - its secrets are hidden in the trace
+        where = f" ({hook})" if hook not in ("", "startup") else ""
+        why = config.hide(f"could not be started{where}: {type(error).__name__}: {error}")
+        raise ConfigError([Problem((culprit,), why)]) from error
     return generation
 
 
@@ -110,7 +119,7 @@ def _backend(house: House, name: str, config: Configuration) -> Backend:
     style = gateway.forwarded
     told = Disclosure(style in ("x-forwarded", "both"), style in ("forwarded", "both"), gateway.via)
     before = house.live.backends.get(name) if house.live is not None else None
-    if before is not None and before.config == mine and before.disclosure == told:
+    if before is not None and before.config == mine and before.made_for == (told, gateway.hook_timeout):
         return before
     if before is not None and before.config.transport is mine.transport:
         # The transport holds the pool of the old connection, which drains under calls still running.
@@ -120,7 +129,7 @@ def _backend(house: House, name: str, config: Configuration) -> Backend:
         config.connections[name] = mine
         config.instances[transport.entry.id] = transport
     changed: Callable[[Target, Health], None] = house.target_changed
-    backend = Backend(mine, house.clock, changed, disclosure=told)
+    backend = Backend(mine, house.clock, changed, disclosure=told, hook_timeout=gateway.hook_timeout)
     if before is not None:
         backend.inherit(before)
     return backend

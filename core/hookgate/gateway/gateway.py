@@ -8,10 +8,8 @@ never takes a good one down.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from inspect import isawaitable
 from typing import Any, Literal
 
 from hookgate.client import Client
@@ -34,9 +32,11 @@ from hookgate.gateway.bringup import bring_up
 from hookgate.gateway.coming import coming
 from hookgate.gateway.configuration import Configuration, load
 from hookgate.gateway.exposed import Placed
+from hookgate.gateway.following import Following
 from hookgate.gateway.generation import Generation, Passage
 from hookgate.gateway.hosting import Hosting
 from hookgate.gateway.overview import overview, target_facts
+from hookgate.gateway.record import GatewaySection
 from hookgate.gateway.rotation import Rotation
 
 log = logging.getLogger("hookgate")
@@ -81,6 +81,8 @@ class Gateway:
         """Tells what :meth:`status` says of the listeners, if they are ours."""
         self._generations: list[Generation] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+        self._following = Following(source)
         self._loading = asyncio.Lock()
         self.hosting = Hosting(self)
         self._rotation = Rotation(self.start, self.reload)
@@ -101,7 +103,7 @@ class Gateway:
                 await self.close()  # what was started to read the document
                 raise
             if watch and hasattr(self.source, "changed"):
-                self.start("source", self._follow())
+                self.start("source", self._following.follow(self.reload))
 
     async def reload(self) -> int:
         """Read the document and put it live; return the number of its generation.
@@ -111,12 +113,14 @@ class Gateway:
         """
         async with self._loading:
             try:
-                document = await read(self.source)
+                document = await self._following.read(self._patience("startup_timeout"))
                 previous = self.live.config.instances if self.live is not None else {}
                 config = await load(document, self.catalogue, previous, self.hosting.host_of)
                 generation = await bring_up(self, config, self._number + 1)
                 self._number += 1
             except ConfigError as error:
+                kept = [plugin for each in self._generations for plugin in each.config.instances.values()]
+                await self.hosting.end_others(kept, self._patience("stop_timeout"))
                 self.problems = error.problems
                 if self.live is not None:
                     log.error(  # noqa: TRY400 - a mistake of a person, not a failure of the program
@@ -136,7 +140,8 @@ class Gateway:
             ConfigError: everything that is wrong with it.
         """
         try:
-            config = await load(await read(self.source), self.catalogue, host_of=self.hosting.host_of)
+            document = await self._following.read(self._patience("startup_timeout"))
+            config = await load(document, self.catalogue, host_of=self.hosting.host_of)
             await self.hosting.end(config.secrets, config.gateway.stop_timeout)
         except BaseException:
             await self.close()
@@ -150,7 +155,7 @@ class Gateway:
         config = generation.config
         self.hosting.keeping.store = config.state
         if config.counters is not None:
-            self.counters.take = config.counters.take  # type: ignore[attr-defined]
+            self.counters.take = config.counters.take
         self._generations.append(generation)
         kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
         for backend in generation.backends.values():
@@ -161,7 +166,10 @@ class Gateway:
         for warning in generation.config.warnings:
             log.warning("%s", warning)
         log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
-        self._tell("generation_loaded", self)
+        for observer in config.observers:
+            if hasattr(observer, "generation_loaded"):
+                host = self.hosting.host_of(observer)
+                _observed(observer, "generation_loaded", observer.generation_loaded, host)
         self._rotation.follow(generation.config.secrets)
         if old is not None:
             if _addresses(old) != _addresses(generation):
@@ -178,6 +186,12 @@ class Gateway:
                 patience,
             )
         self._generations.remove(generation)
+        ending = asyncio.create_task(self._let_go(generation), name=f"end {generation.number}")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await asyncio.shield(ending)  # what has begun to end does so, also where the gateway stops meanwhile
+
+    async def _let_go(self, generation: Generation) -> None:
         in_use = {id(plugin) for other in self._generations for plugin in other.config.instances.values()}
         backends = {id(backend) for other in self._generations for backend in other.backends.values()}
         for backend in generation.backends.values():
@@ -186,27 +200,31 @@ class Gateway:
         gone = [p for p in generation.config.instances.values() if id(p) not in in_use]
         await self.hosting.end(gone, generation.config.gateway.stop_timeout)
 
-    async def _follow(self) -> None:
-        while True:
-            changed = self.source.changed()  # type: ignore[attr-defined]
-            if isawaitable(changed):
-                await changed
-            with contextlib.suppress(ConfigError):  # reload() has said what is wrong
-                await self.reload()
+    def _patience(self, name: Literal["startup_timeout", "stop_timeout"]) -> float:
+        """Return how long to wait for one plugin, by the live document, or as it is where none says otherwise."""
+        gateway = self.live.config.gateway if self.live is not None else GatewaySection()
+        return float(getattr(gateway, name))
 
     async def close(self, patience: float | None = None) -> None:
         """Finish the calls in flight (up to ``patience`` seconds), then shut everything down."""
         if self.state == "stopped":
             return
         self.state = "stopping"
+        patience_with_one = self._patience("stop_timeout")
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=patience_with_one)
+            for task in late:
+                log.error("the task %r does not end within %g s and is given up", task.get_name(), patience_with_one)
         if self.live is not None:
             bound = self.live.config.gateway.shutdown_timeout if patience is None else patience
             for generation in list(self._generations):
                 await self._retire(generation, bound)
             self.live = None
+        if self._endings:
+            await asyncio.wait(set(self._endings))
+        await self.hosting.end_others((), patience_with_one)
         await self.http.aclose()
         self.state = "stopped"
 
@@ -321,7 +339,7 @@ class Gateway:
         async def guarded() -> None:
             try:
                 await coroutine
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("the task %r failed", name)
 
         task = asyncio.create_task(guarded(), name=name)
@@ -334,6 +352,9 @@ class Gateway:
         live = self.live
         facts = self.hosting.facts(live.config if live is not None else None)
         theirs = [f"{name}: {each}" for name, told in facts.items() for each in told.get("problems", ())]
+        for backend in live.backends.values() if live is not None else ():
+            theirs += backend.connection.failing.problems
+        theirs += self._following.problems
         state = "degraded" if self.state == "running" and (self.problems or theirs) else self.state
         return {
             "status": "ok" if state == "running" else state,
@@ -365,19 +386,6 @@ class Gateway:
                 _observed(observer, hook, getattr(observer, hook), *arguments)
 
 
-async def read(source: Source[Any]) -> Mapping[str, Any]:
-    """Read the document of a source, whose hook may be ``def`` or ``async def``.
-
-    Raises:
-        ConfigError: it cannot be read, is not well-formed, or there is none.
-    """
-    found = source.read()  # type: ignore[attr-defined]
-    document = await found if isawaitable(found) else found
-    if document is None:
-        raise ConfigError([Problem((), f"the source {source.entry.name} has no document")])
-    return document  # type: ignore[no-any-return]
-
-
 def _addresses(generation: Generation) -> tuple[object, ...]:
     gateway, management = generation.config.gateway, generation.config.management
     return gateway.listen, gateway.proxy_protocol, management.enabled, management.listen
@@ -386,5 +394,5 @@ def _addresses(generation: Generation) -> tuple[object, ...]:
 def _observed(observer: Plugin[Any], hook: str, method: Any, *arguments: Any) -> None:
     try:
         method(*arguments)
-    except Exception:
+    except (Exception, SystemExit):
         log.exception("observer %s failed in %s", observer.entry.id, hook)

@@ -14,7 +14,7 @@ from hookgate.contract.metrics import Metrics
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Section
 from hookgate.contract.state import Cache, State
-from hookgate.gateway.bounding import bounded
+from hookgate.gateway.bounding import GivenUp, bounded
 from hookgate.gateway.caching import MemoryCache
 from hookgate.gateway.configuration import Configuration
 from hookgate.gateway.facts import masked, plain_facts
@@ -63,6 +63,9 @@ class PluginHost:
         self.metrics: Metrics = hosting.registry.of(plugin)
         self.plugin = plugin
         self.tasks: set[asyncio.Task[None]] = set()
+        self.failures: list[str] = []
+        """What went wrong with tasks."""
+        self.ended = False
         self._hosting = hosting
         self._house = house
 
@@ -99,18 +102,23 @@ class PluginHost:
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the instance."""
-        whole = f"{self.plugin.entry.id}: {name}"
+        title = f"{self.plugin.entry.id}: {name}"
+        if self.ended:
+            coroutine.close()
+            raise RuntimeError(f"the task {title!r} cannot be started: its instance has ended")
 
         async def guarded() -> None:
             try:
                 await coroutine
             except (Exception, SystemExit) as error:
-                log.exception("the task %r failed", whole)
-                self._hosting.failed(self.plugin, f"the task {name!r} failed: {type(error).__name__}")
+                log.exception("the task %r failed", title)
+                if (what := f"the task {name!r} failed: {type(error).__name__}") not in self.failures:
+                    self.failures.append(what)
 
-        task = asyncio.create_task(guarded(), name=whole)
+        task = asyncio.create_task(guarded(), name=title)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: coroutine.close())  # where it was cancelled before it began
         return task
 
     def status(self) -> Mapping[str, Any]:
@@ -135,8 +143,8 @@ class Hosting:
         self.keeping = Keeping(house.clock)
         self._hosts: dict[int, PluginHost] = {}
         """By number of the instance, which lives for as long as its host."""
-        self._failures: dict[str, list[str]] = {}
-        """What went wrong with tasks, by id of the instance."""
+        self._left: dict[asyncio.Future[Any], tuple[str, str]] = {}
+        """What was given up and still runs: the id of its instance, and what to say of it."""
         self._untold: dict[str, str] = {}
         """Why an instance could not tell its facts last time, by its id."""
 
@@ -151,11 +159,15 @@ class Hosting:
         """Start an instance.
 
         Raises:
-            TimeoutError: it hangs for longer than so many seconds, and is given up.
+            GivenUp: it hangs for longer than so many seconds.
             Exception: what its ``startup`` raises.
         """
         if hasattr(plugin, "startup"):
-            await bounded(plugin.startup(self.host_of(plugin)), patience)
+            try:
+                await bounded(plugin.startup(self.host_of(plugin)), patience)
+            except GivenUp as late:
+                self._leave(plugin, "its startup does not end", late.task)
+                raise
 
     async def end(self, plugins: Iterable[Plugin[Any]], patience: float) -> None:
         """End instances, the last one first: their tasks, themselves, their metrics. One that fails or hangs holds up
@@ -168,41 +180,53 @@ class Hosting:
             try:
                 if hasattr(plugin, "shutdown"):
                     await bounded(plugin.shutdown(), patience)
-            except TimeoutError:
+            except GivenUp as late:
                 log.error(  # noqa: TRY400 - where it hangs is not in the trace
                     "%s did not end its shutdown within %g s and is given up", plugin.entry.id, patience
                 )
+                self._leave(plugin, "its shutdown does not end", late.task)
             except (Exception, SystemExit):
                 log.exception("%s failed in shutdown", plugin.entry.id)
             self.registry.release(plugin)
-            self._failures.pop(plugin.entry.id, None)
             self._untold.pop(plugin.entry.id, None)
 
+    async def end_others(self, kept: Iterable[Plugin[Any]], patience: float) -> None:
+        """End what instances have begun that are not among those that stay; they have been shut down already."""
+        staying = {id(plugin) for plugin in kept}
+        for host in [host for number, host in self._hosts.items() if number not in staying]:
+            del self._hosts[id(host.plugin)]
+            await self._end_tasks(host, patience)
+            self.registry.release(host.plugin)
+
     async def _end_tasks(self, host: PluginHost, patience: float) -> None:
+        host.ended = True
         for task in host.tasks:
             task.cancel()
         if host.tasks:
             _, late = await asyncio.wait(set(host.tasks), timeout=patience)
             for task in late:
                 log.error("the task %r does not end within %g s and is given up", task.get_name(), patience)
-                self._failures.setdefault(host.plugin.entry.id, []).append(f"the task {task.get_name()!r} does not end")
+                self._leave(host.plugin, f"the task {task.get_name()!r} does not end", task)
 
-    def failed(self, plugin: Plugin[Any], what: str) -> None:
-        """Note that something of an instance failed."""
-        known = self._failures.setdefault(plugin.entry.id, [])
-        if what not in known:
-            known.append(what)
+    def _leave(self, plugin: Plugin[Any], what: str, task: asyncio.Future[Any]) -> None:
+        """Have what was given up shown for as long as it runs."""
+        self._left[task] = (plugin.entry.id, what)
+        task.add_done_callback(lambda done: self._left.pop(done, None))
 
     def facts(self, config: Configuration | None) -> dict[str, dict[str, Any]]:
         """Return what instances tell of themselves, by id; what is wrong with them under ``problems``."""
         found: dict[str, dict[str, Any]] = {}
         for plugin in config.instances.values() if config is not None else ():
             told = self._told(plugin) if hasattr(plugin, "health") else {}
-            more = [*self._failures.get(plugin.entry.id, ()), *self.registry.complaints(plugin)]
+            host = self._hosts.get(id(plugin))
+            more = [*(host.failures if host is not None else ()), *self.registry.complaints(plugin)]
             if more:
                 told["problems"] = [*told.get("problems", ()), *more]
             if told:
                 found[plugin.entry.id] = told
+        for name, what in self._left.values():
+            told = found.setdefault(name, {})
+            told["problems"] = [*told.get("problems", ()), what]
         if trouble := self.keeping.trouble:
             found["state"] = {"problems": [trouble]}
         return masked(found, config.hide) if config is not None else found

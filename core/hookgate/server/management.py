@@ -35,7 +35,7 @@ class ManagementApp:
         app.register_blueprint(_core(self.gateway), url_prefix="/-")
         if self.gateway.live is not None:
             for plugin in self.gateway.live.config.apps:
-                blueprint = plugin.blueprint(self.gateway)  # type: ignore[attr-defined]
+                blueprint = plugin.blueprint(self.gateway.hosting.host_of(plugin))
                 app.register_blueprint(blueprint, url_prefix="/-")
         return app
 
