@@ -269,8 +269,7 @@ class _Loader:
         except LookupError as error:
             self.problems.append(Problem((section,), str(error)))
             return None
-        owner = section if key else f"{section}.{family}"
-        return None if name is None else self._builder.place(family, name, (section, key or family), owner)
+        return None if name is None else self._builder.place(family, name, (section, key or family), section)
 
     async def review(self, config: Configuration) -> None:
         """Note what is written correctly and hardly meant so."""
