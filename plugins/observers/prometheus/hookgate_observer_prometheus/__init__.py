@@ -33,8 +33,9 @@ COUNTERS = (
     *("requests_total", "response_bytes_total", "northbound_errors_total", "southbound_errors_total"),
     *("network_issues_total", "upstream_attempts_total"),
 )
-GAUGES = ("request_seconds", "requests_in_flight", "target_healthy", "generation")
-MINE = frozenset(f"hookgate_{name}" for name in (*COUNTERS, *GAUGES))
+GAUGES = ("requests_in_flight", "target_healthy", "generation")
+HISTOGRAM = "request_seconds"
+MINE = frozenset(f"hookgate_{name}" for name in (*COUNTERS, *GAUGES, HISTOGRAM))
 """Names on the page that no other plugin may have."""
 
 
@@ -137,6 +138,7 @@ class Prometheus(Observer[PrometheusOptions]):
             host.metrics.counter(name, "")
         for name in GAUGES:
             host.metrics.gauge(name, "")
+        host.metrics.histogram(HISTOGRAM, "")
 
     @hookimpl
     def generation_loaded(self, host: Host) -> None:
