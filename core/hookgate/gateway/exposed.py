@@ -80,7 +80,7 @@ def apps_alone(expose: Mapping[str, Any]) -> dict[str, App[Any]]:
 def routes_of(expose: Mapping[str, Any], site: LoadingSite) -> Iterator[RouteConfig]:
     """Make the routes of apps behind a flow; mistakes are noted."""
     for prefix, exposed in expose.items():
-        if not isinstance(exposed, ExposedSection):
+        if not isinstance(exposed, ExposedSection) or not hasattr(exposed, "app"):  # it was disabled, which is refused
             continue
         path: Path = ("gateway", "expose", prefix)
         if _template(prefix) is None or normalise(prefix) != prefix:

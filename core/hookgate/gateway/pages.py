@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from hookgate.connections.attempts import Until
 from hookgate.connections.destination import Destination
 from hookgate.contract.families import App
-from hookgate.exchange.bodies import Body
+from hookgate.exchange.bodies import Arrived, Body
 from hookgate.exchange.errors import (
     BadGateway,
     BadRequest,
@@ -83,7 +83,7 @@ class Page:
         except BaseException:
             call.leave()
             raise
-        body = response.body
+        body = response.body = await call.arrived(response.body)
         if body.length is not None and body.length > bounds.response:
             call.leave()
             raise BadGateway(f"The answer is {body.length} bytes long, more than is taken here.", reason="too-large")
@@ -115,6 +115,8 @@ class _Call:
         self._plugin = plugin
         self._request = request
         self._coming = request.body.stream()
+        self._size = 0
+        """Bytes of its answer so far."""
         self._received = False
         """The app has got all of the request."""
         self._answer = Incoming(self)
@@ -130,6 +132,12 @@ class _Call:
         self._task = asyncio.create_task(self._run(app, scope), name=f"{self.name}: {self._request.path}")
 
     def leave(self, _: object = None) -> None:
+    async def arrived(self, body: Body) -> Body:
+        """Return the body of the answer: one that is whole by now goes out in one piece with its head."""
+        if not self._whole or self._unwanted or body.length not in (None, self._size):
+            return body
+        return Arrived(b"".join([chunk async for chunk in self._answer]), too_large=BadGateway)
+
         """Nobody waits for the app any more."""
         self._over.set()
         self._room.set()
@@ -168,6 +176,7 @@ class _Call:
     async def _send(self, message: Message) -> None:
         if self._over.is_set():
             raise OSError("the call is over")
+                self._size += len(chunk)
         if message["type"] == "http.response.start":
             self.head.set_result(self._response(message))
         elif message["type"] == "http.response.body":
@@ -230,7 +239,6 @@ def _scope(request: Request) -> Message:
         "headers": [(name.lower(), value) for name, value in onward(request, host, add_forwarded=False)],
         "client": (request.client, 0),
         "server": None,
-        "hookgate.certificate": request.certificate,
     }
 
 
