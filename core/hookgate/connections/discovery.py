@@ -108,9 +108,9 @@ class Finder:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _follow(self) -> None:
-        clock, failing = self._connection.clock, self._connection.failing
+        clock, failing, loop = self._connection.clock, self._connection.failing, asyncio.get_running_loop()
         while hasattr(self._discovery, "changed"):
-            asked = clock.now()
+            asked = loop.time()
             try:
                 waiting = self._discovery.changed()
                 if isawaitable(waiting):
@@ -120,8 +120,8 @@ class Finder:
                 await clock.sleep(PAUSE)
                 continue
             failing.over(self._discovery, "changed")
-            at_once = clock.now() - asked < AT_ONCE
+            at_once = loop.time() - asked < AT_ONCE
             if not await self.look():
                 await clock.sleep(PAUSE)
             elif at_once:  # one that always does so would leave nobody else any time
-                await clock.sleep(REST)
+                await asyncio.sleep(REST)

@@ -32,6 +32,8 @@ class House(Protocol):
     clock: Clock
     live: Generation | None
     hosting: Hosting
+    mounts: list[Callable[[Generation], None]]
+    """Make the pages of a generation, and raise :class:`ConfigError` for apps that cannot be shown."""
 
     def target_changed(self, target: Target, health: Health) -> None:
         """Tell observers that a target became healthy or unhealthy."""
@@ -78,6 +80,8 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
         generation = Generation(number, config, backends)
         generation.house = house
         generation.detour = await _detour(house, config)
+        for mount in house.mounts:
+            mount(generation)
     except BaseException as error:
         await house.hosting.end([*providers, *started], config.gateway.stop_timeout)
         if isinstance(error, ConfigError) or not isinstance(error, Exception | SystemExit):

@@ -17,7 +17,6 @@ from hookgate.connections.connection import Connection
 from hookgate.contract.clock import Clock, SystemClock
 from hookgate.contract.counters import Decision, Limit
 from hookgate.contract.families import Source
-from hookgate.contract.host import Host
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Section
 from hookgate.document.catalogue import Catalogue
@@ -31,7 +30,6 @@ from hookgate.flow.paths import normalise
 from hookgate.gateway.bringup import bring_up
 from hookgate.gateway.coming import coming
 from hookgate.gateway.configuration import Configuration, load
-from hookgate.gateway.exposed import Placed
 from hookgate.gateway.following import Following
 from hookgate.gateway.generation import Generation, Passage
 from hookgate.gateway.hosting import Hosting
@@ -75,8 +73,8 @@ class Gateway:
         self.live: Generation | None = None
         self.went_live: list[Callable[[Generation], Awaitable[None]]] = []
         """Called, and waited for, with each generation that goes live."""
-        self.mount: Callable[[Placed, Host], Any] | None = None
-        """Makes an ASGI app of an app behind a flow; a server that can show pages sets it."""
+        self.mounts: list[Callable[[Generation], None]] = []
+        """Make the pages of each generation that is coming; a server that can show pages adds itself."""
         self.listener: Callable[[], Mapping[str, Any]] | None = None
         """Tells what :meth:`status` says of the listeners, if they are ours."""
         self._generations: list[Generation] = []

@@ -51,8 +51,10 @@ class Generation:
         self.backends = dict(backends)
         self.house: Any = None
         """The gateway, for what is done amid a call."""
+        self.pages: Any = None
+        """What the server makes of the apps of the management listener."""
         self.exposed: dict[str, Any] = {}
-        """What the server makes of the apps on the public listener, by path, once one of them is called."""
+        """What the server makes of the apps on the public listener, by path."""
         self._prefixes = sorted(config.gateway.expose, key=len, reverse=True)
         self.environment = config.gateway.environment
         self.in_flight = 0

@@ -94,15 +94,9 @@ class Page:
 
     def _app(self, home: Any) -> Asgi:
         """Return the app as the server of this gateway has made it for this generation."""
-        placed = self._placed
-        app: Asgi | None = home.exposed.get(placed.prefix)
+        app: Asgi | None = home.exposed.get(self._placed.prefix)
         if app is None:
-            if home.house.mount is None:
-                raise ServiceUnavailable("Nothing that shows pages runs here.", reason="no-destination")
-            try:
-                app = home.exposed[placed.prefix] = home.house.mount(placed, home.house.hosting.host_of(placed.plugin))
-            except (Exception, SystemExit) as error:
-                raise _failed(placed.plugin, error) from error
+            raise ServiceUnavailable("Nothing that shows pages runs here.", reason="no-destination")
         return app
 
 
@@ -115,14 +109,14 @@ class _Call:
         self._plugin = plugin
         self._request = request
         self._coming = request.body.stream()
-        self._size = 0
-        """Bytes of its answer so far."""
         self._received = False
         """The app has got all of the request."""
         self._answer = Incoming(self)
         self._unwanted = False
         """Nobody wants a body: it is thrown away."""
         self._whole = False
+        self._size = 0
+        """Bytes of its answer so far."""
         self._room, self._over = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None]
@@ -132,17 +126,17 @@ class _Call:
         self._task = asyncio.create_task(self._run(app, scope), name=f"{self.name}: {self._request.path}")
 
     def leave(self, _: object = None) -> None:
-    async def arrived(self, body: Body) -> Body:
-        """Return the body of the answer: one that is whole by now goes out in one piece with its head."""
-        if not self._whole or self._unwanted or body.length not in (None, self._size):
-            return body
-        return Arrived(b"".join([chunk async for chunk in self._answer]), too_large=BadGateway)
-
         """Nobody waits for the app any more."""
         self._over.set()
         self._room.set()
         if not self._task.done():
             self._task.get_loop().call_later(GRACE if self._unwanted else 0, self._task.cancel)
+
+    async def arrived(self, body: Body) -> Body:
+        """Return the body of the answer: one that is whole by now goes out in one piece with its head."""
+        if not self._whole or self._unwanted or body.length not in (None, self._size):
+            return body
+        return Arrived(b"".join([chunk async for chunk in self._answer]), too_large=BadGateway)
 
     async def _run(self, app: Asgi, scope: Message) -> None:
         failure: Fault | None = None
@@ -176,13 +170,13 @@ class _Call:
     async def _send(self, message: Message) -> None:
         if self._over.is_set():
             raise OSError("the call is over")
-                self._size += len(chunk)
         if message["type"] == "http.response.start":
             self.head.set_result(self._response(message))
         elif message["type"] == "http.response.body":
             if self._unwanted:
                 await asyncio.sleep(0)
             elif chunk := message.get("body"):
+                self._size += len(chunk)
                 self._answer.feed(bytes(chunk))
                 await self._room.wait()
             if not message.get("more_body"):

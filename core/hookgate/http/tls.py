@@ -198,7 +198,7 @@ class UpstreamTls:
         """Say what the next context is made of: another answer, another context."""
         try:
             given = tuple(self._ask())
-            if given != self._shown:
+            if given != self._shown is not None and not self._known:  # there is none to stay in force yet
                 self._show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), given)
             self._shown = given
         except Exception as error:  # noqa: BLE001 - a credential is somebody's plugin; what it gave last still holds

@@ -14,10 +14,12 @@ from quart import Quart
 from hookgate.document.catalogue import Catalogue
 from hookgate.exchange.errors import ConfigError, Problem
 from hookgate.gateway.gateway import Gateway
+from hookgate.gateway.generation import Generation
 from hookgate.server.edge.asgi import Edge
 from hookgate.server.edge.mending import spare_connection, with_close_codes
 from hookgate.server.edge.websocket import WebSocketEdge
-from hookgate.server.mounting import mount
+from hookgate.server.mounting import behind_flow
+from hookgate.server.pages import Pages
 from hookgate.server.settings import Settings
 
 
@@ -29,7 +31,7 @@ class GatewayApp(Quart):
         self.gateway = gateway
         self.edge = Edge(gateway)
         self.websockets = WebSocketEdge(gateway)
-        gateway.mount = mount
+        gateway.mounts.append(self.mount)
         self.before_serving(gateway.open)
         self.after_serving(gateway.close)
 
@@ -47,19 +49,27 @@ class GatewayApp(Quart):
         else:
             await self.websockets(scope, *with_close_codes(receive, send))
 
+    def mount(self, generation: Generation) -> None:
+        """Make the pages of a generation that is coming, with and without flows.
+
+        Raises:
+            ConfigError: an app cannot be shown.
+        """
+        problems: list[Problem] = []
+        for prefix, plugin in generation.config.exposed.items():
+            generation.exposed[prefix] = app = Pages(f"hookgate{prefix}")
+            problems += app.place(plugin, generation, prefix)
+        for route in generation.config.routes:
+            if route.app is not None:
+                generation.exposed[route.app.prefix] = app = behind_flow(route.app)
+                problems += app.place(route.app.plugin, generation, route.app.prefix)
+        if problems:
+            raise ConfigError(problems)
+
     def _exposed_at(self, path: str) -> Quart | None:
         live = self.gateway.live
         prefix = live.exposed_at(path) if live is not None else None
-        if live is None or prefix is None:
-            return None
-        app: Quart | None = live.exposed.get(prefix)
-        if app is None:
-            plugin = live.config.exposed[prefix]
-            app = Quart(f"hookgate{prefix}")
-            host = self.gateway.hosting.host_of(plugin)
-            app.register_blueprint(plugin.blueprint(host), url_prefix=prefix)
-            live.exposed[prefix] = app
-        return app
+        return None if live is None or prefix is None else live.exposed[prefix]
 
 
 def gateway_for(path: Path, plugins_dir: Path | None = None) -> Gateway:

@@ -9,27 +9,26 @@ import asyncio
 from collections.abc import Generator
 from typing import Any
 
-from quart import Quart, Request
+from quart import Request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers.request import Body
 
-from hookgate.contract.host import Host
 from hookgate.gateway.exposed import Placed
+from hookgate.server.pages import Pages
 
 AHEAD = 65536
 """Bytes of an upload that wait for a view that reads it piece by piece."""
 
 
-def mount(placed: Placed, host: Host) -> Quart:
-    """Make the ASGI app of an app behind a flow. Whatever its hook raises is raised."""
-    app = Quart(f"hookgate{placed.prefix}")
+def behind_flow(placed: Placed) -> Pages:
+    """Make the ASGI app of an app behind a flow, without its pages."""
+    app = Pages(f"hookgate{placed.prefix}")
     app.asgi_http_class = _Connection
     app.request_class = _Request
     # Time is the route's matter, and it tells of it; Quart would end an answer as if it were whole.
     app.config.update(PROPAGATE_EXCEPTIONS=True, RESPONSE_TIMEOUT=None, BODY_TIMEOUT=None)
     if placed.longest is not None:
         app.config["MAX_CONTENT_LENGTH"] = placed.longest
-    app.register_blueprint(placed.plugin.blueprint(host), url_prefix=placed.prefix)
     return app
 
 

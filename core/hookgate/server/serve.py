@@ -38,6 +38,7 @@ class Server:
     def __init__(self, gateway: Gateway, *, watch: bool = True) -> None:
         self.gateway = gateway
         self._watch = watch
+        self._app, self._management = GatewayApp(gateway), ManagementApp(gateway)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
@@ -78,7 +79,7 @@ class Server:
         self.management_urls = [url_of(each) for each in private]
         await self._listen(live, public)
         if private:
-            serving = self._serve(ManagementApp(self.gateway), private)
+            serving = self._serve(self._management, private)
             self._tasks.append(asyncio.create_task(serving, name="management listener"))
         return self
 
@@ -86,7 +87,7 @@ class Server:
         loop = asyncio.get_running_loop()
         gateway = live.config.gateway
         config = hypercorn_config(live.limits, gateway.shutdown_timeout)
-        self._hand_over = HandOver(GatewayApp(self.gateway), config, loop)
+        self._hand_over = HandOver(self._app, config, loop)
         self._lane = Lane(self.gateway, self._hand_over, loop)
         lane = self._lane if gateway.lane else None
         self._reception = Reception(Admission(self.gateway, loop), lane, self._hand_over, loop)
