@@ -132,8 +132,10 @@ routes:
       - box: {flow: [step], cases: {a: {request: [way-in]}}}
       - pair: {first: {step: {number: "${env:N}"}}}
     to: {connection: crm, timeout: "${env:TIMEOUT}"}
+    labels: {team: red}
+    x-owner: [ann]
 connections:
-  crm: {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token, theirs]}
+  crm: {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token, theirs], x-slo: {ms: 7}}
   two: {targets: [http://a, {url: http://b, weight: 2}], timeouts: {read: null}, monitor: [eu, failing]}
 """
 
@@ -157,6 +159,9 @@ def test_a_good_document_fits(schema):
         ("first: {step:", "frist: {step:"),
         ("name: orders", "nam: orders"),
         ("cases: {a: {request:", "cases: {a: {requests:"),
+        ("labels: {team: red}", "labels: {team: 7}"),
+        ("labels: {team: red}", "lables: {team: red}"),
+        ("x-owner: [ann]", "owner: [ann]"),
         ("weight: 2", "weight: heavy"),
         ("apps: [health]", "apps: [{helth: {}}]"),
         ("allow: [PORT]", "alow: [PORT]"),

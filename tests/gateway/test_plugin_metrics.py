@@ -27,7 +27,7 @@ class Meter(Interceptor[Options]):
     @hookimpl
     def startup(self, host: Host) -> None:
         self.counter = host.metrics.counter("meter_calls_total", "Calls by kind.", ["kind"], most=3)
-        self.sizes = host.metrics.histogram("meter_bytes", "Size\\nof \\\\ heads.", ["kind"], bounds=[1, 10])
+        self.sizes = host.metrics.histogram("meter_bytes", "Size\\nof \\\\ heads.", ["kind"], bounds=[1, 9])
         level: Gauge = host.metrics.gauge("meter_level", "Level.")
         level.set(4)
         level.add(-0.5)
@@ -247,7 +247,7 @@ def test_metrics_of_a_stranger_are_on_the_page_by_the_text_format(plugins):
         "hookgate_meter_level": "gauge",
     }
     assert of(samples, "hookgate_meter_calls_total") == {("a",): 2, (r"b \"quoted\\",): 1}
-    assert of(samples, "hookgate_meter_bytes_bucket") == {("n", "1.0"): 2, ("n", "10.0"): 2, ("n", "+Inf"): 3}
+    assert of(samples, "hookgate_meter_bytes_bucket") == {("n", "1.0"): 2, ("n", "9.0"): 2, ("n", "+Inf"): 3}
     assert of(samples, "hookgate_meter_bytes_sum") == {("n",): 2 + len('b "quoted\\')}
     assert of(samples, "hookgate_meter_level") == {(): 3.5}
     assert of(samples, "hookgate_meter_kinds") == {("a",): 1, ("b",): 2}

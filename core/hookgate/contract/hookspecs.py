@@ -361,7 +361,7 @@ class SectionSpec:
         """Return mistakes that no record can see by itself. With any of them the document does not go live."""
 
     @hookspec
-    def review(self, configuration: Loaded) -> Iterable[Problem]:
+    def review(self, configuration: Loaded) -> Iterable[Problem | None]:
         """Return warnings about a document that is right: what can be meant so, and seldom is."""
 
     @hookspec(firstresult=True)
