@@ -254,7 +254,8 @@ class Request:
 
     @certificate.setter
     def certificate(self, certificate: "ClientCertificate | None") -> None:
-        self.tls = (self.tls or TlsFacts())._replace(certificate=certificate)
+        if certificate is not None or self.tls is not None:
+            self.tls = (self.tls or TlsFacts())._replace(certificate=certificate)
 
     @property
     def target(self) -> str:
