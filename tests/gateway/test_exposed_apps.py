@@ -54,7 +54,7 @@ class Desk(App[Options]):
                 "url": request.url,
                 "client": request.remote_addr,
                 "headers": {name.lower(): value for name, value in request.headers.items()},
-                "body": (await request.get_data()).decode(),
+                "body": await request.get_data(as_text=True),
                 "who": call.identity.subject if call is not None and call.identity is not None else None,
                 "route": call.route.name if call is not None else None,
             }
