@@ -134,7 +134,8 @@ def installed():
 
 
 @pytest.mark.parametrize("line", installed())
-def test_an_installed_plugin_keeps_the_contract(line, monkeypatch):
+def test_an_installed_plugin_keeps_the_contract(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # stores of state keep it here
     monkeypatch.setenv("HOOKGATE_SCRIPTS", str(Path(__file__).parents[2] / "docs/examples/scripts"))
     key = (line.family, line.name)
     assert line.plugin is not None, line.reason

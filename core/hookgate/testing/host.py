@@ -16,7 +16,6 @@ from hookgate.contract.clock import Clock
 from hookgate.contract.counters import Counters
 from hookgate.contract.plugin import Options, Plugin
 from hookgate.contract.section import Section
-from hookgate.contract.state import State
 from hookgate.document.building import construct
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.inside import plugins_in
@@ -24,6 +23,7 @@ from hookgate.exchange.errors import Fault
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Response
 from hookgate.gateway.hosting import Hosting, PluginHost
+from hookgate.gateway.keeping import Keeping, NamedState
 from hookgate.testing.clock import MovableClock
 
 PATIENCE = 10.0
@@ -102,6 +102,16 @@ class _Counters:
         return installed("counters", Catalogue().default("counters") or "local", self._clock).take
 
 
+class _InMemory(Keeping):
+    """State in memory, once somebody asks for it."""
+
+    def named(self, name: str) -> NamedState:
+        """Return what is kept under a name."""
+        if self.store is None:
+            self.store = installed("state", "memory", self.clock)
+        return super().named(name)
+
+
 class TestHost(PluginHost):
     """A host for plugins of any family: ``plugin.startup(host)``, or ``async with host.started(plugin)``.
 
@@ -137,7 +147,9 @@ class TestHost(PluginHost):
         self.sections = dict(sections or {})
         self.plugins = {plugin.entry.id: plugin for plugin in plugins}
         self._status, self._overview = status, overview
-        super().__init__(Hosting(self), _Nobody(Options()))  # type: ignore[arg-type]  # its clock is a movable one
+        self.hosting = Hosting(self)  # type: ignore[arg-type]  # its clock is a movable one
+        self.hosting.keeping = _InMemory(self.clock)
+        super().__init__(self.hosting, _Nobody(Options()))
 
     def configuration(self) -> Any:
         """Return what stands for the document."""
@@ -151,15 +163,9 @@ class TestHost(PluginHost):
         """Answer a visit to another route."""
         return await self.connection("(gateway)").request(method, target, headers=headers, body=body)
 
-    def state(self, name: str) -> State:
-        """Return what is kept under a name, in memory."""
-        if self._hosting.keeping.store is None:
-            self._hosting.keeping.store = installed("state", "memory", self.clock)
-        return super().state(name)
-
     def status(self) -> Mapping[str, Any]:
         """Return what the test says, or what plugins tell of themselves."""
-        facts = self._hosting.facts(self.configuration())
+        facts = self.hosting.facts(self.configuration())
         problems = [text for told in facts.values() for text in told.get("problems", ())]
         return self._status if self._status is not None else {"problems": problems, "plugins": facts}
 
@@ -193,15 +199,15 @@ class TestHost(PluginHost):
                     plugin.configure(Pool("test"))
                 mine.append(plugin)
                 self.plugins[plugin.entry.id] = plugin
-                await self._hosting.start(plugin, PATIENCE)
+                await self.hosting.start(plugin, PATIENCE)
             yield self
         finally:
-            await self._hosting.end(mine, PATIENCE)
+            await self.hosting.end(mine, PATIENCE)
             for plugin in mine:
                 self.plugins.pop(plugin.entry.id, None)
 
     def _hosts(self) -> list[PluginHost]:
-        return [self, *self._hosting._hosts.values()]
+        return [self, *self.hosting._hosts.values()]
 
 
 def installed(family: str, name: str, clock: Clock, **options: Any) -> Any:

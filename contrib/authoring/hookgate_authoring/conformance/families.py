@@ -26,7 +26,7 @@ from hookgate import (
     Target,
     Unauthorized,
 )
-from hookgate_authoring.conformance import bench
+from hookgate_authoring.conformance import bench, stores
 from hookgate_authoring.conformance.guards import FORBIDDEN, Picture, check_fields, compare, nested
 from hookgate_authoring.conformance.messages import Call
 from hookgate_authoring.conformance.report import Report
@@ -239,12 +239,14 @@ async def sources(plugin: Any, calls: Sequence[Call], report: Report) -> None:
 TRIALS: dict[str, Trial] = {
     "auth": auth,
     "balancer": balancers,
+    "counters": stores.counters,
     "credential": credentials,
     "header": headers,
     "monitor": monitors,
     "observer": observers,
     "secret": secrets,
     "source": sources,
+    "state": stores.state,
 }
 
 
