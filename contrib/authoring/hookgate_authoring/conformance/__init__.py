@@ -19,6 +19,7 @@ from hookgate.document import Catalogue
 from hookgate_authoring.conformance import commands, families, interceptors, lifecycle, schema, sections
 from hookgate_authoring.conformance.messages import calls, draw, words_of
 from hookgate_authoring.conformance.report import RULES, Nonconforming, Report, Violation
+from hookgate_authoring.conformance.watching import watched
 
 __all__ = ["RULES", "Nonconforming", "Violation", "conformance"]
 
@@ -46,13 +47,17 @@ def conformance(
     report = Report(except_rules or {})
     given = dict(options or {})
     drawn = draw(calls(tuple(dict.fromkeys(words_of(given)))), examples)
-    schema.check(plugin, Catalogue().family(plugin.family), report)
-    if plugin.family == "interceptor":
-        interceptors.check(plugin, given, drawn, report)
-    elif plugin.family == "section":
-        sections.check(plugin, given, document or {}, report)
-    elif plugin.family == "command":
-        commands.check(plugin, report)
-    families.check(plugin.family, plugin, given, drawn, report)
-    lifecycle.check(plugin, given, report)
+    family = Catalogue().family(plugin.family)
+    schema.check(plugin, family, report)
+    hooks = {name for name in vars(family.spec) if not name.startswith("_")}
+    with watched(plugin, frozenset(hooks | {"startup", "shutdown", "take_over", "health"}), report):
+        lifecycle.check(plugin, given, report)
+        if plugin.family == "interceptor":
+            interceptors.check(plugin, given, drawn, report)
+        elif plugin.family == "section":
+            sections.check(plugin, given, document or {}, report)
+        elif plugin.family == "command":
+            commands.check(plugin, report)
+        families.check(plugin.family, plugin, given, drawn, report)
+        lifecycle.leaks(plugin, given, report)
     report.conclude(plugin.__name__)
