@@ -34,6 +34,7 @@ connections:
   crm: {targets: BACKEND, headers: [{set: X-Who, from: {identity: {}}}]}
 """
 DAY = 24 * 60 * 60
+GUIDE = Path(__file__).parents[2] / "docs/plugin-guide/subsystem.md"
 MORNING = 1_700_006_400.0
 """The beginning of a day."""
 
@@ -177,3 +178,15 @@ def test_it_is_short():
 
     assert sum(bool(line.strip()) for module in modules for line in module.read_text().splitlines()) <= 150
     assert SubscriptionStep.__doc__
+
+
+@pytest.mark.skipif(not GUIDE.is_file(), reason="it stands in the checkout")
+def test_the_guide_shows_this_code():
+    shown = dict(
+        re.findall(
+            r'^```python title="acme_subscriptions/(\w+\.py)"\n(.*?)^```$', GUIDE.read_text(), re.DOTALL | re.MULTILINE
+        )
+    )
+    written = {path.name: path.read_text() for path in Path(acme_subscriptions.__file__).parent.glob("[a-z]*.py")}
+
+    assert shown == written

@@ -51,7 +51,8 @@ class Subscriptions(Section[Subscription]):
         for item in self.items:
             kept = await self._state.get(self._key(item))
             used = self._note(item, 0 if kept is None else kept.value)
-            told.append({"subscriber": item.name, **item.record.model_dump(exclude={"key"}), "used": used})
+            record = item.record
+            told.append({"subscriber": item.name, "plan": record.plan, "quota": record.quota, "used": used})
         return told
 
     def _day_ends(self) -> float:
