@@ -30,6 +30,8 @@ ENTRIES = {
     "transport": "connections: {NAME: {targets: URL, transport: $name}}",
     "secret": '"$${$name:REFERENCE}" as any value; secrets: {$name: {folder: PATH}}',
     "discovery": "connections: {NAME: {discovery: $name}}",
+    "counters": "gateway: {counters: $name}",
+    "state": "gateway: {state: $name}",
     "app": "management: {apps: [health, $name]}",
     "section": "$name: {hello: {path: /hello}}",
     "command": "nothing: people type `hookgate $name`",
