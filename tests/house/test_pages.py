@@ -48,7 +48,7 @@ NO_TEST_FILE_YET = {
 }
 """Hooks that only their example exercises, on the page that `test_python_on_a_page_runs` runs. The list only gets
 shorter."""
-NOTHING_TO_WRITE = {"linting"}
+NOTHING_TO_WRITE: set[str] = set()
 """Sections that are always there, and have no options."""
 
 
