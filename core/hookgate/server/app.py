@@ -6,12 +6,15 @@ that the document exposes on the public listener without a flow, and the lifespa
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from quart import Quart
 
-from hookgate.document.catalogue import Catalogue
+from hookgate.document.catalogue import AmbiguousError, Catalogue
 from hookgate.exchange.errors import ConfigError, Problem
 from hookgate.gateway.gateway import Gateway
 from hookgate.gateway.generation import Generation
@@ -72,21 +75,68 @@ class GatewayApp(Quart):
         return None if live is None or prefix is None else live.exposed[prefix]
 
 
-def gateway_for(path: Path, plugins_dir: Path | None = None) -> Gateway:
-    """Make a gateway that reads its document from a file, by the default source.
+def gateway_for(
+    path: Path | None, plugins_dir: Path | None = None, source: str | None = None, options: str | None = None
+) -> Gateway:
+    """Make a gateway that reads its document by a source, the default one if none is named.
+
+    ``options`` of the source are a JSON object; the path stands in them where the source has an option of that name.
 
     Raises:
-        ConfigError: there is no such folder of plugins, or no source plugin that can be used.
+        ConfigError: there is no such folder of plugins, or no source plugin that can be used so.
     """
     try:
         catalogue = Catalogue(plugins_dir)
-        name = catalogue.default("source")
+        name = source or catalogue.default("source")
         if name is None:
             raise LookupError("no source is installed that reads files, so no document can be read")
         cls = catalogue.get("source", name)
+    except AmbiguousError as error:
+        why = str(error).partition("; name one")[0]
+        raise ConfigError([Problem((), f"{why}; set HOOKGATE_SOURCE to the name of one")]) from error
     except LookupError as error:
         raise ConfigError([Problem((), str(error))]) from error
-    return Gateway(cls(cls.options_type.model_validate({"path": path})), catalogue)  # type: ignore[arg-type]
+    given = _options(options)
+    if path is not None and "path" in cls.options_type.model_fields:
+        given = {"path": path, **given}
+    elif path is not None:
+        raise ConfigError([Problem((), f"the source {name!r} reads no file: leave out {path}")])
+    try:
+        made = cls(cls.options_type.model_validate(given))
+    except ValidationError as error:
+        raise ConfigError(
+            Problem((f"source {name}", *each["loc"]), each["msg"]) for each in error.errors(include_url=False)
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            [Problem((), f"the source {name!r} cannot be made: {type(error).__name__}: {error}")]
+        ) from error
+    made.entry = replace(made.entry, id=f"source/{name}", name=name)
+    return Gateway(made, catalogue)  # type: ignore[arg-type]
+
+
+def _options(written: str | None) -> dict[str, Any]:
+    try:
+        given = json.loads(written or "{}")
+    except ValueError as error:
+        raise ConfigError([Problem(("HOOKGATE_SOURCE_OPTIONS",), f"is no JSON: {error}")]) from None
+    if not isinstance(given, dict):
+        raise ConfigError([Problem(("HOOKGATE_SOURCE_OPTIONS",), 'is no JSON object, such as {"prefix": "gateway/"}')])
+    return given
+
+
+def gateway_as_set(path: Path | None = None) -> Gateway:
+    """Make the gateway that the settings of the process ask for; ``path`` is the document where they name none.
+
+    Raises:
+        LookupError: no document is named, and no source that needs none.
+        ConfigError: as for :func:`gateway_for`.
+    """
+    settings = Settings()
+    document = path or settings.config
+    if document is None and settings.source is None:
+        raise LookupError("name a document, or set HOOKGATE_CONFIG to one")
+    return gateway_for(document, settings.plugins_dir, settings.source, settings.source_options)
 
 
 def create_app(path: str | Path | None = None) -> GatewayApp:
@@ -94,8 +144,4 @@ def create_app(path: str | Path | None = None) -> GatewayApp:
 
     Without a path, ``HOOKGATE_CONFIG`` names the document.
     """
-    settings = Settings()
-    document = Path(path) if path is not None else settings.config
-    if document is None:
-        raise LookupError("name a document, or set HOOKGATE_CONFIG to one")
-    return GatewayApp(gateway_for(document, settings.plugins_dir))
+    return GatewayApp(gateway_as_set(None if path is None else Path(path)))

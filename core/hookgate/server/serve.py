@@ -22,6 +22,7 @@ from hookgate.server.app import GatewayApp
 from hookgate.server.certificates import Certificates
 from hookgate.server.edge.handover import HandOver, hypercorn_config
 from hookgate.server.lane.lane import Lane
+from hookgate.server.leaving import Insisting
 from hookgate.server.listeners import listen, url_of
 from hookgate.server.management import ManagementApp
 from hookgate.server.reception import Reception
@@ -40,6 +41,7 @@ class Server:
         self._watch = watch
         self._app, self._management = GatewayApp(gateway), ManagementApp(gateway)
         self._stop = asyncio.Event()
+        self._insisting: Insisting | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
         self._acceptors: list[Acceptor] = []
@@ -122,8 +124,11 @@ class Server:
         await asyncio.gather(self._lane.close(patience), self._hand_over.close(patience))
         self._reception.close()
         self.gateway.state = "stopping"  # tells answers of the management listener that never end to come to theirs
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience + 1)  # Hypercorn has the same patience with pages
         await self.gateway.close()
+        if self._insisting is not None:
+            self._insisting.loop_is_over()
 
     async def _serve(self, app: Any, sockets: list[socket.socket]) -> None:
         live = self.gateway.live
@@ -147,8 +152,13 @@ class Server:
         """SIGTERM and SIGINT stop, SIGHUP reloads."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self._leave)
         loop.add_signal_handler(signal.SIGHUP, lambda: self.gateway.start("reload on SIGHUP", self._reload()))
+
+    def _leave(self) -> None:
+        if self._insisting is None and (live := self.gateway.live) is not None:
+            self._insisting = Insisting(asyncio.get_running_loop(), live.config.gateway.stop_timeout)
+        self.stop()
 
     async def _reload(self) -> None:
         with contextlib.suppress(ConfigError):  # the gateway has logged what is wrong
