@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal
 
 from hookgate.client import Client
 from hookgate.connections.connection import Connection
 from hookgate.contract.clock import Clock, SystemClock
-from hookgate.contract.counters import Decision, Limit
 from hookgate.contract.families import Source
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Section
@@ -30,6 +29,7 @@ from hookgate.flow.paths import normalise
 from hookgate.gateway.bringup import bring_up
 from hookgate.gateway.coming import coming
 from hookgate.gateway.configuration import Configuration, load
+from hookgate.gateway.counting import HouseCounters
 from hookgate.gateway.following import Following
 from hookgate.gateway.generation import Generation, Passage
 from hookgate.gateway.hosting import Hosting
@@ -43,18 +43,6 @@ DEPTH = 8
 """Calls of the gateway to itself that one call may lead to, one inside the other."""
 
 State = Literal["starting", "running", "stopping", "stopped"]
-
-
-class HouseCounters:
-    """What steps count with: the counters of the live document, whichever these are."""
-
-    def __init__(self) -> None:
-        self.take: Callable[[Sequence[tuple[str, int, Limit]]], Decision | Awaitable[Decision]] = _no_counters
-        """That of the store, so that a call looks it up once."""
-
-
-def _no_counters(wants: object) -> Decision:
-    raise LookupError("nothing is installed that counts limits: pip install hookgate-counters-local")
 
 
 class Gateway:
@@ -153,7 +141,7 @@ class Gateway:
         config = generation.config
         self.hosting.keeping.store = config.state
         if config.counters is not None:
-            self.counters.take = config.counters.take
+            self.counters.count_by(config.counters, config.gateway.hook_timeout)
         self._generations.append(generation)
         kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
         for backend in generation.backends.values():
