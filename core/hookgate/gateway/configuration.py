@@ -217,8 +217,8 @@ class _Loader:
             self.problems += [problem async for problem in self._asking.each(section, "check", Problem, site)]
         table.check_conflicts()
         builder.warn_of_unused()
-        counters = gateway.counters or self._default("counters")
-        state = gateway.state or self._default("state")
+        counters = self._default("counters") if gateway.counters is None else gateway.counters  # empty ones are false
+        state = self._default("state") if gateway.state is None else gateway.state
         first = [each for each in (state, counters) if each is not None]  # others ask them while they start
         return Configuration(
             gateway,

@@ -20,8 +20,11 @@ class HouseCounters:
         self.take: Callable[[Wants], Decision | Awaitable[Decision]] = _nobody
         """One call, since it is on the way of every call that meets a limit."""
 
-    def count_by(self, store: CounterStore[Any], patience: float) -> None:
-        """Count by other counters from now on; what they give is looked at, and waited for so many seconds."""
+    def count_by(self, store: CounterStore[Any], hook_timeout: float) -> None:
+        """Count by other counters from now on. What they give is looked at, and not waited for until the step that
+        counts is given up: then it would be named for them.
+        """
+        patience = 0.9 * hook_timeout
         take: Callable[[Wants], Any] = store.take
 
         def taken(wants: Wants) -> Decision | Awaitable[Decision]:
