@@ -142,8 +142,8 @@ def fails(exchange, flow):
     raise ZeroDivisionError("by zero")
 '''
 
-HINDER = {"raise": "raised ZeroDivisionError: by zero", "exit": "raised", "stop": "raised", "sleep": "within 0.1 s"}
-HINDER |= {"spin": "within 0.1 s", "forever": "does not come to an end within 0.1 s"}
+HINDER = {"raise": "raised ZeroDivisionError: by zero", "exit": "raised", "stop": "raised", "sleep": "within 0.5 s"}
+HINDER |= {"spin": "within 0.5 s", "forever": "does not come to an end within 0.5 s"}
 HINDER |= {"nonsense": "gives a dict", "keep": "keeps state in self.kept", "fill": "keeps state in self.seen"}
 
 
@@ -153,10 +153,11 @@ def site(tmp_path):
     return tmp_path
 
 
-def document(does="", **more):
+def document(does="", patience=60):
+    """Only what is to hang has little time: on a busy machine everything may take a while."""
     things = f'things:\n  one: {{does: "{does}"}}\n' if does else ""
     return f"""\
-gateway: {{listen: ["127.0.0.1:0"], hook_timeout: 0.1}}
+gateway: {{listen: ["127.0.0.1:0"], hook_timeout: {patience}}}
 management: {{listen: ["127.0.0.1:0"]}}
 routes:
   - {{name: plain, match: {{path: /}}, flow: [{{respond: {{body: plain}}}}]}}
@@ -167,9 +168,9 @@ plugins:
 {things}"""
 
 
-def refused(gate, does):
+def refused(gate, does, patience=60):
     with pytest.raises(ConfigError) as caught:
-        gate.reload(document(does))
+        gate.reload(document(does, patience))
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -180,13 +181,19 @@ def test_a_section_in_one_file_of_the_sites_folder_makes_routes(site):
 
 
 HOOKS = ("instances", "connections", "routes", "check", "review")
+HANGS = ("sleep", "spin", "forever")
 
 
-@pytest.mark.parametrize("hook", HOOKS)
-@pytest.mark.parametrize("what", HINDER)
+@pytest.mark.parametrize(
+    ("what", "hook"),
+    [
+        *((what, hook) for what in HINDER if what not in HANGS for hook in HOOKS),
+        *((what, hook) for what in HANGS for hook in ("routes", "review")),
+    ],
+)
 def test_a_hook_that_goes_wrong_is_named_and_what_runs_goes_on_running(what, hook, site):
     with running(document(), plugins_dir=site) as gate:
-        told = refused(gate, f"{what} in {hook}")
+        told = refused(gate, f"{what} in {hook}", 0.5 if what in HANGS else 60)
 
         assert any(
             line.startswith("document.yaml:9:1: things: cannot be used: things.py:Things." + hook) for line in told
@@ -201,7 +208,7 @@ def test_a_hook_that_goes_wrong_is_named_and_what_runs_goes_on_running(what, hoo
 
 @pytest.mark.parametrize("what", ["sleep", "spin"])
 def test_calls_are_served_while_a_hook_hangs(what, site):
-    patient = document(f"{what} in routes").replace("hook_timeout: 0.1", "hook_timeout: 5")
+    patient = document(f"{what} in routes", 5)
     with running(document(), plugins_dir=site) as gate:
 
         def reload():
@@ -219,7 +226,7 @@ def test_calls_are_served_while_a_hook_hangs(what, site):
 def test_a_hook_that_runs_in_circles_is_ended_when_it_is_given_up(site):
     before = set(threading.enumerate())
     with running(document(), plugins_dir=site) as gate:
-        refused(gate, "spin in routes")
+        refused(gate, "spin in routes", 0.5)
         for thread in set(threading.enumerate()) - before:
             if thread.name == "hookgate sections":
                 thread.join(10)
@@ -292,13 +299,13 @@ def test_what_can_be_added_is_there(site):
     ("does", "told"),
     [
         ("raise in detour", "raised ZeroDivisionError: by zero"),
-        ("sleep in detour", "does not come to an end within 0.1 s"),
+        ("sleep in detour", "does not come to an end within 0.5 s"),
         ("nonsense in detour", "gives an int, where a function should be"),
     ],
 )
 def test_a_detour_that_cannot_be_had_is_refused(does, told, site):
     with running(document(), plugins_dir=site) as gate:
-        (line,) = refused(gate, does)
+        (line,) = refused(gate, does, 0.5 if "sleep" in does else 60)
         assert line.startswith("things: cannot be used: ")
         assert told in line
         assert gate.request("GET", "/").text == "plain"
@@ -365,7 +372,7 @@ class Asks(Interceptor[Options]):
         EVENTS.append("end")
 '''
     )
-    asked = document("first").replace("hook_timeout: 0.1", "hook_timeout: 0.1, flow: [asks]")
+    asked = document("first").replace("hook_timeout: 60", "hook_timeout: 60, flow: [asks]")
     with running(asked, plugins_dir=site) as gate:
         assert gate.request("GET", "/").headers["x-things"] == "first"
         gate.reload(asked.replace("first", "second"))
