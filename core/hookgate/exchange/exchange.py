@@ -56,7 +56,6 @@ class Exchange(Amid):
     response: Response | None = None
     fault: Fault | None = None
     """The failure being dealt with, and afterwards the last one that happened."""
-    identity: Identity | None = None
     id = ""
     """The request id; the ``request-id`` interceptor fills it."""
     route: Any = None
@@ -96,6 +95,7 @@ class Exchange(Amid):
 
     def __init__(self, request: Request, *, started: float | None = None) -> None:
         self.request = request
+        self.identity: Identity | None = None  # its own, and no default of the class: each step is looked at for it
         self.params: dict[str, str] = {}
         """Path parameters by name, percent-encoded as received, in the order of the template."""
         self.attempts: list[Attempt] = []

@@ -24,8 +24,6 @@ class Step:
         "is_async",
         "keeps_request",
         "keeps_response",
-        "late_request",
-        "late_response",
         "on_done",
         "on_fault",
         "on_message",
@@ -61,9 +59,6 @@ class Step:
         reads = plugin.reads
         self.keeps_request = "request.body" in reads and (hooks.get("on_request") is False or "choose" in hooks)
         self.keeps_response = "response.body" in reads and hooks.get("on_response") is False
-        self.late_request = self.keeps_request or hooks.get("on_request", False)
-        """Its ``on_request`` may have to wait for something."""
-        self.late_response = self.on_response is not None and (self.keeps_response or hooks["on_response"])
 
     def hooks(self) -> Iterator[str]:
         """The names of the hooks this place of the plugin takes part with."""

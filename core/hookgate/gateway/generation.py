@@ -150,7 +150,7 @@ class Generation:
             return passage
         try:
             flow = self.detour(exchange, passage.flow)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("a detour failed")
             fault = PluginError(f"a detour failed: {type(error).__name__}")
             return Passage(Flow(), _raising(fault), inline=True)

@@ -25,7 +25,8 @@ from hookgate.exchange.errors import BadGateway, BadRequest, ContentTooLarge, Fa
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Message, Response
 from hookgate.exchange.outbound import OutcomeKind
-from hookgate.flow.flow import as_fault, hearers
+from hookgate.flow.failing import as_fault
+from hookgate.flow.flow import hearers
 from hookgate.http.timers import NEVER, wheel
 from hookgate.http.tunnel import Tunnel
 from hookgate.server.frames import ABRUPT, AHEAD, EACH, Broken, Frames, Heard, size_of

@@ -20,6 +20,7 @@ from hookgate.exchange.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import OutcomeKind
+from hookgate.flow.failing import as_fault
 from hookgate.gateway.gateway import Gateway
 from hookgate.gateway.generation import Passage
 from hookgate.http.forwarding import framed
@@ -243,7 +244,7 @@ class Edge:
             except Exception as error:  # noqa: BLE001
                 # The head is out, so nothing can be said any more: ending without the last chunk makes the server
                 # close the connection, which is how the client learns that the body is not whole.
-                exchange.fault = error if isinstance(error, Fault) else None
+                exchange.fault = as_fault(error) if isinstance(error, Fault) else None
                 log.warning("the response to %s broke off: %s", exchange.request.path, error)
                 return outcome_of(error)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

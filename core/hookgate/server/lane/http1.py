@@ -26,7 +26,7 @@ What a connection does at any time is one of these, and each has its time limit:
                 never see the answer
 
 The rest of what has been received waits in the buffer: requests are answered one after the other (RFC 9112, 9.3.2).
-What is not HTTP/1.1 for a route of the gateway (the preface of HTTP/2, apps that are exposed) is handed over to
+What is not HTTP/1.1 for a route of the gateway (the preface of HTTP/2, apps without a flow) is handed over to
 Hypercorn with the bytes read so far.
 """
 
@@ -349,12 +349,18 @@ class Http1(Ending):
             else:
                 outcome = await self._join(exchange, response)
         except BaseException:
-            for each in self._end(exchange, outcome):
-                await each
+            try:
+                for each in self._end(exchange, outcome):
+                    await each
+            except Exception:
+                log.exception("a call could not be ended")
             self._over(outcome)
             raise
-        for each in self._end(exchange, outcome):
-            await each
+        try:
+            for each in self._end(exchange, outcome):
+                await each
+        except Exception:
+            log.exception("a call could not be ended")
         self._over(outcome)
 
     def _end(self, exchange: Exchange, outcome: OutcomeKind) -> Sequence[Awaitable[None]]:
