@@ -75,6 +75,7 @@ def command(
 
 def rendered(names: Names) -> dict[str, str]:
     """Return the files of a new plugin, by their path in its folder."""
+    major, minor, *_ = __version__.split(".")
     words = {
         "name": names.name,
         "camel": names.camel,
@@ -82,6 +83,7 @@ def rendered(names: Names) -> dict[str, str]:
         "distribution": names.distribution,
         "group": names.family.group,
         "version": __version__,
+        "core": f"hookgate-core>={major}.{minor},<{major}.{int(minor) + 1}",
     }
 
     def filled(template: str, **more: str) -> str:
@@ -91,6 +93,7 @@ def rendered(names: Names) -> dict[str, str]:
     return {
         "pyproject.toml": filled("pyproject.txt", description=ast.get_docstring(ast.parse(module)) or ""),
         f"{names.package}/__init__.py": module,
+        f"{names.package}/py.typed": "",
         names.test_file: filled(f"test_{names.family.name}.txt"),
     }
 

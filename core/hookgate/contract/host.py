@@ -50,11 +50,14 @@ class Host(Protocol):
     instance.
     """
 
-    clock: Clock
     counters: Counters
     http: HttpClient
     log: logging.Logger
     metrics: Metrics
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
 
     def state(self, name: str) -> State:
         """Return what is kept under a name, over restarts. The store is opened when it is first asked.

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from hookgate.contract.clock import Clock
 from hookgate.contract.plugin import Entry, Plugin
-from hookgate.contract.steps import FlowOptions, Interceptor
+from hookgate.contract.steps import Answered, FlowOptions, Interceptor
 from hookgate.document.building import construct
 from hookgate.exchange.belonging import ApiInfo
 from hookgate.exchange.bodies import Body
@@ -90,7 +90,7 @@ def through(
     calls: Calls | None = None,
     house: TestHost | None = None,
     start: bool = True,
-) -> Exchange:
+) -> Answered:
     """Run one exchange through a real flow of these interceptors and return it when it is over.
 
     ``interceptors`` stand left to right on both ways, ``response`` on the way out only. ``upstream`` answers in place
@@ -105,7 +105,7 @@ def through(
     flow = Flow(FlowOptions(flow=interceptors, response=response))
     fields = Headers(headers or {})
     fields.setdefault("host", host)
-    exchange = Exchange(
+    exchange = Answered(
         Request(
             method,
             path,

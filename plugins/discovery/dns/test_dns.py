@@ -157,3 +157,14 @@ def test_a_gateway_starts_without_targets_and_says_so():
     with running(document) as gate:
         assert gate.request("GET", "/").status_code == 503
         assert any("could not be found" in record.getMessage() for record in gate.log)
+
+
+@pytest.mark.parametrize(
+    ("server", "at"), [("10.0.0.1:5353", ("10.0.0.1", 5353)), ("[::1]:5353", ("::1", 5353)), ("::1", None)]
+)
+def test_a_name_server_may_say_its_port(server, at):
+    plugin = build(Dns, name="app.internal", port=80, nameservers=[server])
+    plugin.startup(TestHost())
+    (known,) = plugin._resolver.nameservers
+
+    assert known == server if at is None else (known.address, known.port) == at

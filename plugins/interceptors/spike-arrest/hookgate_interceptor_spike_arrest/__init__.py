@@ -65,7 +65,10 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
             ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
         """
         decision = self._counters.take([(self._key.of(exchange), 1, self._limit)])
-        return self._decide(exchange, decision) if isinstance(decision, Decision) else self._later(exchange, decision)
+        if isinstance(decision, Decision):
+            self._decide(exchange, decision)
+            return None
+        return self._later(exchange, decision)
 
     async def _later(self, exchange: Exchange, decision: Awaitable[Decision]) -> None:
         """Decide by counters that others share."""
