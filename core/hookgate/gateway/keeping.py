@@ -71,8 +71,10 @@ class Keeping:
         store = self.store if config is None else config.state
         if store is None:
             raise StateError("no store of state is installed: pip install hookgate-state-sqlite")
+        if (question := getattr(store, hook, None)) is None:
+            raise self._away(store, name, f"has no hook {hook}")
         try:
-            found = await bounded(getattr(store, hook)(name, *arguments), PATIENCE)
+            found = await bounded(question(name, *arguments), PATIENCE)
         except StateRefused as error:
             kind = Conflict if isinstance(error, Conflict) else StateRefused
             raise kind(f"the state {name!r} refuses: {error}") from error
