@@ -325,7 +325,10 @@ def test_what_each_place_makes_for_itself_lives_on_over_a_reload(site):
 
 
 def test_the_name_of_another_name_stands_for_the_same(site):
-    text = document("other: mine\n  mine: {header/stamp: }\n  third: other", ", headers: [{set: X-Stamp, from: third}]")
+    text = document(
+        "third: header/other\n  other: header/mine\n  mine: {header/stamp: }",
+        ", headers: [{set: X-Stamp, from: third}]",
+    )
     assert calls(site, text, "x-stamp") == ["stamp 1", "stamp 2", "stamp 3"]
 
     text = document("other: balancer/mine\n  mine: turns", ", balancer: other, headers: [{set: X-Turn, from: turn}]")

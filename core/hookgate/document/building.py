@@ -59,7 +59,7 @@ class Builder:
         self.broken: set[str] = set()
         """Names of items that cannot be used for their mistakes: whoever refers to them hears nothing more of it."""
         self.previous = previous or {}
-        self._names = Names(catalogue, self.problems, self.broken)
+        self._names = Names(catalogue, self.problems, self.broken, self.named)
         self._used: set[Named] = set()
         """Names that are placed."""
         self.everybodys: set[str] = set()
@@ -167,13 +167,13 @@ class Builder:
 
     def share(self) -> None:
         """Build the named instances and the profiles, each once."""
-        for named, defined in self._names.all().items():
+        for named, defined in self._names.all.items():
             with suppress(Rejected):
                 self._instance_named(named, *defined)
 
     def warn_of_unused(self) -> None:
         """Warn of named instances that stand nowhere. One of a family by somebody else may be found by its class."""
-        for (family, name), (_, path) in self._names.all().items():
+        for (family, name), (_, path) in self._names.all.items():
             if (family, name) in self._used or path[0] != "plugins" or self._built[family, name] is None:
                 continue
             if self.catalogue.family(family).base.__module__.startswith("hookgate."):
@@ -186,7 +186,7 @@ class Builder:
             Rejected: every mistake in it.
         """
         entry = written(value)
-        if (known := self._names.get(family, entry.name)) is not None:
+        if (known := self._names.all.get((family, entry.name))) is not None:
             return self._shared_instance((family, entry.name), entry, *known)
         try:
             cls = self.catalogue.get(family, entry.name)
