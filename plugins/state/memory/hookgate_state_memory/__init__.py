@@ -67,9 +67,8 @@ class Memory(StateStore[MemoryOptions]):
             Conflict: the row has another version.
             StateRefused: it would be one more than ``most``.
         """
-        found = self._names.setdefault(name, _Name())
-        _agrees(key, found.live(key, now), version)
-        return self._put(found, name, key, row, most, now)
+        _agrees(key, self.read(name, key, now), version)
+        return self._put(name, key, row, most, now)
 
     @hookimpl
     def remove(self, name: str, key: str, version: int | None, now: float) -> bool:
@@ -78,12 +77,12 @@ class Memory(StateStore[MemoryOptions]):
         Raises:
             Conflict: the row has another version.
         """
-        found = self._names.setdefault(name, _Name())
+        found = self._names.get(name, _Name())
         before = found.live(key, now)
         _agrees(key, before, version)
         found.rows.pop(key, None)
         if not found.rows:
-            del self._names[name]
+            self._names.pop(name, None)
         return before is not None
 
     @hookimpl
@@ -95,8 +94,7 @@ class Memory(StateStore[MemoryOptions]):
         Raises:
             StateRefused: there is something else, the number would be too large, or one more than ``most``.
         """
-        found = self._names.setdefault(name, _Name())
-        before = found.live(key, now)
+        before = self.read(name, key, now)
         number = 0 if before is None else json.loads(before.data)
         if type(number) is not int:
             raise StateRefused(f"{key!r} is no whole number")
@@ -107,7 +105,7 @@ class Memory(StateStore[MemoryOptions]):
             raise StateRefused(f"{key!r} would be {total}, which has more than 64 bits")
         if amount:
             until = expires if before is None else before.expires
-            self._put(found, name, key, Row(str(total).encode(), 0, until), most, now)
+            self._put(name, key, Row(str(total).encode(), 0, until), most, now)
         return total
 
     @hookimpl
@@ -117,7 +115,8 @@ class Memory(StateStore[MemoryOptions]):
         keys = (key for key in found.rows if key.startswith(prefix) and key > after and found.live(key, now))
         return [(key, found.rows[key]) for key in heapq.nsmallest(limit, keys)]
 
-    def _put(self, found: _Name, name: str, key: str, row: Row, most: int, now: float) -> int:
+    def _put(self, name: str, key: str, row: Row, most: int, now: float) -> int:
+        found = self._names.setdefault(name, _Name())
         if key not in found.rows:
             if len(found.rows) >= min(found.sweep_at, most):
                 found.sweep(now)
