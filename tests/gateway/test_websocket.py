@@ -1,4 +1,5 @@
-"""WebSockets: the handshake takes the flow, then the lane passes bytes on, and the edge messages.
+"""WebSockets: the handshake takes the flow, then the lane passes bytes on, and the edge messages. Where a step looks at
+messages, both pass on messages: `test_websocket_messages.py`.
 
 What both do alike is tested for both. What may differ, since only the edge knows what a frame is:
 

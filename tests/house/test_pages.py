@@ -38,6 +38,7 @@ EXAMPLES = sorted((ROOT / "docs/examples").rglob("*.yaml"))
 TUTORIAL = Path("docs/first-plugin.md")
 SIGNATURE = re.compile(r"`?(?:async )?def (\w+)")
 NO_USER_YET = {
+    "interceptor.on_message",
     "observer.exchange_started",
     "observer.target_changed",
     "section.connections",

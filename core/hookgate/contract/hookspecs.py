@@ -108,7 +108,8 @@ class FlowSpec:
     @hookspec(firstresult=True)
     async def on_message(self, exchange: Exchange, message: Message) -> Message | None:
         """For each message of a WebSocket, either way, in the order of the way it takes. Return the message that goes
-        on, or ``None`` to drop it; raise a ``Fault`` to close both ends (1008). Routes without such a step move bytes.
+        on, or ``None`` to drop it; raise a ``Fault`` to close both ends (1008 for who sent it). A step of one side sees
+        the messages of that way only. Routes without such a step move bytes.
         """
 
     @hookspec

@@ -445,6 +445,6 @@ def order(flow: Flow, phase: str) -> Sequence[tuple[Step, int]]:
             found.append((step, 0))
             for nested in step.branches.values():
                 found.extend((inner, depth + 1) for inner, depth in order(nested, phase))
-        elif (step.on_request if phase == "request" else step.on_response or step.on_fault) is not None:
+        elif step.on_message or (step.on_request if phase == "request" else step.on_response or step.on_fault):
             found.append((step, 0))
     return found

@@ -66,7 +66,7 @@ class Frames:
                 self._is_over = True
                 if self._wire.state is ConnectionState.REMOTE_CLOSING:
                     self._write(bytes(self._wire.send(event.response())))
-                elif self._wire.state is not ConnectionState.CLOSED:  # no frame of its: wsproto cannot read on
+                elif self._wire.state is ConnectionState.OPEN:  # no frame of its: wsproto cannot read on
                     yield Broken(event.code)
                     return
                 yield event
