@@ -8,7 +8,6 @@ from collections.abc import Awaitable
 from inspect import isawaitable, iscoroutine
 from typing import Any, TypeVar
 
-from hookgate.exchange.bodies import Body
 from hookgate.exchange.errors import Fault, PluginError
 from hookgate.exchange.messages import Headers, Response
 from hookgate.exchange.outbound import Due, Health, Outbound
@@ -110,16 +109,14 @@ async def whole(work: Awaitable[T]) -> T:
         raise RuntimeError(f"called sys.exit({error.code!r})") from error
 
 
-def checked_response(plugin: Any, hook: str, given: Any) -> Response:
-    """Return what a transport gave for one attempt, or what a balancer left of it.
+def checked_response(transport: Any, given: Any) -> Response:
+    """Return what a transport gave for one attempt.
 
     Raises:
         PluginError: it is no response.
     """
     if not isinstance(given, Response):
-        raise nonsense(plugin, hook, given, "a Response")
-    if type(given.status) is not int or not isinstance(given.headers, Headers) or not isinstance(given.body, Body):
-        raise failed(plugin, hook, "left a Response without a whole status, Headers and a Body")
+        raise nonsense(transport, "send", given, "a Response")
     return given
 
 

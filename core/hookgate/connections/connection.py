@@ -311,7 +311,7 @@ class Connection:
                 if response.__class__ is not Response:
                     response = await response  # type: ignore[misc]
                 if response.__class__ is not Response:
-                    response = checked_response(self.transport, "send", response)
+                    response = checked_response(self.transport, response)
             else:
                 response = await self._bounded(outbound)
                 response.headers.raw = end_to_end(response.headers.raw)
@@ -336,7 +336,6 @@ class Connection:
         if self._chosen is not None:
             try:
                 self._chosen(exchange, target, response)
-                checked_response(self.balancer, "chosen", response)
             except (Exception, SystemExit) as error:
                 stopped = asyncio.CancelledError()  # the target is not to blame
                 ending(stopped)
@@ -358,7 +357,7 @@ class Connection:
             if due is not None and bound.expired():
                 raise due.fault() from None
             raise
-        return checked_response(self.transport, "send", response)
+        return checked_response(self.transport, response)
 
     async def prepare(self, exchange: Exchange, outbound: Outbound, due: Due | None = None) -> None:
         """Run the header actions, then the credentials, each in the order written; none waits longer than ``due``.

@@ -126,62 +126,73 @@ class Watch:
 
     async def _check(self, monitor: Monitor[Any], target: Target) -> Health | None:
         """Ask once; ``None`` where a plugin failed, which says nothing of the target."""
-        answers: list[Response] = []
-        found = await self._asked(monitor, target, answers)
-        for response in answers:
-            await response.body.close()
-        if found is not None and found.healthy:
-            target.last_seen = self.clock.wall()
-        return found
-
-    async def _asked(self, monitor: Monitor[Any], target: Target, answers: list[Response]) -> Health | None:
+        sent: list[Response | PluginError] = []
         failing = self.connection.failing
         try:
-            probe = monitor.probe(target, partial(self._send, answers=answers))
-            found = await within(self.clock, monitor.options.timeout, probe) if isawaitable(probe) else probe
-            found = checked_health(monitor, "probe", found)
-        except TimeoutError:
-            found = Health(healthy=False, reason=f"no result within {monitor.options.timeout:g} s")
-        except PluginError as error:
-            failing.note(monitor, "probe", error)
-            return None
-        except Fault as fault:
-            found = Health(healthy=False, reason=fault.reason)
+            found = await self._asked(monitor, target, sent)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
             failing.note(monitor, "probe", error)
-            return None
-        failing.over(monitor, "probe")
+            found = None
+        for each in sent:
+            if isinstance(each, Response):
+                await each.body.close()
+        if found is not None and sent and isinstance(failure := sent[-1], PluginError):
+            failing.note(monitor, "probe", failure)  # a monitor takes any fault for the target's
+            found = None
+        if found is not None:
+            failing.over(monitor, "probe")
+            target.last_seen = self.clock.wall() if found.healthy else target.last_seen
         return found
 
-    async def _send(self, outbound: Outbound, answers: list[Response]) -> Response:
+    async def _asked(self, monitor: Monitor[Any], target: Target, sent: list[Response | PluginError]) -> Health:
+        try:
+            probe = monitor.probe(target, partial(self._send, sent=sent))
+            found = await within(self.clock, monitor.options.timeout, probe) if isawaitable(probe) else probe
+        except TimeoutError:
+            return Health(healthy=False, reason=f"no result within {monitor.options.timeout:g} s")
+        except PluginError:
+            raise
+        except Fault as fault:
+            return Health(healthy=False, reason=fault.reason)
+        return checked_health(monitor, "probe", found)
+
+    async def _send(self, outbound: Outbound, sent: list[Response | PluginError]) -> Response:
         """Send a check with the connection's headers and credentials, once more where a 401 has these renewed: a target
         that is out of rotation gets no calls that would do it.
         """
+        try:
+            return await self._sent(outbound, sent)
+        except PluginError as error:
+            sent.append(error)
+            raise
+
+    async def _sent(self, outbound: Outbound, sent: list[Response | PluginError]) -> Response:
         exchange = Exchange(Request(outbound.method, outbound.path, outbound.query, host=outbound.target.authority))
         exchange.connection = self.connection
         outbound.connection = self.connection.name
         outbound.headers.setdefault("host", outbound.target.host_name)
         fields, query = list(outbound.headers.raw), outbound.query
-        response = await self._attempt(exchange, outbound)
-        answers.append(response)
+        response = await self._attempt(exchange, outbound, sent)
         if response.status == 401 and await self.connection.renewed(exchange, outbound, response):
             await response.body.close()
             outbound.headers, outbound.query = Headers.of(fields), query
-            response = await self._attempt(exchange, outbound)
-            answers.append(response)
+            response = await self._attempt(exchange, outbound, sent)
         return response
 
-    async def _attempt(self, exchange: Exchange, outbound: Outbound) -> Response:
+    async def _attempt(self, exchange: Exchange, outbound: Outbound, sent: list[Response | PluginError]) -> Response:
         attempt = Attempt(outbound.target, None, self.connection.name, self.clock.now())
         exchange.attempts.append(attempt)
+        sent.append(PluginError("a header or a credential of the connection takes longer than the check may"))
         await self.connection.prepare(exchange, outbound)
+        sent.pop()
         try:
             given = self.transport.send(outbound)
-            response = checked_response(self.transport, "send", await given if isawaitable(given) else given)
+            response = checked_response(self.transport, await given if isawaitable(given) else given)
         except Fault:
             raise
         except (Exception, SystemExit) as error:
             raise failed(self.transport, "send", error) from error
+        sent.append(response)
         attempt.outcome = Outcome("ok", response.status)
         return response
 

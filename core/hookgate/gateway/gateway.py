@@ -331,6 +331,7 @@ class Gateway:
         task = asyncio.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: coroutine.close())  # where it was cancelled before it began
         return task
 
     def status(self) -> Mapping[str, Any]:

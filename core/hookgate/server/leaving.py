@@ -12,6 +12,8 @@ log = logging.getLogger("hookgate")
 
 GRACE = 1.0
 """Seconds for tasks to end that nobody waits for."""
+ALLOWANCE = 3.0
+"""Seconds beyond what one plugin may take before the whole process is given up."""
 
 
 class Insisting:

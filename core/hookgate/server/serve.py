@@ -22,7 +22,7 @@ from hookgate.server.app import GatewayApp
 from hookgate.server.certificates import Certificates
 from hookgate.server.edge.handover import HandOver, hypercorn_config
 from hookgate.server.lane.lane import Lane
-from hookgate.server.leaving import Insisting
+from hookgate.server.leaving import ALLOWANCE, Insisting
 from hookgate.server.listeners import listen, url_of
 from hookgate.server.management import ManagementApp
 from hookgate.server.reception import Reception
@@ -157,7 +157,7 @@ class Server:
 
     def _leave(self) -> None:
         if self._insisting is None and (live := self.gateway.live) is not None:
-            self._insisting = Insisting(asyncio.get_running_loop(), live.config.gateway.stop_timeout)
+            self._insisting = Insisting(asyncio.get_running_loop(), live.config.gateway.stop_timeout + ALLOWANCE)
         self.stop()
 
     async def _reload(self) -> None:
