@@ -6,6 +6,7 @@ from pathlib import Path
 import acme_subscriptions
 import httpx
 import pytest
+from acme_subscriptions.command import ShowUsage
 from acme_subscriptions.page import Usage
 from acme_subscriptions.section import Subscriptions
 from acme_subscriptions.step import SubscriptionStep
@@ -171,6 +172,7 @@ def test_where_nobody_can_count_nobody_is_let_in(document, tmp_path, backend):
 def test_its_parts_are_as_their_families_want_them():
     conformance(Subscriptions, options={"key": "a", "quota": 1})
     conformance(Usage)
+    conformance(ShowUsage)
 
 
 def test_it_is_short():
