@@ -135,7 +135,8 @@ routes:
     labels: {team: red}
     x-owner: [ann]
 connections:
-  crm: {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token, theirs], x-slo: {ms: 7}}
+  crm:
+    {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token, theirs], x-slo: {ms: 7}}
   two: {targets: [http://a, {url: http://b, weight: 2}], timeouts: {read: null}, monitor: [eu, failing]}
 """
 
