@@ -26,15 +26,20 @@ from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.flow.flow import Flow, drive, finish
 from hookgate.flow.router import Route
 from hookgate.testing.clock import MovableClock
-from hookgate.testing.gateway import Gate, running
+from hookgate.testing.gateway import Gate, Running, running
 from hookgate.testing.host import Called, Calls, TestHost, installed
-from hookgate.testing.upstream import Upstream, upstream
+from hookgate.testing.upstream import Received, Reply, Reset, Upstream, upstream
 
 __all__ = [
     "Called",
+    "Calls",
     "Gate",
     "LocalCounters",
     "MovableClock",
+    "Received",
+    "Reply",
+    "Reset",
+    "Running",
     "TestHost",
     "Upstream",
     "build",
