@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -233,6 +233,11 @@ def calling(gate, head, *fields):
         yield made
 
 
+def sent(made, body):
+    with suppress(OSError):  # whoever has refused it does not read it to its end
+        made.sendall(body)
+
+
 # --- what a document says --------------------------------------------------------------------------------------------
 
 
@@ -352,7 +357,7 @@ def test_curl_shows_a_page_behind_auth(site, lane):
 
 
 def test_the_steps_of_the_gateway_and_of_the_entry_see_the_call(site, lane):
-    entry = behind("note", response=[{"security-headers": {}}])
+    entry = behind("note", response=[{"security-headers": {}}], labels={"team": "office"}, **{"x-owner": "anna"})
     with running(exposing(lane, entry, flow=["request-id"], observers=["access-log"]), plugins_dir=site) as gate:
         answer = gate.request("GET", "/desk/by/anna")
         assert (answer.text, answer.headers["x-note"]) == ("anna", "gateway.expose/desk/note")
@@ -360,6 +365,7 @@ def test_the_steps_of_the_gateway_and_of_the_entry_see_the_call(site, lane):
         assert answer.headers["x-content-type-options"] == "nosniff"
         (call,) = gate.wait_for_exchanges(1)
         assert (call.route.name, call.outcome, call.passed[-1]) == ("expose /desk", "ok", "gateway.expose/desk/note")
+        assert (call.route.labels, call.route.extensions) == ({"team": "office"}, {"x-owner": "anna"})
         assert events_of(gate, "note") == ["> /desk/by/anna", "done ok"]
         assert gate.request("GET", "/desk/nothing").status_code == 404, "by the app"
         assert gate.request("PUT", "/desk/echo").status_code == 405, "by the app, too"
@@ -523,11 +529,27 @@ def test_a_body_that_is_too_long_is_refused(site, lane):
         assert (untold.status_code, untold.json()["reason"]) == (413, "content-too-large")
 
 
+def test_an_upload_may_be_as_long_as_the_entry_says(site, lane):
+    body = b"x" * (17 << 20)
+    for limits, said in (({}, 413), ({"request_body": len(body)}, 200)):
+        with running(exposing(lane, behind("note", limits=limits)), plugins_dir=site) as gate:
+            with calling(gate, "POST /desk/count", f"Content-Length: {len(body)}") as made:
+                sending = threading.Thread(target=sent, args=(made, body))
+                sending.start()
+                assert made.recv(65536).startswith(b"HTTP/1.1 %d " % said)
+                made.shutdown(socket.SHUT_RDWR)
+                sending.join()
+
+
 def test_an_answer_that_is_too_long_is_refused(site, lane):
     with running(exposing(lane, behind("note", limits={"response_body": 3})), plugins_dir=site) as gate:
         assert gate.request("GET", "/desk/by/ann").text == "ann"
         told = gate.request("GET", "/desk/by/anna")
         assert (told.status_code, told.json()["reason"]) == (502, "too-large")
+    with running(exposing(lane, behind("note", limits={"response_body": 100_000})), plugins_dir=site) as gate:
+        with answering(gate, "/desk/flood") as answer, pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+        wait_for(lambda: "flood over" in events_of(gate))
 
 
 def test_steps_may_read_both_bodies(site, lane):
@@ -570,6 +592,7 @@ def test_the_lane_hands_nothing_over_for_an_app_behind_a_flow(site, monkeypatch)
                 assert made.recv(65536).endswith(b"\r\n\r\na"), "head and body in one piece"
                 made.sendall(b"GET /desk/by/a HTTP/1.1\r\nHost: x\r\n\r\n")
         assert not handed
+        assert gate.wait_for_exchanges(1)[0].response.body.held == b"a"
 
 
 def test_a_reload_brings_another_flow_and_keeps_the_app(site, lane):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Discriminator, Field, Tag
 
 from hookgate.contract.families import App
-from hookgate.contract.plugin import Options
+from hookgate.contract.metadata import Described
 from hookgate.document.entries import Interceptors
 from hookgate.document.inside import SIDES
 from hookgate.exchange.errors import NotFound, Path, Problem
@@ -28,7 +28,7 @@ _ENTRY, _RECORD = "<entry>", "<record>"
 """Names that pydantic puts into the places of mistakes; no key of a document is called so."""
 
 
-class ExposedSection(Options):
+class ExposedSection(Described):
     """An app behind a flow: calls under its path take the way of a route, and the app is its destination."""
 
     app: App[Any]
@@ -92,6 +92,8 @@ def routes_of(expose: Mapping[str, Any], site: LoadingSite) -> Iterator[RouteCon
             "name": exposed.name or f"expose {prefix}",
             "match": {"path": f"{prefix}/*"},
             "limits": exposed.limits,
+            "labels": exposed.labels,
+            **exposed.extensions,
         }
         made = site.route(said, path, steps=steps)
         if made is not None:

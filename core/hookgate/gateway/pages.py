@@ -33,9 +33,6 @@ from hookgate.http.incoming import Incoming
 
 log = logging.getLogger("hookgate.pages")
 
-GRACE = 1.0
-"""Seconds that an app has to end by itself where nobody wants the body of its answer."""
-
 Message = MutableMapping[str, Any]
 Asgi = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
@@ -112,8 +109,6 @@ class _Call:
         self._received = False
         """The app has got all of the request."""
         self._answer = Incoming(self)
-        self._unwanted = False
-        """Nobody wants a body: it is thrown away."""
         self._whole = False
         self._size = 0
         """Bytes of its answer so far."""
@@ -130,11 +125,11 @@ class _Call:
         self._over.set()
         self._room.set()
         if not self._task.done():
-            self._task.get_loop().call_later(GRACE if self._unwanted else 0, self._task.cancel)
+            self._task.get_loop().call_soon(self._task.cancel)
 
     async def arrived(self, body: Body) -> Body:
         """Return the body of the answer: one that is whole by now goes out in one piece with its head."""
-        if not self._whole or self._unwanted or body.length not in (None, self._size):
+        if not self._whole or body.length not in (None, self._size):
             return body
         return Arrived(b"".join([chunk async for chunk in self._answer]), too_large=BadGateway)
 
@@ -173,9 +168,7 @@ class _Call:
         if message["type"] == "http.response.start":
             self.head.set_result(self._response(message))
         elif message["type"] == "http.response.body":
-            if self._unwanted:
-                await asyncio.sleep(0)
-            elif chunk := message.get("body"):
+            if chunk := message.get("body"):
                 self._size += len(chunk)
                 self._answer.feed(bytes(chunk))
                 await self._room.wait()
@@ -189,11 +182,6 @@ class _Call:
             raise ValueError(f"{status!r} is no status of an answer")
         told = end_to_end([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
         headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in told)
-        self._unwanted = self._request.method == "HEAD" or status in (204, 304)
-        if self._unwanted:
-            body = Body()
-            body.on_close(self.leave)
-            return Response(status, headers, body)
         length = headers.get("content-length")
         return Response(
             status, headers, Body(self._answer, length=None if length is None else int(length), too_large=BadGateway)

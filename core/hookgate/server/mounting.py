@@ -70,7 +70,7 @@ class _Body(Body):
 
 
 class _Request(Request):
-    body_class = _Body
+    body_class: type[Body] = _Body
 
 
 class _Connection(ASGIHTTPConnection):
