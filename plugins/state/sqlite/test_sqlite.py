@@ -21,6 +21,7 @@ import hookgate_state_sqlite.writer as writer
 from hookgate import Row, StateError
 from hookgate.testing import MovableClock, build, running
 from hookgate_state_sqlite import Sqlite
+from hookgate_state_sqlite.file import StateFile
 
 KEEPER = '''
 from typing import Any
@@ -266,7 +267,10 @@ def test_processes_that_share_a_file_count_together(folder):
 # --- what may be wrong with the file ----------------------------------------------------------------------------------
 
 
-def test_a_file_that_another_process_holds_is_named_and_others_go_on(folder):
+def test_a_file_that_another_process_holds_is_named_and_others_go_on(folder, monkeypatch):
+    tries = []
+    whole = StateFile.writing
+    monkeypatch.setattr(StateFile, "writing", lambda file: tries.append(file) or whole(file))
     with serving(path="state.db", busy=0.3) as gate, closing(sqlite3.connect("state.db", isolation_level=None)) as db:
         asked(gate, "PUT", "/kept/a")
         db.execute("BEGIN IMMEDIATE")
@@ -277,6 +281,9 @@ def test_a_file_that_another_process_holds_is_named_and_others_go_on(folder):
         assert asked(gate, "GET", "/kept/a") == "x"  # who reads waits for nobody
         assert trouble(gate).startswith("gateway/sqlite: state.db is locked")
         assert asked(gate, "GET", "/other") == "fine"
+        before = len(tries)
+        until(lambda: len(tries) > before + 1)  # nobody asks, and it looks again
+        assert "is locked" in trouble(gate)
         db.execute("COMMIT")
         is_well_again(gate)
         said = [record.getMessage() for record in gate.log if "state.db" in record.getMessage()]
@@ -500,6 +507,23 @@ async def test_too_many_who_wait_are_refused(tmp_path, monkeypatch):
         with pytest.raises(StateError, match=r"state\.db is slow: 5 questions are waiting"):
             store.read("kept", "a", 0.0)
     assert await asyncio.gather(*waiting) == [1, 2, 3, 4, 5, 6]
+    await store.shutdown()
+
+
+async def test_one_that_is_too_much_for_the_file_is_refused_and_those_beside_it_are_kept(tmp_path):
+    store = build(Sqlite, path=tmp_path / "state.db", at_most=262_144)
+    store.startup(House())
+    await store.write("kept", "much", Row(b"x" * 130_000), None, 99, 0.0)
+    with held(tmp_path / "state.db"):
+        waiting = [store.write("kept", "first", Row(b"1"), None, 99, 0.0)]
+        await asyncio.sleep(0.1)  # the others are asked together
+        waiting += [store.write("kept", "more", Row(b"x" * 130_000), None, 99, 0.0)]
+        waiting += [store.write("kept", str(number), Row(b"1"), None, 99, 0.0) for number in range(5)]
+    _, refused, *kept = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert "state.db is full" in str(refused)
+    assert [type(each) for each in kept] == [int] * 5
+    assert [key for key, _ in await store.scan("kept", "", "", 99, 0.0)] == [*"01234", "first", "much"]
     await store.shutdown()
 
 
