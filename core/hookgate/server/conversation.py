@@ -126,14 +126,13 @@ class Conversation:
                 await send(acceptance)
                 while True:
                     while self._waiting and not (self._ending is not None and self._ending.at_once):
-                        data: str | bytes | None = self._next()
-                        if self._from_backend:
-                            data = await self._told(cast("str | bytes", data), from_client=False)
-                        if data is None:
-                            continue
-                        self._exchange.bytes_sent += size_of(data)
-                        await send({"type": "websocket.send", "text" if isinstance(data, str) else "bytes": data})
-                        self.heard()
+                        data = self._next()
+                        passed = await self._told(data, from_client=False) if self._from_backend else data
+                        if passed is not None:
+                            self._exchange.bytes_sent += size_of(passed)
+                            kind = "text" if isinstance(passed, str) else "bytes"
+                            await send({"type": "websocket.send", kind: passed})
+                            self.heard()
                     if self._ending is not None:
                         return
                     self._news.clear()
