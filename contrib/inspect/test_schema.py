@@ -136,7 +136,11 @@ routes:
     x-owner: [ann]
 connections:
   crm:
-    {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token, theirs], x-slo: {ms: 7}}
+    targets: http://h
+    headers: [{set: X-A, from: date}, {remove: X-B}]
+    monitor:
+    auth: [token, theirs]
+    x-slo: {ms: 7}
   two: {targets: [http://a, {url: http://b, weight: 2}], timeouts: {read: null}, monitor: [eu, failing]}
 """
 
