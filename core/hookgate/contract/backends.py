@@ -29,6 +29,7 @@ else:
 
 
 Send = Callable[["Outbound"], Awaitable["Response"]]
+"""Sends one attempt as its connection does; what a probe is handed."""
 
 
 class Credential(Plugin[OptionsT], CredentialsSpec):

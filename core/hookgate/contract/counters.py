@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
 
 CalendarWindow = Literal["second", "minute", "hour", "day", "week", "month"]
+"""What a limit may count in beside seconds; weeks begin on Mondays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,9 @@ class _Hookspec(Protocol):
 PROJECT = "hookgate"
 as_it_is = pluggy.HookspecMarker(PROJECT)
 hookspec: _Hookspec = as_it_is  # type: ignore[assignment]
+"""Marks a hook in the specification of a family."""
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a method of a plugin that is a hook."""
 
 # The bodies are docstrings: a specification says what a hook means and does nothing itself.
 # mypy: disable-error-code="empty-body"
