@@ -50,7 +50,7 @@ class Stage:
 
     async def ask(self, hook, *arguments):
         """Ask the store itself, past the bounds."""
-        return await self.keeping.ask(hook, lambda found: True, *arguments)
+        return await self.keeping.ask(hook, *arguments)
 
 
 @pytest.fixture

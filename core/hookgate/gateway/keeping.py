@@ -35,6 +35,16 @@ MUCH = 256 * 1024
 """Bytes after whose reading others run."""
 
 
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    "read": lambda found: found is None or isinstance(found, Row),
+    "write": lambda found: type(found) is int,
+    "remove": lambda found: isinstance(found, bool),
+    "increase": lambda found: found is None or type(found) is int,
+    "scan": lambda found: isinstance(found, list | tuple) and all(map(_is_pair, found)),
+}
+"""Whether what a hook gives is an answer."""
+
+
 class Keeping:
     """Holds the store of the live document for all who ask for state."""
 
@@ -60,8 +70,8 @@ class Keeping:
             raise ValueError(f"{name!r} is no name: up to 100 small letters, digits, '-', '_' and '.'")
         return NamedState(self, name)
 
-    async def ask(self, hook: str, right: Callable[[Any], bool], name: str, *arguments: Any) -> Any:
-        """Ask the store; ``right`` tells whether what it gives is what the hook should.
+    async def ask(self, hook: str, name: str, *arguments: Any) -> Any:
+        """Ask the store.
 
         Raises:
             StateRefused: it will not.
@@ -85,7 +95,7 @@ class Keeping:
         except (Exception, SystemExit) as error:
             log.exception("%s failed in %s", store.entry.id, hook)
             raise self._away(store, name, f"failed in {hook}: {type(error).__name__}") from error
-        if not right(found):
+        if not _RIGHT[hook](found):
             raise self._away(store, name, f"gave a {type(found).__name__} in {hook}, which is no answer")
         self._failed = None
         return found
@@ -106,7 +116,7 @@ class NamedState:
 
     async def get(self, key: str) -> Kept | None:
         """Return what is kept under a key."""
-        row: Row | None = await self._ask("read", _may_be_row, self._key(key), self._now())
+        row: Row | None = await self._ask("read", self._key(key), self._now())
         return None if row is None else self._kept(row)
 
     async def put(self, key: str, value: Any, *, ttl: float | None = None, version: int | None = None) -> int:
@@ -119,12 +129,12 @@ class NamedState:
         if len(data) > MAX_VALUE:
             raise self._refused(f"keeps values of {MAX_VALUE} bytes at most, and this one has {len(data)}")
         row = Row(data, 0, self._until(ttl))
-        written: int = await self._ask("write", _is_number, key, row, version, MAX_ENTRIES, self._now())
+        written: int = await self._ask("write", key, row, version, MAX_ENTRIES, self._now())
         return written
 
     async def delete(self, key: str, *, version: int | None = None) -> bool:
         """Forget a value."""
-        gone: bool = await self._ask("remove", _is_truth, self._key(key), version, self._now())
+        gone: bool = await self._ask("remove", self._key(key), version, self._now())
         return gone
 
     async def add(self, key: str, amount: int = 1, *, ttl: float | None = None, most: int | None = None) -> int | None:
@@ -132,14 +142,14 @@ class NamedState:
         if type(amount) is not int or abs(amount) > _LARGEST:
             raise self._refused(f"adds whole numbers of 64 bits, not {amount!r:.50}")
         arguments = (self._key(key), amount, self._until(ttl), most, MAX_ENTRIES, self._now())
-        found: int | None = await self._ask("increase", _may_be_number, *arguments)
+        found: int | None = await self._ask("increase", *arguments)
         return found
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 100) -> Sequence[tuple[str, Kept]]:
         """Return entries in the order of their keys."""
         bound = max(1, min(limit, MOST_AT_ONCE))
         arguments = (prefix and self._key(prefix), after and self._key(after), bound, self._now())
-        rows: Sequence[tuple[str, Row]] = await self._ask("scan", _are_rows, *arguments)
+        rows: Sequence[tuple[str, Row]] = await self._ask("scan", *arguments)
         found, size = [], 0
         for key, row in rows:
             found.append((key, self._kept(row)))
@@ -149,8 +159,8 @@ class NamedState:
                 size = 0
         return found
 
-    async def _ask(self, hook: str, right: Callable[[Any], bool], *arguments: Any) -> Any:
-        return await self._keeping.ask(hook, right, self._name, *arguments)
+    async def _ask(self, hook: str, *arguments: Any) -> Any:
+        return await self._keeping.ask(hook, self._name, *arguments)
 
     def _now(self) -> float:
         return self._keeping.clock.wall()
@@ -177,24 +187,5 @@ class NamedState:
             raise StateError(f"the state {self._name!r} holds what is no JSON; somebody else has written it") from error
 
 
-def _may_be_row(found: Any) -> bool:
-    return found is None or isinstance(found, Row)
-
-
-def _is_number(found: Any) -> bool:
-    return type(found) is int
-
-
-def _may_be_number(found: Any) -> bool:
-    return found is None or type(found) is int
-
-
-def _is_truth(found: Any) -> bool:
-    return isinstance(found, bool)
-
-
-def _are_rows(found: Any) -> bool:
-    return isinstance(found, list | tuple) and all(
-        isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str) and isinstance(each[1], Row)
-        for each in found
-    )
+def _is_pair(each: Any) -> bool:
+    return isinstance(each, tuple) and [type(part) for part in each] == [str, Row]

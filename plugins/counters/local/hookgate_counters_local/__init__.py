@@ -47,7 +47,7 @@ class Local(CounterStore[LocalOptions]):
     """Counts limits in the memory of this process: a restart begins anew, and every process counts for itself.
 
     A key means one counter for each kind of limit: evenly spread, or per calendar window of one length. Where the
-    amount of a limit changes, it goes on with what was counted. For one thread; nothing waits.
+    amount of a limit changes, or these options do, it goes on with what was counted. For one thread; nothing waits.
     """
 
     def __init__(self, options: LocalOptions) -> None:
