@@ -85,7 +85,7 @@ async def test_true_is_no_number(hook):
         await CALLS[hook](state)
 
 
-@pytest.mark.parametrize("error", [OSError("secret"), SystemExit(3), KeyError("secret")])
+@pytest.mark.parametrize("error", [OSError("secret"), SystemExit(3), KeyError("secret"), TimeoutError()])
 @pytest.mark.parametrize("later", [False, True])
 async def test_a_store_that_fails_is_named_and_the_log_says_how(error, later, caplog):
     async def fail():
@@ -94,7 +94,7 @@ async def test_a_store_that_fails_is_named_and_the_log_says_how(error, later, ca
     keeping, state = stage(fail if later else raising(error))
 
     with pytest.raises(
-        StateError, match=r"Odd#\d+: failed in read: (OSError|KeyError|SystemExit|RuntimeError)"
+        StateError, match=r"Odd#\d+: failed in read: (OSError|KeyError|SystemExit|RuntimeError|TimeoutError)"
     ) as told:
         await state.get("a")
     assert "secret" not in str(told.value) + keeping.trouble

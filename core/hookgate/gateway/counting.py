@@ -8,7 +8,7 @@ from typing import Any
 from hookgate.contract.counters import Decision, Limit
 from hookgate.contract.families import CounterStore
 from hookgate.exchange.errors import PluginError
-from hookgate.gateway.bounding import bounded
+from hookgate.gateway.bounding import GivenUp, bounded
 
 Wants = Sequence[tuple[str, int, Limit]]
 
@@ -34,7 +34,7 @@ class HouseCounters:
         async def later(found: Any) -> Decision:
             try:
                 decision = await bounded(found, patience)
-            except TimeoutError:
+            except GivenUp:
                 raise PluginError(f"gave no decision in {patience:g} s", plugin=store.entry.id, hook="take") from None
             if not isinstance(decision, Decision):
                 raise PluginError(

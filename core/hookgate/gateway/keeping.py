@@ -22,7 +22,7 @@ from hookgate.contract.state import (
     StateError,
     StateRefused,
 )
-from hookgate.gateway.bounding import bounded
+from hookgate.gateway.bounding import GivenUp, bounded
 from hookgate.gateway.coming import coming
 
 log = logging.getLogger("hookgate.state")
@@ -88,7 +88,7 @@ class Keeping:
         except StateRefused as error:
             kind = Conflict if isinstance(error, Conflict) else StateRefused
             raise kind(f"the state {name!r} refuses: {error}") from error
-        except TimeoutError as error:
+        except GivenUp as error:
             raise self._away(store, name, f"does not answer within {PATIENCE:g} s") from error
         except StateError as error:
             raise self._away(store, name, str(error), told=hasattr(store, "health")) from error
