@@ -406,7 +406,7 @@ def test_a_second_source_stands_beside_the_first_and_is_chosen_by_name(plugins):
     code, said = hookgate("check", str(plugins / "file.json"), **chosen)
     assert (code, "the source 'written' reads no file" in said) == (2, True)
     code, said = hookgate("check", **{**chosen, "HOOKGATE_SOURCE_OPTIONS": "{}"})
-    assert (code, "source written.text: Field required" in said) == (2, True)
+    assert (code, "source.written.text: is required" in said) == (2, True)
     code, said = hookgate("check", **{**chosen, "HOOKGATE_SOURCE_OPTIONS": "text"})
     assert (code, "HOOKGATE_SOURCE_OPTIONS: is no JSON" in said) == (2, True)
     code, said = hookgate("check", HOOKGATE_SOURCE="wrote")

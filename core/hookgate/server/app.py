@@ -7,13 +7,12 @@ that the document exposes on the public listener without a flow, and the lifespa
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from quart import Quart
 
+from hookgate.document.building import Builder
 from hookgate.document.catalogue import AmbiguousError, Catalogue
 from hookgate.exchange.errors import ConfigError, Problem
 from hookgate.gateway.gateway import Gateway
@@ -101,18 +100,15 @@ def gateway_for(
         given = {"path": path, **given}
     elif path is not None:
         raise ConfigError([Problem((), f"the source {name!r} reads no file: leave out {path}")])
+    problems: list[Problem] = []
     try:
-        made = cls(cls.options_type.model_validate(given))
-    except ValidationError as error:
-        raise ConfigError(
-            Problem((f"source {name}", *each["loc"]), each["msg"]) for each in error.errors(include_url=False)
-        ) from None
+        made = Builder(catalogue, problems=problems).place("source", {name: given}, ("source",), "source")
     except (Exception, SystemExit) as error:
-        raise ConfigError(
-            [Problem((), f"the source {name!r} cannot be made: {type(error).__name__}: {error}")]
-        ) from error
-    made.entry = replace(made.entry, id=f"source/{name}", name=name)
-    return Gateway(made, catalogue)  # type: ignore[arg-type]
+        why = f"the source {name!r} cannot be made: {type(error).__name__}: {error}"
+        raise ConfigError([Problem((), why)]) from error
+    if made is None:
+        raise ConfigError(problems or [Problem(("source",), "it cannot be disabled")])
+    return Gateway(made, catalogue)
 
 
 def _options(written: str | None) -> dict[str, Any]:
