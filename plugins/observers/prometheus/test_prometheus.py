@@ -243,9 +243,7 @@ def test_wrong_options_are_refused_at_load(options, message):
 async def scraped(*observers):
     app = Quart(__name__)
     host = SimpleNamespace(find=lambda of: [each for each in observers if isinstance(each, of)])
-    page = build(PrometheusApp)
-    page.startup(host)
-    app.register_blueprint(page.blueprint(host), url_prefix="/-")
+    app.register_blueprint(build(PrometheusApp).blueprint(host), url_prefix="/-")
     response = await app.test_client().get("/-/metrics")
     return response.status_code, await response.get_data(as_text=True)
 

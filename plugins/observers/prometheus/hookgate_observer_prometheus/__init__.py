@@ -310,13 +310,6 @@ class PrometheusApp(App[Options]):
     503 with a word of advice where that observer is not placed.
     """
 
-    _host: Host
-
-    @hookimpl
-    def startup(self, host: Host) -> None:
-        """Keep the host, which knows the observer."""
-        self._host = host
-
     @hookimpl
     def blueprint(self, host: Host) -> Blueprint:
         """Return the page."""
@@ -324,7 +317,7 @@ class PrometheusApp(App[Options]):
 
         @pages.get("/metrics")
         async def metrics() -> Response:
-            observers = self._host.find(Prometheus)
+            observers = host.find(Prometheus)
             if not observers:
                 advice = "There are no numbers: add prometheus to gateway.observers.\n"
                 return Response(advice, 503, content_type="text/plain; charset=utf-8")
