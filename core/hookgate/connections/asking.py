@@ -152,13 +152,13 @@ class Failing:
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
-        self._known: dict[tuple[str, str], str] = {}
+        self.known: dict[tuple[str, str], str] = {}
         """What to show, by id and hook of who was asked."""
 
     @property
     def problems(self) -> list[str]:
         """What ``/-/health`` shows."""
-        return list(self._known.values())
+        return list(self.known.values())
 
     def note(self, plugin: Any, hook: str, error: BaseException) -> None:
         """A plugin failed: log it when that is news. The text of an error stays in the log, as it may hold secrets."""
@@ -167,11 +167,10 @@ class Failing:
             name, where = error.plugin or name, error.hook or hook
             what = error.detail if error.__cause__ is None else type(error.__cause__).__name__
         text = f"{name}: its hook {where} failed: {what}"
-        if self._known.get((plugin.entry.id, hook)) != text:
-            self._known[plugin.entry.id, hook] = text
+        if self.known.get((plugin.entry.id, hook)) != text:
+            self.known[plugin.entry.id, hook] = text
             log.error("connection %s: %s failed in %s: %s", self._connection, name, where, what, exc_info=error)
 
     def over(self, plugin: Any, hook: str) -> None:
         """A plugin did what it should."""
-        if self._known:
-            self._known.pop((plugin.entry.id, hook), None)
+        self.known.pop((plugin.entry.id, hook), None)

@@ -216,7 +216,8 @@ class Connection:
             try:
                 outbound = self._outbound(exchange, target, destination, attempt)
             except BaseException as error:  # what a step left there cannot be sent
-                self._tell(target, Outcome("aborted", error=str(error)))
+                target.in_flight += 1
+                self.ended(target, Outcome("aborted", error=str(error)))
                 raise
             try:
                 response = failure = await self._attempt(exchange, outbound, destination, due)
@@ -408,16 +409,14 @@ class Connection:
         counts[outcome.kind] += 1
         if outcome.status is not None and outcome.status >= 500:
             counts["southbound_errors"] += 1
-        self._tell(target, outcome)
-
-    def _tell(self, target: Target, outcome: Outcome) -> None:
         if self._release is not None:
             try:
                 self._release(target, outcome)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
                 self.failing.note(self.balancer, "release", error)
             else:
-                self.failing.over(self.balancer, "release")
+                if self.failing.known:
+                    self.failing.over(self.balancer, "release")
         for monitor, observe in self._observers:
             try:
                 health = observe(target, outcome)
@@ -426,7 +425,8 @@ class Connection:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
                 self.failing.note(monitor, "observe", error)
             else:
-                self.failing.over(monitor, "observe")
+                if self.failing.known:
+                    self.failing.over(monitor, "observe")
 
 
 def _told(failure: Fault | Response) -> str:

@@ -148,10 +148,11 @@ class References:
         fresh = [provider for provider in self.asked.values() if id(provider) not in self._running]
         for provider in reversed(fresh):
             try:
-                result = provider.shutdown() if hasattr(provider, "shutdown") else None
-                if isawaitable(result):
-                    await result
-            except Exception as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
+                async with asyncio.timeout(TIME_LIMIT):
+                    result = provider.shutdown() if hasattr(provider, "shutdown") else None
+                    if isawaitable(result):
+                        await result
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
                 log.error("%s failed in shutdown with %s", provider.entry.id, type(error).__name__)  # noqa: TRY400
 
     def _configure(self, options: Mapping[str, Any]) -> None:
@@ -220,7 +221,7 @@ class References:
             self._failed[name] = f"the secret provider {name!r} could not be started: {why}"
         except TimeoutError:
             self._failed[name] = f"the secret provider {name!r} did not start within {TIME_LIMIT:g} s"
-        except Exception as error:  # noqa: BLE001 - the text of an unknown failure could hold a secret
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold a secret
             self._failed[name] = f"the secret provider {name!r} could not be started: {type(error).__name__}"
 
     async def _one(self, name: str, reference: str, place: Path, waiting: set[str]) -> str | None:
@@ -246,7 +247,7 @@ class References:
             message = str(error.args[0]) if error.args else f"the secret provider {name!r} has nothing under this name"
         except TimeoutError:
             message = f"the secret provider {name!r} did not answer within {TIME_LIMIT:g} s"
-        except Exception as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
             message = f"the secret provider {name!r} failed with {type(error).__name__}"
         self.problems.append(Problem(place, message))
         return None
