@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from hookgate import Interceptor, Options, hookimpl
 from hookgate.commands import app
 from hookgate.document.catalogue import Catalogue
 from hookgate.exchange.errors import ConfigError
 from hookgate.gateway.configuration import load
+from hookgate.testing import build
+from hookgate_linting.testing import place
 
 RULES = '''
 from collections.abc import Iterable, Iterator
@@ -185,6 +188,23 @@ def test_a_rule_that_fails_is_named_once_and_stops_nothing(warnings, how, why):
 def test_a_rule_is_placed_as_every_plugin_is(warnings, rules, words):
     with pytest.raises(ConfigError, match=words):
         warnings({"linting": {"rules": rules}, "routes": [{"name": "one", "flow": ["respond"]}]})
+
+
+class Both(Interceptor[Options]):
+    @hookimpl
+    def on_request(self, exchange): ...
+
+    @hookimpl
+    def on_response(self, exchange): ...
+
+
+def test_a_test_makes_a_place_of_steps():
+    first, second = build(Both), build(Both)
+    found = place(first, second)
+
+    assert [each.step for each in found.before()] == [first]
+    assert found.seen.step is second
+    assert [each.step for each in place(first, second, at=0, request=False).before()] == [second]
 
 
 def test_check_shows_it(folder, tmp_path):
