@@ -266,6 +266,8 @@ class Body:
                         chunk = await change.fed(chunk)  # noqa: PLW2901
                     if chunk:
                         yield self._copied(chunk)
+                if looked is not None:
+                    self.received = looked.received  # of which maps may have made nothing
                 if self._feeds and (rest := await self._flushed()):
                     yield self._copied(rest)
         except BaseException as error:
