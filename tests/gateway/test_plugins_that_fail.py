@@ -228,6 +228,7 @@ def logged(gate, *words):
 
 def refused(gate, plugin, hook, *, status=500, **arguments):
     """Call once: the call ends with plugin-error, and the log names who is to blame."""
+    gate.log.clear()
     answer = gate.request("GET", "/", **arguments)
     assert (answer.status_code, answer.json().get("reason")) == (status, "plugin-error"), answer.text
     assert "s3cret" not in answer.text
@@ -344,8 +345,8 @@ def test_a_credential_that_fails_sends_nothing(ways, lane, credential):
         for way in ("raise", "exit", "text", "true", *more):
             wanted["sign"] = way
             refused(gate, f"connections.crm/{credential}", "sign")
+            assert (way != "hang") or logged(gate, "took longer than 0.3 s")
             at_rest(gate)
-        assert logged(gate, "sign", "took longer than 0.3 s")
         assert not backend.requests
         wanted["sign"] = "good"
         assert gate.request("GET", "/").status_code == 200
