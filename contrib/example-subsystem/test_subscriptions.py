@@ -171,7 +171,9 @@ def test_where_nobody_can_count_nobody_is_let_in(document, tmp_path, backend):
 
 def test_its_parts_are_as_their_families_want_them():
     conformance(Subscriptions, options={"key": "a", "quota": 1})
-    conformance(Usage)
+    beside = {"subscriptions": {"ann": {"key": "a", "quota": 100_000}}}
+    conformance(SubscriptionStep, document=beside)
+    conformance(Usage, document=beside)
     conformance(ShowUsage)
 
 

@@ -111,11 +111,15 @@ OPTIONS = {
     ("section", "gateway"): {"flow": ["request-id"], "observers": ["access-log"]},
     ("section", "management"): {"apps": ["health"]},
     ("section", "plans"): {"flow": ["security-headers"]},
+    ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
     ("transport", "unix"): {"path": "/nowhere/backend.sock"},
 }
 """What plugins are tried with where they need options, or do little without."""
+SUBSCRIPTIONS = {"subscriptions": {"ann": {"key": "key-of-ann", "quota": 9}}}
 BESIDE = {
+    ("app", "subscriptions"): SUBSCRIPTIONS,
+    ("interceptor", "subscription"): SUBSCRIPTIONS,
     ("section", "apis"): {"connections": {"crm": {"targets": "http://127.0.0.1:9"}}},
     ("section", "applications"): {
         "apis": [{"name": "orders", "flow": [{"respond": {}}]}],

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from .pages import blocks, pages
-from .workspace import ROOT
 
 PAGES = [page for page in pages() if page.parts[1] == "plugin-guide" or page.name in ("first-plugin.md", "testing.md")]
 

@@ -32,7 +32,6 @@ from hookgate.testing.upstream import Received, Reply, Reset, Upstream, upstream
 
 __all__ = [
     "Called",
-    "Calls",
     "Gate",
     "LocalCounters",
     "MovableClock",

@@ -153,7 +153,7 @@ class TestHost(PluginHost):
 
     def configuration(self) -> Any:
         """Return what stands for the document."""
-        return SimpleNamespace(sections=self.sections, instances=self.plugins)
+        return SimpleNamespace(sections=self.sections, instances=self.plugins, hide=str)
 
     def connection(self, name: str) -> Caller:
         """Return a connection of any name."""
@@ -226,7 +226,7 @@ def installed(family: str, name: str, clock: Clock, **options: Any) -> Any:
 
 
 def _inside_out(plugin: Plugin[Any]) -> Iterator[Plugin[Any]]:
-    for held in plugins_in(plugin.options, {}, ()) if isinstance(plugin.options, Options) else ():
+    for held in plugins_in(getattr(plugin, "options", None), {}, ()):  # sections have none
         if held.plugin is not None:
             yield from _inside_out(held.plugin)
     yield plugin

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from inspect import isawaitable
-from typing import Any
+from typing import Any, ClassVar
 
 from hookgate import (
     ConnectFailed,
@@ -22,6 +22,7 @@ from hookgate import (
 )
 from hookgate.document import Catalogue, kebab
 from hookgate.flow import Flow, finish
+from hookgate.gateway import load
 from hookgate.testing import Called, TestHost
 from hookgate_authoring.conformance.messages import Call
 from hookgate_authoring.conformance.watching import in_time, stretch
@@ -36,6 +37,11 @@ async def _nobody(called: Called) -> Response:
 
 class House(TestHost):
     """A host whose clock stands still, which knows no connection and reaches nobody."""
+
+    document: ClassVar[Mapping[str, Any]] = {}
+    """What the document says beside the plugin that is tried."""
+    latest: ClassVar[House | None] = None
+    """The house that was furnished last."""
 
     def __init__(self) -> None:
         super().__init__(calls=_nobody)
@@ -106,7 +112,7 @@ def construct(cls: type[Plugin[Any]], options: Mapping[str, Any]) -> Any:
     return build(cls, **options)
 
 
-async def call_hook(plugin: Plugin[Any], name: str, *arguments: Any) -> Any:
+async def call_hook(plugin: Plugin[Any], name: str, *arguments: Any, patience: float = 3 * PATIENCE) -> Any:
     """Call a hook that may be async, if the plugin has it.
 
     Raises:
@@ -117,7 +123,8 @@ async def call_hook(plugin: Plugin[Any], name: str, *arguments: Any) -> Any:
         return None
     with stretch(name):
         result = hook(*arguments)
-    patience = 10.0 if name in ("startup", "shutdown") else 3 * PATIENCE
+    if name in ("startup", "shutdown"):
+        patience = 10.0
     return await in_time(result, name, patience) if isawaitable(result) else result
 
 
@@ -125,8 +132,22 @@ async def call_hook(plugin: Plugin[Any], name: str, *arguments: Any) -> Any:
 async def live(cls: type[Plugin[Any]], options: Mapping[str, Any], house: House | None = None) -> AsyncIterator[Any]:
     """Have a started instance for as long as the block lasts."""
     plugin = construct(cls, options)
-    async with (house or House()).started(plugin):
+    async with furnished(house) as around, around.started(plugin):
         yield plugin
+
+
+@asynccontextmanager
+async def furnished(house: House | None = None) -> AsyncIterator[House]:
+    """Have a house with the sections of the document that a plugin is tried beside, started."""
+    house = house or House()
+    House.latest = house
+    if not House.document or house.sections:
+        yield house
+        return
+    config = await load({"management": {"enabled": False}, **House.document}, Catalogue())
+    house.sections = dict(config.sections)
+    async with house.started(*house.sections.values()):
+        yield house
 
 
 def flow_of(*steps: Interceptor[Any]) -> Flow:

@@ -87,14 +87,15 @@ def leaks(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) ->
 
 async def _whole(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:
     tasks = asyncio.all_tasks()
-    plugin, house = _built(cls, options), bench.House()
-    try:
-        await bench.call_hook(plugin, "startup", house)
-    except Exception as error:  # noqa: BLE001 - the plugin's own
-        report.add("lifecycle", "startup", f"raised {type(error).__name__}: {error}", "start with these options")
-    await _ended(house)
-    await _shut_down(plugin, "shutdown", report)
-    await _shut_down(plugin, "a second shutdown", report)
+    plugin = _built(cls, options)
+    async with bench.furnished() as house:
+        try:
+            await bench.call_hook(plugin, "startup", house)
+        except Exception as error:  # noqa: BLE001 - the plugin's own
+            report.add("lifecycle", "startup", f"raised {type(error).__name__}: {error}", "start with these options")
+        await _ended(house)
+        await _shut_down(plugin, "shutdown", report)
+        await _shut_down(plugin, "a second shutdown", report)
     await _no_tasks(tasks, "startup and shutdown", report)
 
 
@@ -112,11 +113,12 @@ async def _cancelled(cls: type[Plugin[Any]], options: Mapping[str, Any], report:
         return
     tasks = asyncio.all_tasks()
     for point in range(1, 5):
-        plugin, house = _built(cls, options), bench.House()
-        run = bench.Interrupted(_started(plugin, house), point)
-        await asyncio.gather(_awaited(run), return_exceptions=True)
-        await _ended(house)
-        await _shut_down(plugin, "shutdown after a cancelled startup", report)
+        plugin = _built(cls, options)
+        async with bench.furnished() as house:
+            run = bench.Interrupted(_started(plugin, house), point)
+            await asyncio.gather(_awaited(run), return_exceptions=True)
+            await _ended(house)
+            await _shut_down(plugin, "shutdown after a cancelled startup", report)
         if not run.reached:
             break
     await _no_tasks(tasks, "a cancelled startup", report)

@@ -61,11 +61,11 @@ class Watch:
 
     def _hook(self) -> str | None:
         """Return the hook that is running, the outermost of them."""
-        frame, found = sys._getframe(2), None
+        frame, found = sys._current_frames().get(self.thread), None
         while frame is not None:
             if frame.f_code.co_name in self.hooks and isinstance(frame.f_locals.get("self"), self.cls):
                 found = frame.f_code.co_name
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return found
 
     def _named(self, trace: TracebackType | None) -> str:
