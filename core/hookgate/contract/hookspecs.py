@@ -90,6 +90,10 @@ class FlowSpec:
     The invariant: if your ``on_request`` ran to its end and let the call pass, your ``on_done`` runs exactly once,
     after the last byte, an abort or a cancellation; and before it your ``on_response`` has run once, unless the client
     was gone first. A step without ``on_request`` sees every answer and every fault of its flow.
+
+    ``on_request``, ``on_response`` and ``on_fault`` are ``async def`` or ``def``, or ``def`` that returns an awaitable,
+    where it seldom waits. All that is waited for ends after ``gateway.hook_timeout``. What a hook returns or leaves in
+    the exchange that is not of its kind is its failure: 500 ``plugin-error``, with plugin and hook in the log.
     """
 
     @hookspec(firstresult=True)
@@ -129,7 +133,7 @@ class AuthSpec:
     @hookspec
     async def identify(self, exchange: Exchange) -> Identity | None:
         """Return who calls; ``None`` when there are no credentials of this kind; raise ``Unauthorized`` for wrong
-        ones.
+        ones. Nothing but an ``Identity`` admits anybody: ``True`` or a name is a failure, 500 ``plugin-error``.
         """
 
     @hookspec
