@@ -446,6 +446,27 @@ def test_a_stream_that_fails_before_the_head_is_a_plugin_error_of_its_step(lane)
 
 
 @BOTH
+def test_a_stream_of_a_transport_that_fails_is_named(lane):
+    for n, source in enumerate(source for name, source in FAILING.items() if "for ever" not in name):
+        served_ = document(Nowhere, [], lane=lane)
+        carrier = {"carrier": {"_": {"id": f"culprit-{n}"}, "body": source}}
+        served_["connections"]["backend"]["transport"] = carrier
+        with running(served_, plugins_dir=PLUGINS) as gate:
+            with pytest.raises(Exception, match=r"peer closed|incomplete|disconnected"):
+                gate.request("GET", "/0")
+            (exchange,) = gate.wait_for_exchanges(1)
+            log = [record.getMessage() for record in gate.log]
+
+        assert any(f"plugin culprit-{n} failed in send: in the stream of a body" in line for line in log), log
+        assert exchange.outcome == "broken"
+        assert exchange.variables["done"] == ["left"]
+
+
+class Nowhere:
+    url = "http://127.0.0.1:9"
+
+
+@BOTH
 def test_a_body_of_no_bytes_and_no_stream_is_refused_where_it_is_made(lane):
     flows = [
         [{"spoil": {"_": {"id": f"culprit-{n}"}, "hook": "on_request", "does": f"Body({source})"}}]

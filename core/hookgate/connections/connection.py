@@ -34,6 +34,7 @@ from hookgate.exchange.errors import BadGateway, ContentTooLarge, Fault, Gateway
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Attempt, Due, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
+from hookgate.exchange.streams import Owner
 from hookgate.http.forwarding import Disclosure, add_forwarded, add_via, end_to_end, onward
 
 log = logging.getLogger("hookgate.connection")
@@ -334,6 +335,8 @@ class Connection:
                 outbound.due = None
             elif not self.transport.inline:
                 body.wrap(lambda source: Until(source, due))
+        if body.held is None and not self.transport.inline:
+            body.belongs_to(Owner(self.transport.entry.id, "send", timeout=None))
         if self._chosen is not None:
             try:
                 self._chosen(exchange, target, response)

@@ -8,6 +8,7 @@ from inspect import isawaitable
 import hookgate
 from hookgate import (
     AuthMethod,
+    Body,
     Branch,
     CounterStore,
     Exchange,
@@ -17,6 +18,9 @@ from hookgate import (
     Interceptor,
     Observer,
     Options,
+    Outbound,
+    Response,
+    Transport,
     hookimpl,
 )
 from hookgate.testing import LocalCounters
@@ -269,6 +273,18 @@ class Claims(AuthMethod[ClaimsOptions]):
     @hookimpl
     def challenge(self, exchange: Exchange) -> object:
         return evaluated(self.options.challenge, exchange)
+
+
+class CarrierOptions(Options):
+    body: str
+
+
+class Carrier(Transport[CarrierOptions]):
+    """Answers by itself."""
+
+    @hookimpl
+    async def send(self, outbound: Outbound) -> Response:
+        return Response(200, body=Body(evaluated(self.options.body, None)))
 
 
 class Shared(CounterStore[Options]):

@@ -33,9 +33,9 @@ FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 
 class GuardedBody(Body):
-    """Notes what is done with it. Reading is ``read``, ``json``, ``data`` and ``stream``; writing is ``set`` and
-    ``map``; ``tee`` is noted by itself. ``wrap``, ``on_close``, ``length``, ``empty``, ``limit`` and ``replayable`` do
-    not look at the content and are not noted."""
+    """Notes what is done with it. Reading is ``read``, ``peek``, ``json``, ``data`` and ``stream``; writing is ``set``
+    and ``map``; ``tee`` is noted by itself. ``wrap``, ``on_close``, ``length``, ``empty``, ``limit`` and ``replayable``
+    do not look at the content and are not noted."""
 
     __slots__ = ("noted",)
 
@@ -53,6 +53,11 @@ class GuardedBody(Body):
         """Note that it is read."""
         self.noted.add("read")
         return await super().read(limit)
+
+    async def peek(self, most: int) -> bytes:
+        """Note that it is read."""
+        self.noted.add("read")
+        return await super().peek(most)
 
     def stream(self) -> AsyncGenerator[bytes, None]:
         """Note that it is read."""
