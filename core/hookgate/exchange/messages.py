@@ -5,7 +5,7 @@ Nothing here knows a server or a client. A head is kept as the bytes that arrive
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
@@ -298,6 +298,27 @@ class Request(Guarded):
         self.__class__ = cls
         return self
 
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        path: str,
+        query: str,
+        scheme: str,
+        host: str,
+        headers: Headers,
+        client: str,
+        tls: TlsFacts | None,
+        http_version: str,
+    ) -> "Request":
+        """Make one of parts that a parser has already checked, without a body."""
+        self: Request = _new(_OpenRequest)
+        self.method, self.path, self.query, self.scheme, self.host = method, path, query, scheme, host
+        self.headers, self.body, self.client, self.peer = headers, Body(), client, client
+        self.tls, self.http_version, self.upgrade = tls, http_version, ""
+        self.__class__ = cls
+        return self
+
     @property
     def certificate(self) -> "ClientCertificate | None":
         """The certificate that the client has shown in TLS; there only if an authority of the listener signed it."""
@@ -340,6 +361,10 @@ class _OpenRequest(Request):
     __setattr__ = object.__setattr__
 
 
+put_body: Callable[[Request, Body], None] = Request.body.__set__  # type: ignore[attr-defined]
+"""Gives a request the body that belongs to it, past the guard."""
+
+
 class Response(Guarded):
     """What the client will get: from the backend, from an interceptor, or from a fault."""
 
@@ -367,6 +392,17 @@ class Response(Guarded):
         if isinstance(body, str):
             body = body.encode()
         self.body = body if isinstance(body, Body) else Body(body)
+        self.__class__ = cls
+        return self
+
+    @classmethod
+    def of(cls, status: int, headers: Headers, body: Body) -> "Response":
+        """Make one of parts that a parser has already checked."""
+        self: Response = _new(_OpenResponse)
+        self.status = status
+        self.headers = headers
+        self.tunnel = None
+        self.body = body
         self.__class__ = cls
         return self
 

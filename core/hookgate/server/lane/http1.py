@@ -41,7 +41,7 @@ from typing import cast
 from hookgate.exchange.bodies import Arrived
 from hookgate.exchange.errors import Fault, RequestTimeout
 from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Request, Response
+from hookgate.exchange.messages import Request, Response, put_body
 from hookgate.exchange.outbound import OutcomeKind
 from hookgate.exchange.waiting import Walker
 from hookgate.flow.flow import hearers
@@ -220,14 +220,13 @@ class Http1(Ending):
             raw, self._buffer = buffer[:end], buffer[end:]
         try:
             head = self._heads.read(raw)
-            request = request_of(head, live.config.gateway, len(raw), self._scheme, self.peer)
+            request = request_of(head, live.config.gateway, len(raw), self._scheme, self.peer, self._visitor.tls)
         except FramingError as error:
             self._refuse(error.status, str(error))
             return False
         except Fault as fault:
             self._refuse(fault.status, fault.detail)
             return False
-        request.tls = self._visitor.tls
         if live.config.exposed and live.exposed_at(request.path) is not None:
             self._give_away(raw + self._buffer)
             return False
@@ -281,12 +280,12 @@ class Http1(Ending):
     def _begin_body(self, head: RequestHead, request: Request) -> None:
         length, buffer = head.length, self._buffer
         if 0 < length <= len(buffer):
-            request.body = Arrived(buffer[:length])
+            put_body(request, Arrived(buffer[:length]))
             self._buffer = buffer[length:]
             return
         self._state, self._buffer = "body", b""
         self._upload = upload = Upload(self, head, expects=head.expects and not buffer)
-        request.body = upload.body(length)
+        put_body(request, upload.body(length))
         self.be_patient()
         if buffer:
             self._take_body(buffer)
