@@ -627,3 +627,32 @@ def test_a_page_that_fails_is_one_page_and_its_app_is_named(apps, where):
                 until(lambda page=page, name=name: logged(gate, "pages", f"/{name}/{page}"))
             assert httpx.get(f"{base}/{name}/good").text == "good"
             assert gate.request("GET", "/none").status_code == 404
+
+
+def test_a_fault_of_a_page_is_its_answer_without_a_flow_too(tmp_path):
+    (tmp_path / "locked.py").write_text(
+        """
+from quart import Blueprint
+from hookgate import App, Forbidden, Options, hookimpl
+
+class Locked(App[Options]):
+    @hookimpl
+    def blueprint(self, host):
+        pages = Blueprint("locked", __name__)
+
+        @pages.get("/page")
+        async def page():
+            raise Forbidden("Not for you.", reason="not-yours")
+
+        return pages
+"""
+    )
+    document = {
+        "gateway": {"expose": {"/open": "locked"}},
+        "management": {"apps": ["locked"]},
+        "routes": [{"name": "one", "flow": ["respond"]}],
+    }
+    with running(document, plugins_dir=tmp_path) as gate:
+        shown = [gate.request("GET", "/open/page"), httpx.get(gate.management + "/-/page")]
+
+    assert [(answer.status_code, answer.json()["reason"]) for answer in shown] == [(403, "not-yours")] * 2

@@ -22,7 +22,7 @@ AHEAD = 65536
 
 def behind_flow(placed: Placed) -> Pages:
     """Make the ASGI app of an app behind a flow, without its pages."""
-    app = Pages(f"hookgate{placed.prefix}")
+    app = Pages(f"hookgate{placed.prefix}", answers_faults=False)
     app.asgi_http_class = _Connection
     app.request_class = _Request
     # Time is the route's matter, and it tells of it; Quart would end an answer as if it were whole.

@@ -7,9 +7,11 @@ import traceback
 from typing import Any
 
 from quart import Blueprint, Quart, has_request_context, request
+from quart import Response as Answer
 
 from hookgate.contract.families import App
-from hookgate.exchange.errors import PluginError, Problem
+from hookgate.exchange.errors import Fault, PluginError, Problem
+from hookgate.exchange.messages import Response as ResponseOf
 from hookgate.gateway.generation import Generation
 
 log = logging.getLogger("hookgate.pages")
@@ -18,8 +20,10 @@ log = logging.getLogger("hookgate.pages")
 class Pages(Quart):
     """A Quart app with the pages of apps."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, answers_faults: bool = True) -> None:
         super().__init__(name)
+        if answers_faults:  # behind a flow they are the flow's
+            self.register_error_handler(Fault, _answered)
         self._owners: dict[str, str] = {}
         """Ids of apps, by the name of their blueprint."""
 
@@ -61,6 +65,11 @@ class Pages(Quart):
         if has_request_context():
             name, path = (request.blueprint or "").partition(".")[0], request.path
         log.error("%s failed to show %s", self._owners.get(name, "an app"), path, exc_info=exception_info)
+
+
+async def _answered(fault: Fault) -> Answer:
+    problem = ResponseOf.problem(fault)
+    return Answer(problem.body.data, problem.status, dict(problem.headers.items()))
 
 
 def blueprint_of(plugin: App[Any], host: Any) -> Blueprint:

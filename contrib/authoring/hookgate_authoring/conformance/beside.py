@@ -79,6 +79,7 @@ async def apps(plugin: Any, calls: Sequence[Call], report: Report) -> None:
         seen = "gave the same blueprint twice, which can be mounted only once"
         report.add("contract", "blueprint", seen, "make it in the hook: pages are made for each document")
     app = Quart(type(plugin).__name__)
+    app.register_error_handler(Fault, lambda fault: (fault.detail, fault.status))  # as the house answers them
     app.register_blueprint(pages[-1], url_prefix="/-")
     client = app.test_client()
     plain = [rule.rule for rule in app.url_map.iter_rules() if not rule.arguments and rule.endpoint != "static"]
