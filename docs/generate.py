@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from generating.api_page import api
 from generating.commands import commands
 from generating.hooks_page import hook_reference
 from generating.plugin_pages import example_of, missing, plugin_list, plugin_page
@@ -26,6 +27,7 @@ BLOCK = re.compile(r"(?<=<!-- generated: )([a-z-]+)( -->\n).*?(?=<!-- end -->)",
 def blocks() -> dict[str, Callable[[], str]]:
     """Return what may stand between markers, by name."""
     told: dict[str, Callable[[], str]] = {
+        "api": api,
         "hooks": hook_reference,
         "list-of-plugins": plugin_list,
         "commands": commands,

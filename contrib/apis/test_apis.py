@@ -361,6 +361,36 @@ def test_the_flow_of_a_plan_is_entered_where_the_application_is_known(plugins):
     assert placed == (["A", "knows", "B", "G"], ["G", "B", "A"])
 
 
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
+def test_a_plan_that_the_document_does_not_have_is_refused_and_named(plugins, lane):
+    (plugins / "claims.py").write_text(
+        """
+from hookgate import Interceptor, Options, hookimpl
+
+class Claims(Interceptor[Options]):
+    writes = {"application"}
+
+    @hookimpl
+    def on_request(self, exchange):
+        exchange.plan = exchange.request.headers.get("x-plan", "")
+"""
+    )
+    sections = {"plans": {"gold": {"flow": [mark("G")]}}}
+    with upstream() as backend:
+        described = document(backend, {"flow": ["claims"]}, lane, **sections)
+        with running(described, plugins_dir=plugins) as gate:
+            answer = gate.request("GET", "/orders/x", headers={"x-plan": "platinum"})
+            assert (answer.status_code, answer.json()["reason"]) == (500, "plugin-error")
+            assert not backend.requests
+            assert any("apis.orders/plan" in each and "'platinum'" in each for each in map(str, _said(gate)))
+            assert ways(backend, gate.request("GET", "/orders/x", headers={"x-plan": "gold"})) == (["G"], ["G"])
+            assert gate.request("GET", "/orders/x").status_code == 200
+
+
+def _said(gate):
+    return [record.getMessage() for record in gate.log]
+
+
 @pytest.mark.row("FL-10", "FL-11")
 @pytest.mark.parametrize(
     ("api", "place", "words"),

@@ -1,30 +1,22 @@
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-from hookgate import ApiInfo, Application, ConfigError, Identity, Interceptor, Options, hookimpl
-from hookgate.testing import build, running, through, upstream
+from hookgate import ApiInfo, Application, ConfigError, Identity
+from hookgate.testing import build, running, upstream
+from hookgate.testing import through as through_any
 from hookgate_apis.client_id import ClientId
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
+through = partial(through_any, start=False)
+"""The steps know their applications from a host that :func:`step` gives them."""
 SHOP = Application("shop", ("s1", "s+2 é"), {"orders": "gold"})
 KIOSK = Application("kiosk", ("k1",))
 
 
-class Known(Interceptor[Options]):
-    """Somebody whom a step further left has identified."""
-
-    client = "s1"
-
-    @hookimpl
-    def on_request(self, exchange):
-        exchange.identity = Identity("ann", "jwt", ("staff",), application=self.client)
-
-
-class OnApi(Interceptor[Options]):
-    @hookimpl
-    def on_request(self, exchange):
-        exchange.route = SimpleNamespace(api=ApiInfo("orders"), name="orders")
+KNOWN = Identity("ann", "jwt", ("staff",), application="s1")
+"""Somebody whom a step further left has identified."""
 
 
 def step(**options):
@@ -95,14 +87,14 @@ def test_an_application_that_nobody_else_was_found_for_is_the_caller():
 
 
 def test_whoever_was_found_before_stays_the_caller():
-    exchange = through(Known(Options()), step(), headers=sent(value="k1"))
+    exchange = through(step(), identity=KNOWN, headers=sent(value="k1"))
 
     assert exchange.identity == Identity("ann", "jwt", ("staff",), application="kiosk")
     assert exchange.application is KIOSK
 
 
 def test_the_client_that_a_token_was_issued_to_is_the_id():
-    exchange = through(Known(Options()), step(location="identity"), headers=sent(value="k1"))
+    exchange = through(step(location="identity"), identity=KNOWN, headers=sent(value="k1"))
 
     assert exchange.application is SHOP
     assert exchange.identity.application == "shop"
@@ -110,8 +102,8 @@ def test_the_client_that_a_token_was_issued_to_is_the_id():
 
 
 def test_an_application_without_a_plan_for_the_api_is_not_known_to_it():
-    refused = through(OnApi(Options()), step(), headers=sent(value="k1"))
-    let_in = through(OnApi(Options()), step(), headers=sent())
+    refused = through(step(), api=ApiInfo("orders"), headers=sent(value="k1"))
+    let_in = through(step(), api=ApiInfo("orders"), headers=sent())
 
     assert reason(refused) == (403, "no-plan")
     assert refused.application is refused.identity is None

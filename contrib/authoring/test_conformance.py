@@ -257,7 +257,8 @@ def test_a_seeded_fault_is_found_under_the_right_rule_and_place(plugin, rule, wh
 
     found = {(violation.rule, violation.where.partition(",")[0]) for violation in caught.value.violations}
     assert (rule, where) in found, str(caught.value)
-    assert caught.value.rules <= {rule} | ({"pairing"} if plugin is SharesState else set()), str(caught.value)
+    beside = {SharesState: {"pairing"}, LeavesThread: {"leaks"}}.get(plugin, set())
+    assert caught.value.rules <= {rule} | beside, str(caught.value)
 
 
 def test_a_good_plugin_conforms():

@@ -40,7 +40,7 @@ def test_there_is_a_template_for_every_family_of_core():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_new_plugin_is_three_files_without_findings(family, tmp_path):
+def test_a_new_plugin_is_four_files_without_findings(family, tmp_path):
     written = hookgate("plugin", "new", family, "my-own", cwd=tmp_path)
     folder = tmp_path / f"hookgate-{family}-my-own"
 
@@ -48,6 +48,7 @@ def test_a_new_plugin_is_three_files_without_findings(family, tmp_path):
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
         "pyproject.toml",
         f"hookgate_{family}_my_own/__init__.py",
+        f"hookgate_{family}_my_own/py.typed",
         "test_my_own.py",
     }
     assert findings(folder) == []
@@ -71,11 +72,16 @@ def test_every_new_plugin_passes_its_own_test(tmp_path):
 
 
 def test_every_new_plugin_is_typed(tmp_path):
-    packages = [write(tmp_path, family, "say-hello") / f"hookgate_{family}_say_hello" for family in FAMILIES]
-    # what the gateway puts on the exchange before it asks a hook is not known to mypy
-    words = ["--strict", "--disable-error-code", "union-attr", "--python-executable", sys.executable]
+    packages = []
+    for family in FAMILIES:
+        folder = write(tmp_path / family, family, "say-hello")
+        (test,) = folder.glob("test_*.py")
+        packages += [folder / f"hookgate_{family}_say_hello", test.rename(test.with_stem(f"test_{family}"))]
+    words = ["--strict", "--python-executable", sys.executable]
     command = [sys.executable, "-m", "mypy", *words, "--cache-dir", tmp_path / "cache", *packages]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    folders = os.pathsep.join(str(folder) for folder in tmp_path.iterdir())
+    environment = {**os.environ, "MYPYPATH": folders}
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
 
     assert told.returncode == 0, told.stdout
 
@@ -315,5 +321,7 @@ def test_the_project_file_of_a_new_plugin_is_as_ours_are():
     new = tomllib.loads(rendered(names)["pyproject.toml"])
     assert new["project"].pop("description").endswith(".")
     del ours["project"]["description"]
+    assert new["project"]["dependencies"] == ["hookgate-core>=0.1,<0.2"]
+    new["project"]["dependencies"] = ["hookgate-core"]  # ours go together, and others' say which core they are for
 
     assert new == ours

@@ -114,7 +114,12 @@ gateway:
   timeout_status: 504
   limits: {url: 4096}
 management: {apps: [health]}
-plugins: {shared: {step: {name: a}}}
+plugins:
+  shared: {step: {name: a}}
+  eu: {monitor/http: {path: /up}}
+  theirs: credential/token
+  failing: circuit-breaker
+  also: shared
 secrets: {env: {allow: [PORT]}, safe: }
 routes:
   - name: orders
@@ -127,9 +132,16 @@ routes:
       - box: {flow: [step], cases: {a: {request: [way-in]}}}
       - pair: {first: {step: {number: "${env:N}"}}}
     to: {connection: crm, timeout: "${env:TIMEOUT}"}
+    labels: {team: red}
+    x-owner: [ann]
 connections:
-  crm: {targets: http://h, headers: [{set: X-A, from: date}, {remove: X-B}], monitor: null, auth: [token]}
-  two: {targets: [http://a, {url: http://b, weight: 2}], timeouts: {read: null}, monitor: http}
+  crm:
+    targets: http://h
+    headers: [{set: X-A, from: date}, {remove: X-B}]
+    monitor:
+    auth: [token, theirs]
+    x-slo: {ms: 7}
+  two: {targets: [http://a, {url: http://b, weight: 2}], timeouts: {read: null}, monitor: [eu, failing]}
 """
 
 
@@ -152,12 +164,18 @@ def test_a_good_document_fits(schema):
         ("first: {step:", "frist: {step:"),
         ("name: orders", "nam: orders"),
         ("cases: {a: {request:", "cases: {a: {requests:"),
+        ("labels: {team: red}", "labels: {team: 7}"),
+        ("labels: {team: red}", "lables: {team: red}"),
+        ("x-owner: [ann]", "owner: [ann]"),
         ("weight: 2", "weight: heavy"),
-        ("apps: [health]", "apps: [helth]"),
+        ("apps: [health]", "apps: [{helth: {}}]"),
         ("allow: [PORT]", "alow: [PORT]"),
         ("safe: }", "seaf: }"),
         ("from: date", "from: {date: {}, default: {value: x}}"),
         ("targets: http://h", "target: http://h"),
+        ("eu: {monitor/http: {path: /up}}", "eu: {monitor/http: {pat: /up}}"),
+        ("eu: {monitor/http: {path: /up}}", "eu: {monitr/http: {path: /up}}"),
+        ("eu: {monitor/http: {path: /up}}", "eu: {http: {path: /up}}"),
     ],
 )
 def test_a_wrong_document_does_not_fit(schema, written, wrong):

@@ -14,17 +14,30 @@ from hookgate.contract.backends import (
 )
 from hookgate.contract.clock import Clock
 from hookgate.contract.counters import CalendarWindow, Decision, Limit
-from hookgate.contract.families import App, AuthMethod, Command, Family, Observer, SecretProvider, Source
+from hookgate.contract.families import (
+    App,
+    AuthMethod,
+    Command,
+    CounterStore,
+    Family,
+    Observer,
+    SecretProvider,
+    Source,
+    StateStore,
+)
 from hookgate.contract.hookspecs import hookimpl, hookspec
 from hookgate.contract.host import Host, HttpClient
+from hookgate.contract.metrics import Counter, Gauge, Histogram, Metrics, Sample, ShownMetric
 from hookgate.contract.plugin import Entry, Options, Plugin
 from hookgate.contract.secret import Secret
 from hookgate.contract.section import ConnectionName, Definition, Item, Loaded, Refers, Route, Section, Site
-from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
+from hookgate.contract.state import Cache, Conflict, Kept, Row, State, StateError, StateRefused
+from hookgate.contract.steps import Answered, Branch, Faulted, FlowOptions, Interceptor, Ways
 from hookgate.exchange.amid import Callout
 from hookgate.exchange.belonging import ApiInfo, Application
 from hookgate.exchange.bodies import Body, Sink
 from hookgate.exchange.certificate import ClientCertificate
+from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import (
     BadGateway,
     BadRequest,
@@ -47,9 +60,9 @@ from hookgate.exchange.errors import (
     Unauthorized,
     UnprocessableContent,
 )
-from hookgate.exchange.exchange import Exchange, Identity
+from hookgate.exchange.exchange import Exchange, Identity, exchange_of
 from hookgate.exchange.masking import MASK, Masking
-from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.messages import Headers, Message, Request, Response
 from hookgate.exchange.outbound import Attempt, Health, Outbound, Outcome, Target, Timeouts
 from hookgate.exchange.waiting import Signal
 from hookgate.expressions import Expression, ExpressionError
@@ -60,6 +73,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MASK",
+    "Answered",
     "ApiInfo",
     "App",
     "Application",
@@ -71,6 +85,7 @@ __all__ = [
     "Balancer",
     "Body",
     "Branch",
+    "Cache",
     "CalendarWindow",
     "CallOptions",
     "Callout",
@@ -79,9 +94,12 @@ __all__ = [
     "Clock",
     "Command",
     "ConfigError",
+    "Conflict",
     "ConnectFailed",
     "ConnectionName",
     "ContentTooLarge",
+    "Counter",
+    "CounterStore",
     "Credential",
     "Decision",
     "Definition",
@@ -92,24 +110,30 @@ __all__ = [
     "ExpressionError",
     "Family",
     "Fault",
+    "Faulted",
     "FlowOptions",
     "Forbidden",
     "GatewayTimeout",
+    "Gauge",
     "HeaderProvider",
     "Headers",
     "Health",
+    "Histogram",
     "HookgateError",
     "Host",
     "HttpClient",
     "Identity",
     "Interceptor",
     "Item",
+    "Kept",
     "Limit",
     "Loaded",
     "LoopDetected",
     "MachineError",
     "Masking",
+    "Message",
     "MethodNotAllowed",
+    "Metrics",
     "Monitor",
     "MonitorOptions",
     "Nonces",
@@ -127,17 +151,25 @@ __all__ = [
     "RequestTimeout",
     "Response",
     "Route",
+    "Row",
+    "Sample",
     "Secret",
     "SecretProvider",
     "Section",
     "Send",
     "ServiceUnavailable",
+    "ShownMetric",
     "Signal",
     "Sink",
     "Site",
     "Source",
+    "State",
+    "StateError",
+    "StateRefused",
+    "StateStore",
     "Target",
     "Timeouts",
+    "TlsFacts",
     "TooManyRequests",
     "Transport",
     "Unauthorized",
@@ -145,6 +177,7 @@ __all__ = [
     "UrlTemplate",
     "VariableOptions",
     "Ways",
+    "exchange_of",
     "hookimpl",
     "hookspec",
 ]

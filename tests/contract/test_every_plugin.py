@@ -111,11 +111,15 @@ OPTIONS = {
     ("section", "gateway"): {"flow": ["request-id"], "observers": ["access-log"]},
     ("section", "management"): {"apps": ["health"]},
     ("section", "plans"): {"flow": ["security-headers"]},
+    ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
     ("transport", "unix"): {"path": "/nowhere/backend.sock"},
 }
 """What plugins are tried with where they need options, or do little without."""
+SUBSCRIPTIONS = {"subscriptions": {"ann": {"key": "key-of-ann", "quota": 9}}}
 BESIDE = {
+    ("app", "subscriptions"): SUBSCRIPTIONS,
+    ("interceptor", "subscription"): SUBSCRIPTIONS,
     ("section", "apis"): {"connections": {"crm": {"targets": "http://127.0.0.1:9"}}},
     ("section", "applications"): {
         "apis": [{"name": "orders", "flow": [{"respond": {}}]}],
@@ -134,7 +138,8 @@ def installed():
 
 
 @pytest.mark.parametrize("line", installed())
-def test_an_installed_plugin_keeps_the_contract(line, monkeypatch):
+def test_an_installed_plugin_keeps_the_contract(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # stores of state keep it here
     monkeypatch.setenv("HOOKGATE_SCRIPTS", str(Path(__file__).parents[2] / "docs/examples/scripts"))
     key = (line.family, line.name)
     assert line.plugin is not None, line.reason

@@ -206,7 +206,9 @@ def test_ids_say_owner_plugin_and_number_and_can_be_given(loaded):
         },
     )
 
-    assert [key for key in config.instances if "management" not in key and not key.startswith("sections.")] == [
+    assert [
+        key for key in config.instances if "management" not in key and not key.startswith(("sections.", "gateway/"))
+    ] == [
         "plugins.shared/step",
         "routes.one/step",
         "routes.one/step#2",
@@ -530,7 +532,7 @@ def test_management_never_listens_on_a_public_address(problems):
 def test_apps_of_a_management_listener_that_is_off_are_checked_and_not_built(loaded, problems):
     config = loaded({"management": {"enabled": False, "apps": ["health"]}})
 
-    assert (config.apps, [key for key in config.instances if not key.startswith("sections.")]) == ((), [])
+    assert (config.apps, [key for key in config.instances if not key.startswith(("sections.", "gateway/"))]) == ((), [])
     assert problems({"management": {"enabled": False, "apps": ["helth"]}})
 
 

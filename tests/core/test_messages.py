@@ -1,6 +1,7 @@
 """Headers over raw bytes and bodies that stream: what they promise, over everything hypothesis thinks of."""
 
 import asyncio
+import copy
 
 import pytest
 from hypothesis import given
@@ -171,6 +172,233 @@ class TestBody:
         assert asyncio.run(Body(b'{"a": [1]}').json()) == {"a": [1]}
         with pytest.raises(BadRequest, match="not JSON"):
             asyncio.run(Body(b"{").json())
+
+
+def soon(function):
+    """Make something that waits of something that does not."""
+
+    async def waits(*arguments):
+        await asyncio.sleep(0)
+        return function(*arguments)
+
+    return waits
+
+
+maps = st.lists(st.tuples(st.sampled_from("fnu"), st.booleans(), st.booleans()), max_size=3)
+
+
+class Remembering:
+    """A map that keeps the last byte back until the end, and marks the end."""
+
+    def __init__(self, mark):
+        self.mark, self.kept = mark, b""
+
+    def feed(self, chunk):
+        known = self.kept + chunk
+        self.kept = known[-1:]
+        return known[:-1]
+
+    def flush(self):
+        return self.kept + self.mark
+
+
+def put(body, drawn):
+    for word, waits, flushes in drawn:
+        changing = {"u": bytes.upper, "n": lambda chunk: b""}.get(word)
+        changer = Remembering(word.encode())
+        feed = changing or changer.feed
+        flush = changer.flush if word == "f" else (lambda: b"|") if flushes else None
+        body.map(soon(feed) if waits else feed, flush and (soon(flush) if waits else flush))
+
+
+class TestWhatIsAsynchronous:
+    @given(st.lists(st.binary(max_size=20)), maps, st.booleans())
+    def test_a_map_that_waits_makes_what_one_that_does_not_makes(self, chunks, drawn, read_first):
+        bodies = Body(chunked(*chunks)), Body(chunked(*chunks))
+        if read_first:
+            for body in bodies:
+                asyncio.run(body.read())
+        put(bodies[0], [(word, False, flushes) for word, _, flushes in drawn])
+        put(bodies[1], [(word, True, flushes) for word, _, flushes in drawn])
+
+        assert streamed(bodies[0]) == streamed(bodies[1])
+        assert bodies[0].changed == bodies[1].changed == bool(drawn)
+
+    def test_the_next_chunk_is_asked_for_when_the_map_has_let_go_of_the_last(self):
+        notes = []
+
+        async def source():
+            for chunk in (b"a", b"b"):
+                notes.append(f"asked for {chunk.decode()}")
+                yield chunk
+
+        async def slow(chunk):
+            await asyncio.sleep(0.01)
+            notes.append(f"mapped {chunk.decode()}")
+            return chunk
+
+        body = Body(source())
+        body.map(slow)
+        assert streamed(body) == b"ab"
+        assert notes == ["asked for a", "mapped a", "asked for b", "mapped b"]
+
+    @pytest.mark.parametrize(
+        "feed", [lambda chunk: "text", soon(lambda chunk: None), soon(lambda chunk: 1 / 0), lambda chunk: 1 / 0]
+    )
+    def test_a_map_that_makes_no_bytes_of_a_stream_is_a_plugin_error(self, feed):
+        body, ended = Body(chunked(b"a")), []
+        body.map(feed)
+        body.on_close(ended.append)
+        with pytest.raises(PluginError, match="in a map of the body"):
+            streamed(body)
+        assert [type(error) for error in ended] == [PluginError]
+
+    @given(st.lists(st.binary(max_size=20)), maps, maps, st.lists(st.integers(0, 60), min_size=1, max_size=3))
+    def test_who_looks_at_the_beginning_leaves_the_body_whole(self, chunks, before, after, looks):
+        plain, looked_at = Body(chunked(*chunks)), Body(chunked(*chunks))
+        put(plain, before)
+        whole, plain = streamed(plain), Body(chunked(*chunks))
+        copies = Copy(), Copy()
+        for body, sink in zip((plain, looked_at), copies, strict=True):
+            put(body, before)
+            body.tee(sink)
+
+        async def look():
+            for most in looks:
+                assert await looked_at.peek(most) == whole[:most]
+            put(looked_at, after)
+            return b"".join([chunk async for chunk in looked_at.stream()])
+
+        put(plain, after)
+        found = asyncio.run(look())
+        assert copies[1].data == found
+        assert looked_at.received == sum(map(len, chunks))
+        assert looked_at.changed == bool(before or after)
+        assert found == streamed(plain)
+
+    @given(st.binary(max_size=20), st.integers(0, 30))
+    def test_a_body_that_is_held_is_held_as_before(self, data, most):
+        body = Body(data)
+
+        assert asyncio.run(body.peek(most)) == data[:most]
+        assert body.data == streamed(body) == data
+        assert (body.length, body.changed, body.replayable) == (len(data), False, True)
+
+    def test_looking_takes_no_more_than_it_must(self):
+        asked = []
+
+        async def source():
+            for chunk in (b"ab", b"cd", b"ef"):
+                asked.append(chunk)
+                yield chunk
+
+        async def main():
+            body = Body(source(), length=6)
+            found = [await body.peek(3), await body.peek(2), list(asked), await body.peek(4), list(asked)]
+            return [*found, body.length, await body.read(), body.data]
+
+        assert asyncio.run(main()) == [
+            *(b"abc", b"ab", [b"ab", b"cd"], b"abcd", [b"ab", b"cd"], 6, b"abcdef", b"abcdef"),
+        ]
+
+    @pytest.mark.parametrize("most", [11, 100])
+    def test_looking_keeps_to_the_limit(self, most):
+        ended = []
+
+        async def main():
+            body = Body(chunked(b"x" * 6, b"x" * 5), limit=10)
+            body.on_close(ended.append)
+            assert await body.peek(6) == b"x" * 6
+            await body.peek(most)
+
+        with pytest.raises(ContentTooLarge):
+            asyncio.run(main())
+        assert [type(error) for error in ended] == [ContentTooLarge]
+
+    def test_a_limit_that_is_set_afterwards_holds_for_what_was_looked_at(self):
+        async def main():
+            body = Body(chunked(b"x" * 6, b"x" * 5))
+            await body.peek(1)
+            body.limit = 10
+            await body.read()
+
+        with pytest.raises(ContentTooLarge):
+            asyncio.run(main())
+
+    def test_a_body_that_breaks_off_while_somebody_looks_is_over(self):
+        async def breaking():
+            yield b"a"
+            raise BadGateway("gone")
+
+        async def main():
+            body, copy = Body(breaking()), Copy()
+            body.tee(copy)
+            assert await body.peek(1) == b"a"
+            with pytest.raises(BadGateway):
+                await body.peek(2)
+            with pytest.raises(RuntimeError, match="already been streamed"):
+                await body.peek(1)
+            return copy.complete
+
+        assert asyncio.run(main()) is False
+
+    def test_a_body_that_nobody_reads_after_looking_lets_go_of_its_source(self):
+        closed = []
+
+        async def source():
+            try:
+                yield b"a"
+                yield b"b"
+            finally:
+                closed.append("source")
+
+        async def main():
+            body = Body(source())
+            body.on_close(lambda error: closed.append("body"))
+            assert await body.peek(1) == b"a"
+            await body.close()
+            await body.close()
+
+        asyncio.run(main())
+        assert closed == ["source", "body"]
+
+
+class TestGuards:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(("status", value) for value in ("404", None, 99, 101, 199, 1000, True, 200.0)),
+            *(("body", value) for value in (b"", "x", None)),
+            *(("headers", value) for value in ({"a": "b"}, [("a", "b")], None)),
+        ],
+    )
+    def test_a_response_takes_nothing_that_cannot_be_sent(self, name, value):
+        response = Response.text("ok")
+        with pytest.raises((TypeError, ValueError), match=f"response.{name} is"):
+            setattr(response, name, value)
+        assert (response.status, response.body.data, len(response.headers)) == (200, b"ok", 1)
+
+    @pytest.mark.parametrize("name", ["method", "path", "query", "scheme", "host", "client", "peer", "http_version"])
+    def test_a_request_takes_texts_where_texts_belong(self, name):
+        request = Request()
+        for value in (None, b"x", 7):
+            with pytest.raises(TypeError, match=f"request.{name} is str"):
+                setattr(request, name, value)
+        setattr(request, name, "x")
+        assert getattr(request, name) == "x"
+
+    def test_messages_are_of_their_own_class_and_can_be_copied(self):
+        for message in (Request("PUT", "/a", headers=Headers({"a": "b"})), Response(201, {"a": "b"}, b"x")):
+            twin = copy.copy(message)
+            assert type(message) is type(twin) in (Request, Response)
+            assert twin.headers is message.headers
+            with pytest.raises(TypeError):
+                twin.body = None
+
+    @pytest.mark.parametrize("status", ["200", None, 2.0])
+    def test_a_response_is_made_with_a_number(self, status):
+        with pytest.raises(TypeError, match=r"response.status is int"):
+            Response(status)
 
 
 def test_a_problem_tells_the_client_what_it_may_know():

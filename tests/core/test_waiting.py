@@ -1,7 +1,8 @@
 """Coroutines that wait without a task do what they would do in a task.
 
 A program is a little coroutine written as data: what it waits for, what it lets happen, what it catches. It runs once
-under a :class:`Walker` and once in a task, and the same things happen to both from outside, one after the other.
+under a :class:`Walker` and once in a task, and the same things happen to both from outside, one after the other. Where
+it waits for what only a task can wait for, the walk becomes one.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookgate.exchange.waiting import Signal, Walker
+from hookgate.exchange.waiting import Overdue, Signal, Walker, bounded, in_task
 
 SIGNALS = 4
 
@@ -29,6 +30,8 @@ simple = st.one_of(
     st.tuples(st.just("set"), numbers),
     st.tuples(st.just("fail"), numbers),
     st.just(("raise",)),
+    st.just(("sleep",)),
+    st.just(("timeout",)),
 )
 programs = st.recursive(
     st.lists(simple, max_size=3),
@@ -81,6 +84,16 @@ class Run:
     async def do_raise(self):
         raise Expected("raised")
 
+    async def do_sleep(self):
+        await asyncio.sleep(0)
+        self.notes.append("slept")
+
+    async def do_timeout(self):
+        await in_task()
+        async with asyncio.timeout(100):
+            await asyncio.sleep(0)
+        self.notes.append("had a time limit")
+
     async def do_call(self, program):
         await self.block(program)
 
@@ -128,12 +141,16 @@ async def inline(program, happening):
     run, seen = Run(), []
     walker = Walker(run.whole(program))
     walker.step()
+    await settled()
     seen.append(tuple(run.notes))
     for event in happening:
         walker.cancel() if event == ("cancel",) else run.happens(event)
+        await settled()
         seen.append(tuple(run.notes))
     finished = walker.done
-    walker.cancel()
+    while not walker.done:
+        walker.cancel()
+        await settled()
     return seen, finished
 
 
@@ -154,8 +171,8 @@ async def in_a_task(program, happening):
 
 
 async def settled():
-    """Let the loop turn until what can run has run: an event wakes one wait, and the rest follows in the same turn."""
-    for _ in range(3):
+    """Let the loop turn until what can run has run."""
+    for _ in range(40):
         await asyncio.sleep(0)
 
 
@@ -267,24 +284,105 @@ async def test_a_walker_within_a_task_waits_on_its_own():
     assert notes == ["set in a task", "and the task waits as a task"]
 
 
-@pytest.mark.parametrize("wait", [lambda: asyncio.sleep(0), lambda: asyncio.sleep(5), lambda: asyncio.Event().wait()])
-async def test_waiting_for_what_needs_a_task_is_an_error_where_it_is_waited_for(wait):
+@pytest.mark.parametrize("wait", [lambda: asyncio.sleep(0), lambda: asyncio.sleep(0.01), in_task, lambda: a_future()])
+async def test_a_walk_that_waits_for_what_needs_a_task_becomes_one(wait):
+    notes, signal = [], Signal()
+
+    async def walks():
+        notes.append(asyncio.current_task())
+        await wait()
+        notes.append(asyncio.current_task())
+        await signal
+        notes.append("goes on")
+
+    walker = Walker(walks())
+    asyncio.get_running_loop().call_soon(walker.step)  # within a task it would see that one
+    while len(notes) < 2:
+        await asyncio.sleep(0.001)
+    signal.set()
+    while not walker.done:
+        await asyncio.sleep(0.001)
+    assert notes[0] is None
+    assert isinstance(notes[1], asyncio.Task)
+    assert notes[2] == "goes on"
+
+
+def a_future():
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(0.01, future.set_result, None)
+    return future
+
+
+async def test_a_walk_that_is_cancelled_before_its_task_has_begun_is_cancelled_where_it_waits():
     notes = []
 
     async def walks():
         try:
-            await wait()
-        except RuntimeError as error:
-            notes.append(str(error))
-        await signal
-        notes.append("goes on")
+            await in_task()
+        except asyncio.CancelledError:
+            notes.append("cancelled")
+            raise
 
-    signal = Signal()
     walker = Walker(walks())
     walker.step()
-    assert not walker.done
-    signal.set()
-    assert notes == ["this flow waits for something and needs a task", "goes on"]
+    walker.cancel()
+    await settled()
+    assert notes == ["cancelled"]
+    assert walker.done
+
+
+async def test_the_task_of_a_walk_is_cancelled_with_it():
+    notes = []
+
+    async def walks():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            notes.append("over")
+
+    walker = Walker(walks())
+    walker.step()
+    await settled()
+    walker.cancel()
+    await settled()
+    assert notes == ["over"]
+    assert walker.done
+
+
+def test_without_a_loop_it_is_an_error_where_it_is_waited_for():
+    notes = []
+
+    async def walks():
+        try:
+            await asyncio.sleep(0)
+        except RuntimeError as error:
+            notes.append(str(error))
+
+    Walker(walks()).step()
+    assert notes == ["this flow waits for something and needs an event loop"]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_what_takes_too_long_is_overdue_and_what_is_cancelled_before_leaves_nothing_unawaited(begun):
+    notes = []
+
+    async def never():
+        notes.append("begun")
+        await asyncio.Event().wait()
+
+    async def walks():
+        try:
+            await bounded(never(), 0.01)
+        except Overdue as error:
+            notes.append(str(error))
+
+    walker = Walker(walks())
+    walker.step()
+    if not begun:
+        walker.cancel()
+    while not walker.done:
+        await asyncio.sleep(0.001)
+    assert notes == (["begun", "took longer than 0.01 s"] if begun else [])
 
 
 def test_a_cancelled_wait_is_over_and_what_comes_later_wakes_nobody():

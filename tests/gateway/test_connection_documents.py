@@ -133,7 +133,11 @@ def test_a_name_and_a_location_are_enough_and_everything_else_is_at_its_default(
         with running({"connections": {"crm": {"targets": backend.url}}}) as gate:
             section = gate.gateway.live.config.connections["crm"].section
 
-    defaults = {name: field.get_default() for name, field in type(section).model_fields.items() if name != "targets"}
+    defaults = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in type(section).model_fields.items()
+        if name != "targets"
+    }
     assert {name: getattr(section, name) for name in defaults} == defaults
 
 

@@ -133,6 +133,8 @@ def test_the_line_of_a_call_to_a_backend(watched):
         "generation": 1,
         "subject": None,
         "certificate": None,
+        "tls": None,
+        "server_name": None,
     }
     assert line["ms"] >= line["ttfb_ms"] > 0
 

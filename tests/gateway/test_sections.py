@@ -290,7 +290,7 @@ def test_what_can_be_added_is_there(site):
         placed = document("define").replace("flow: [{respond: {body: plain}}]", "flow: [mine]")
         gate.reload(placed)
         assert gate.request("GET", "/").text == "mine"
-        gate.reload(document("warn"))
+        gate.reload(document("warn").replace("[{respond: {body: plain}}]", "[theirs]"))
         (warning,) = gate.gateway.status()["warnings"]
         assert warning == "document.yaml:10:15: things.one.does: hardly meant so"
 
@@ -384,7 +384,7 @@ class Asks(Interceptor[Options]):
         with pytest.raises(LookupError, match="the document has no section 'things'"):
             gate.gateway.section("things")
         with pytest.raises(LookupError, match="the section 'routes' is a Routes, no Asks"):
-            gate.gateway.section("routes", type(plugin))
+            plugin.host.section("routes", type(plugin))
 
 
 def test_a_section_lives_on_while_its_items_are_the_same(site):

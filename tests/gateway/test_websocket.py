@@ -1,4 +1,5 @@
-"""WebSockets: the handshake takes the flow, then the lane passes bytes on, and the edge messages.
+"""WebSockets: the handshake takes the flow, then the lane passes bytes on, and the edge messages. Where a step looks at
+messages, both pass on messages: `test_websocket_messages.py`.
 
 What both do alike is tested for both. What may differ, since only the edge knows what a frame is:
 
@@ -26,14 +27,12 @@ import pytest
 import websockets
 from hypercorn.asyncio import serve as hypercorn
 from hypercorn.config import Config, Sockets
-from quart import Blueprint, websocket
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.frames import Close
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from hookgate import App, Options
 from hookgate.gateway.gateway import Gateway
 from hookgate.server.app import create_app
 from hookgate.server.edge.websocket import WebSocketEdge
@@ -636,25 +635,36 @@ def test_what_comes_late_on_a_stream_of_http_2_does_no_harm_to_the_others():
         assert client.receive() == "still there"
 
 
-def test_an_exposed_app_keeps_its_websockets(lane):
-    class Echo(App):
-        def blueprint(self, host):
-            blueprint = Blueprint("echo", __name__)
+ECHO = '''
+from quart import Blueprint, websocket
 
-            @blueprint.websocket("/echo")
-            async def echo():
-                while True:
-                    await websocket.send("app: " + await websocket.receive())
+from hookgate import App, Options, hookimpl
 
-            return blueprint
+class Echo(App[Options]):
+    """Says what it hears."""
+
+    @hookimpl
+    def blueprint(self, host):
+        pages = Blueprint("echo", __name__)
+
+        @pages.websocket("/echo")
+        async def echo():
+            while True:
+                await websocket.send("app: " + await websocket.receive())
+
+        return pages
+'''
+
+
+def test_an_exposed_app_keeps_its_websockets(tmp_path, lane):
+    (tmp_path / "echo.py").write_text(ECHO)
 
     async def talk(url):
         async with connect(url) as socket:
             await socket.send("hello")
             return await socket.recv()
 
-    with running(document("http://127.0.0.1:1", lane=lane, expose={"/live": "health"})) as gate:
-        gate.gateway.live.config.exposed["/live"] = Echo(Options())
+    with running(document("http://127.0.0.1:1", lane=lane, expose={"/live": "echo"}), plugins_dir=tmp_path) as gate:
         assert asyncio.run(talk(gate.url.replace("http", "ws") + "/live/echo")) == "app: hello"
         assert gate.finished == [], "it is no call of the gateway"
 

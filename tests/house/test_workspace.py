@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import hookgate
-from hookgate import Options
+from hookgate import Family, Options
 
 from . import workspace
 from .workspace import FAMILIES, ROOT, camel, contributions, members, plugins, project
@@ -132,6 +132,11 @@ def test_what_a_contribution_offers_is_what_its_families_want(folder):
     points = dict(project(folder)["project"]["entry-points"])
     always = points.pop("hookgate.always", {})
     points.pop("hookgate.defaults", {})
+    for name, place in points.pop("hookgate.families", {}).items():
+        module, _, attribute = place.partition(":")
+        family = getattr(import_module(module), attribute)
+        assert isinstance(family, Family)
+        assert family.name == name
 
     assert points.keys() <= GROUPS.keys(), "an entry-point group that no family has"
     for group, entries in points.items():

@@ -16,6 +16,8 @@ import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 from zipfile import ZipFile
 
 import guests
@@ -23,6 +25,13 @@ from installation import got, pip, refused, serving, together, typed
 
 ROOT = Path(__file__).resolve().parents[2]
 GREETING = guests.PORTS + "routes: [{name: hello, match: {path: /hello}, flow: [greeting, respond: {body: hello}]}]\n"
+SUBSCRIBED = (
+    guests.PORTS
+    + """\
+subscriptions: {ann: {key: a-key, quota: 1}}
+routes: [{name: hello, match: {path: /hello}, flow: [subscription, respond: {body: hello}]}]
+"""
+)
 POINTS = "entry-points"
 NO_PLUGINS = {"hookgate.families", "hookgate.defaults", "hookgate.always"}
 """Groups of entry points that say something of what stands in others."""
@@ -91,6 +100,19 @@ def greeted() -> None:
     with serving(GREETING, "greeting.yaml") as url:
         body, headers = got(f"{url}/hello")
     assert (body, headers["x-greeting"]) == ("hello", "Hello, stranger")
+
+
+def subscribed() -> None:
+    """The example subsystem lets one call in, and none after a restart: what it has counted lasts."""
+    found = []
+    for _ in range(2):
+        with serving(SUBSCRIBED, "subscribed.yaml") as url:
+            try:
+                with urlopen(Request(f"{url}/hello", headers={"X-Subscription-Key": "a-key"}), timeout=10) as answer:
+                    found.append(answer.status)
+            except HTTPError as refused:
+                found.append(refused.code)
+    assert found == [200, 429]
 
 
 def leaving(project: dict[str, Any], others: Iterable[dict[str, Any]]) -> list[Callable[[], object]]:
@@ -165,6 +187,7 @@ def main() -> None:
         found, promised = listed(), offered(projects.values())
         assert found == promised, f"not as the project files say: {found ^ promised}"
         greeted()
+        subscribed()
         print(f"{len(projects)} wheels: installed, listed and called ({time.monotonic() - began:.0f} s)")
         for trial in (guests.a_section_and_a_command, guests.two_of_one_name, guests.a_broken_one, guests.a_site):
             trial()

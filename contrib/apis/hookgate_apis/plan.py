@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hookgate import Branch, Entry, Exchange, FlowOptions, Options, hookimpl
+from hookgate import Branch, Entry, Exchange, FlowOptions, Options, PluginError, hookimpl
 
 NAME = "plan"
 """How a flow names the place where plans are entered."""
@@ -31,5 +31,10 @@ class PlanStep(Branch[Options]):
 
     @hookimpl
     def choose(self, exchange: Exchange) -> str | None:
-        """Name the plan, if its flow is known."""
-        return exchange.plan if exchange.plan in self._plans else None
+        """Name the plan. One that the document does not have is refused: its calls would pass without any limit."""
+        plan = exchange.plan
+        if not plan:
+            return None
+        if plan not in self._plans:
+            raise PluginError(f"there is no plan {plan!r} in the document", plugin=self.entry.id, hook="choose")
+        return plan

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hookgate import ConnectionName, Options
+from hookgate.contract import Described
 from hookgate.document import Interceptors
 from hookgate.flow import Method, Name, RouteLimitsSection, parse
 
@@ -62,7 +63,7 @@ class ScopeDestination(Options):
     """Answers may go on for as long as they like: time limits end at the response head."""
 
 
-class ScopeSection(Options):
+class ScopeSection(Described):
     """What an API, a resource and an operation may all say."""
 
     description: str = ""

@@ -49,6 +49,8 @@ class Maker:
             "description": scope.section.description,
             "limits": scope.section.limits,
             "to": self._to(to),
+            "labels": labels(scope),
+            **extensions(scope),
         }
         made_of = {"to": (*scope.path, "to"), "": scope.path}
         for place in _places(section, resource.path):
@@ -94,6 +96,18 @@ def destination(scope: Scope) -> ScopeDestination:
     return ScopeDestination.model_construct(
         **{name: above_value if said[name] is None else said[name] for name, above_value in vars(above).items()}
     )
+
+
+def labels(scope: Scope) -> dict[str, str]:
+    """Return the labels of a scope: those above it, and its own."""
+    above = labels(scope.parent) if scope.parent is not None else {}
+    return {**above, **scope.section.labels}
+
+
+def extensions(scope: Scope) -> dict[str, Any]:
+    """Return what stands under ``x-…`` in a scope or above it; of the same name what is nearer."""
+    above = extensions(scope.parent) if scope.parent is not None else {}
+    return {**above, **scope.section.extensions}
 
 
 def _places(api: ApiSection, path: str) -> Iterator[_Place]:

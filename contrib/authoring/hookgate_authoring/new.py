@@ -30,6 +30,8 @@ ENTRIES = {
     "transport": "connections: {NAME: {targets: URL, transport: $name}}",
     "secret": '"$${$name:REFERENCE}" as any value; secrets: {$name: {folder: PATH}}',
     "discovery": "connections: {NAME: {discovery: $name}}",
+    "counters": "gateway: {counters: $name}",
+    "state": "gateway: {state: $name}",
     "app": "management: {apps: [health, $name]}",
     "section": "$name: {hello: {path: /hello}}",
     "command": "nothing: people type `hookgate $name`",
@@ -73,6 +75,7 @@ def command(
 
 def rendered(names: Names) -> dict[str, str]:
     """Return the files of a new plugin, by their path in its folder."""
+    major, minor, *_ = __version__.split(".")
     words = {
         "name": names.name,
         "camel": names.camel,
@@ -80,6 +83,7 @@ def rendered(names: Names) -> dict[str, str]:
         "distribution": names.distribution,
         "group": names.family.group,
         "version": __version__,
+        "core": f"hookgate-core>={major}.{minor},<{major}.{int(minor) + 1}",
     }
 
     def filled(template: str, **more: str) -> str:
@@ -89,6 +93,7 @@ def rendered(names: Names) -> dict[str, str]:
     return {
         "pyproject.toml": filled("pyproject.txt", description=ast.get_docstring(ast.parse(module)) or ""),
         f"{names.package}/__init__.py": module,
+        f"{names.package}/py.typed": "",
         names.test_file: filled(f"test_{names.family.name}.txt"),
     }
 

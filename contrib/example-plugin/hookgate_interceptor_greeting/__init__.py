@@ -2,7 +2,7 @@
 
 from pydantic import field_validator
 
-from hookgate import Exchange, Interceptor, Options, hookimpl
+from hookgate import Answered, Interceptor, Options, hookimpl
 
 
 class GreetingOptions(Options):
@@ -29,7 +29,7 @@ class Greeting(Interceptor[GreetingOptions]):
     writes = {"response.headers"}
 
     @hookimpl
-    def on_response(self, exchange: Exchange) -> None:
+    def on_response(self, exchange: Answered) -> None:
         """Set the header. A name that is not printable ASCII is left out, so that nobody can forge header lines."""
         name = exchange.identity.subject if exchange.identity is not None else self.options.stranger
         greeting = f"{self.options.words}, {name}" if name.isascii() and name.isprintable() else self.options.words

@@ -39,15 +39,22 @@ def command(
 
 def _row(config: Configuration, route: RouteConfig) -> dict[str, Any]:
     flow = Flow(config.flow, route.steps)
-    match, to = route.section.match, route.section.to
+    match = route.section.match
     methods = ",".join(match.methods) if match.methods else "*"
     return {
         "name": route.name,
         "match": f"{methods} {match.host or ''}{match.path}" + (f" when {match.when.text}" if match.when else ""),
         "request": _names(flow, "request"),
         "response": _names(flow, "response"),
-        "to": "" if to is None else f"{to.connection}{' ' + to.path if to.path else ''}",
+        "to": _destination(route),
     }
+
+
+def _destination(route: RouteConfig) -> str:
+    if route.app is not None:
+        return f"app {route.app.plugin.entry.name}"
+    to = route.section.to
+    return "" if to is None else f"{to.connection}{' ' + to.path if to.path else ''}"
 
 
 def _names(flow: Flow, phase: str) -> list[str]:

@@ -1,11 +1,12 @@
 """The JSON Schema of a document, with every plugin that is installed: what an editor completes and checks with.
 
 It is as strict as loading is about names and types, and lenient where only loading can know: a reference may stand for
-any value, and any word in a flow may be the name of an instance from `plugins`.
+any value, and any word where a plugin may stand may be the name of an instance from `plugins`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from hookgate import Family, Plugin
-from hookgate.document import HOST_KEY, Catalogue, HostOptions, PluginLookupError
+from hookgate.document import ANY, HOST_KEY, NEVER_PLACED, Catalogue, HostOptions, PluginLookupError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ALSO_NAMED_IN = {"auth": ("profiles",), "credential": ("profiles",)}
 _FAMILY = "x-hookgate-family"
 _ABOUT = ("title", "description", "default", "deprecated", "examples")
 """What stays outside when a value may also be a reference."""
@@ -42,10 +44,14 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
     }
     values = _names_of(_names_of({"type": ["string", "number", "boolean"]}))
     _record(HostOptions, "section", definitions)
-    for family in catalogue.families.values():
-        if family.name in ("section", "command"):  # no entries of these stand in a flow
-            continue
-        definitions[family.name] = _entries(catalogue, family, definitions)
+    options = {
+        name: _options_of(catalogue, name, definitions)
+        for name in catalogue.families
+        if name not in ("section", "command")  # no entries of these stand in a flow
+    }
+    for name, found in options.items():
+        definitions[name] = _entries(catalogue.families[name], found)
+    definitions[ANY] = _entries_of_any({name: each for name, each in options.items() if name not in NEVER_PLACED})
     described: dict[str, Any] = {
         "$schema": {"type": "string", "description": "Where an editor finds this schema."},
         **{name: _section(catalogue, name, definitions) for name in _usable(catalogue, "section")},
@@ -53,7 +59,7 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
         "secrets": {
             "description": "Options of what resolves references such as `${env:NAME}`.",
             "type": "object",
-            "properties": _options_of(catalogue, "secret", definitions),
+            "properties": options["secret"],
             "additionalProperties": False,
         },
     }
@@ -120,34 +126,46 @@ def _rewritten(schema: Any) -> Any:
     return {**about, "anyOf": [inner, {"$ref": "#/$defs/reference"}]}
 
 
-def _entries(catalogue: Catalogue, family: Family, definitions: dict[str, Any]) -> dict[str, Any]:
+def _entries(family: Family, options: dict[str, Any]) -> dict[str, Any]:
     """Describe an entry of a family: the name of a plugin, or the name with options."""
-    options = _options_of(catalogue, family.name, definitions)
+    sections = " or ".join(f"`{each}`" for each in ("plugins", *_ALSO_NAMED_IN.get(family.name, ())))
+    named = "" if family.name in NEVER_PLACED else f"The name of an instance from {sections}."
+    return {"title": family.name, "description": family.summary, "oneOf": _forms(options, named)}
+
+
+def _entries_of_any(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Describe an entry of any family. Its name is enough for an interceptor, and where no other family has it."""
+    counted = Counter(name for options in found.values() for name in options)
+    alone = {
+        name: described
+        for family, options in found.items()
+        for name, described in options.items()
+        if counted[name] == 1 or family == "interceptor"
+    }
+    full = {f"{family}/{name}": described for family, options in found.items() for name, described in options.items()}
+    return {
+        "title": ANY,
+        "description": "Of any family, which may stand in front: `credential/basic`.",
+        "oneOf": _forms({**alone, **full}, "The name of another instance."),
+    }
+
+
+def _forms(options: dict[str, Any], named: str) -> list[dict[str, Any]]:
+    """List the ways to write an entry; with ``named`` any other word is the name of an instance, too."""
     bare = [
         {"const": name, "description": schema["description"]}
         for name, schema in options.items()
         if "anyOf" in schema  # it can do without options
     ]
-    forms: list[dict[str, Any]] = [
-        *bare,
-        {
-            "type": "object",
-            "properties": options,
-            "additionalProperties": False,
-            "minProperties": 1,
-            "maxProperties": 1,
-        },
-    ]
-    section = {"interceptor": "plugins", "auth": "profiles", "credential": "profiles"}.get(family.name)
-    if section is not None:
-        forms.append(
-            {
-                "type": "string",
-                "not": {"enum": list(options)},
-                "description": f"The name of an instance from `{section}`.",
-            },
-        )
-    return {"title": family.name, "description": family.summary, "oneOf": forms}
+    whole = {
+        "type": "object",
+        "properties": options,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    other = {"type": "string", "not": {"enum": list(options)}, "description": named}
+    return [*bare, whole, *([other] if named else [])]
 
 
 def _options_of(catalogue: Catalogue, family: str, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from hookgate import FlowOptions, Problem, Ways
 from hookgate.exchange import Path
+from hookgate_linting.family import Rule
+from hookgate_linting.guests import Guests
 from hookgate_linting.rules import ALL, Finding
 from hookgate_linting.sequence import Position, Steps, positions
 
@@ -27,14 +30,21 @@ class Linter:
     what is wrong with it is one finding.
     """
 
-    def __init__(self, placed: Mapping[str, Path], accepts: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        placed: Mapping[str, Path],
+        accepts: Mapping[str, Mapping[str, str]],
+        rules: Sequence[Rule[Any]] = (),
+    ) -> None:
         self._placed = placed
         """Where entries stand, by id."""
         self._accepts = accepts
         """Rules that entries accept, by id; the very mapping of the document, so that copies count as one."""
+        self._guests = Guests(rules, placed)
         self._steps = Steps()
         self._flows: dict[tuple[Any, ...], list[_Found]] = {}
-        self._found: dict[tuple[str, Path], _Found] = {}
+        self._found: dict[tuple[str, Path, str], _Found] = {}
+        """By rule, place and, of the rules of others, message."""
         self._visited: dict[int, tuple[Mapping[str, str], Path]] = {}
         self._used: set[tuple[int, str]] = set()
 
@@ -50,19 +60,21 @@ class Linter:
         for request, line in ((True, way_in), (False, way_out)):
             for at in positions(line, request=request, way_in=way_in):
                 self._visit(at)
-                for rule in ALL:
-                    for finding in rule(at):
-                        here += self._note(name, at, finding)
+                for finding in chain.from_iterable(rule(at) for rule in ALL):
+                    here += self._note(name, at, finding)
+                for finding in self._guests.look(at):
+                    here += self._note(name, at, finding, finding.message)
 
     def warnings(self) -> Iterator[Problem]:
         """Give what was found, and what was accepted without need."""
-        for (rule, _), found in self._found.items():
+        yield from self._guests.failed.values()
+        for (rule, *_), found in self._found.items():
             others = len(found.routes) - 1
             where = f"in {next(iter(found.routes))}" + (f" and {others} more" if others else "")
             yield Problem(found.path, f"{found.message} ({where}) [{rule}]")
         for number, (accepted, path) in self._visited.items():
             for rule in accepted:
-                if (number, rule) not in self._used:
+                if (number, rule) not in self._used and rule not in self._guests.failed:
                     message = f"{rule} is accepted here, and there is nothing to accept: take it out [accepted-in-vain]"
                     yield Problem((*path, rule), message, at_key=True)
 
@@ -73,14 +85,14 @@ class Linter:
             place = self._place(at)
             self._visited[id(accepted)] = accepted, (*place, entry.name, "_", "accept")
 
-    def _note(self, name: str, at: Position, finding: Finding) -> Iterator[_Found]:
+    def _note(self, name: str, at: Position, finding: Finding, message: str = "") -> Iterator[_Found]:
         rule = finding.rule
         accepted = self._accepts.get(at.seen.step.entry.id)
         if accepted is not None and rule in accepted:
             self._used.add((id(accepted), rule))
             return
         place = self._place(at)
-        found = self._found.setdefault((rule, place), _Found(finding.message, place))
+        found = self._found.setdefault((rule, place, message), _Found(finding.message, place))
         found.routes[name] = None
         yield found
 

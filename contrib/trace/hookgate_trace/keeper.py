@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from pydantic import Field
 
@@ -13,9 +12,6 @@ from hookgate import Exchange, Host, Observer, Options, hookimpl
 from hookgate_trace.file import Bounds, TraceFile
 from hookgate_trace.followers import Followers
 from hookgate_trace.writer import Writer
-
-_live: WeakKeyDictionary[Host, ReferenceType[Keeper]] = WeakKeyDictionary()
-"""The observer of each running gateway, through which the pages find it; two gateways of one process do not mix."""
 
 
 class KeeperOptions(Options):
@@ -52,7 +48,6 @@ class Keeper(Observer[KeeperOptions]):
     """
 
     _writer: Writer | None = None
-    _host: Host | None = None
 
     def __init__(self, options: KeeperOptions) -> None:
         super().__init__(options)
@@ -72,16 +67,8 @@ class Keeper(Observer[KeeperOptions]):
         self._writer = Writer(file, log, self.followers.publish, waiting=options.waiting)
 
     @hookimpl
-    def generation_loaded(self, host: Host) -> None:
-        """Be the one whose traces the pages show."""
-        self._host = host
-        _live[host] = ref(self)
-
-    @hookimpl
     async def shutdown(self) -> None:
         """Write what is waiting, let go of the file and of whoever follows."""
-        if self._host is not None and keeper_of(self._host) is self:
-            del _live[self._host]
         self.followers.close()
         writer, self._writer = self._writer, None
         if writer is not None:
@@ -118,8 +105,8 @@ class Keeper(Observer[KeeperOptions]):
 
 def keeper_of(host: Host) -> Keeper | None:
     """Return the observer that is live in a gateway, if there is one."""
-    found = _live.get(host)
-    return None if found is None else found()
+    found = host.find(Keeper)
+    return found[-1] if found else None
 
 
 def _state_folder() -> Path:

@@ -33,7 +33,7 @@ def note_signatures(credential: Credential[Any], names: set[str]) -> None:
 
     The instance stays changed, so it must not be live anywhere else.
     """
-    sign = credential.sign  # type: ignore[attr-defined]
+    sign = credential.sign
 
     async def noting(exchange: Exchange, outbound: Outbound) -> None:
         before = {*outbound.headers.items(), *_pairs(outbound.query)}
@@ -45,7 +45,7 @@ def note_signatures(credential: Credential[Any], names: set[str]) -> None:
             after = {*outbound.headers.items(), *_pairs(outbound.query)}
             names.update(name.lower() for name, _ in after - before)
 
-    credential.sign = noting  # type: ignore[attr-defined]
+    credential.sign = noting  # type: ignore[method-assign]
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:

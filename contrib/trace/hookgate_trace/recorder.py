@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import Any
 
 from hookgate import Exchange, Fault, Response
@@ -65,18 +66,22 @@ def _around(step: Step, hook: str, depth: int) -> Callable[[Exchange], Any]:
         except BaseException as error:
             run.raised(error)
             raise
+        if isawaitable(result):  # it has to wait this time
+            return followed(run, result)
         run.returned(result)
         return result
 
-    async def asynchronous(exchange: Exchange) -> Any:
-        run = _Run(step, hook, depth, exchange)
+    async def followed(run: _Run, waiting: Awaitable[Any]) -> Any:
         try:
-            result = await original(exchange)
+            result = await waiting
         except BaseException as error:
             run.raised(error)
             raise
         run.returned(result)
         return result
+
+    async def asynchronous(exchange: Exchange) -> Any:
+        return await followed(_Run(step, hook, depth, exchange), original(exchange))
 
     return asynchronous if step.is_async.get(hook) else sync
 

@@ -8,13 +8,26 @@ from typing import Annotated
 
 import typer
 
-from hookgate.commands.output import DocumentArgument, document_path, errors, out
+from hookgate.commands.output import DocumentArgument, errors, out
 from hookgate.gateway.configuration import Configuration
-from hookgate.server.app import gateway_for
+from hookgate.gateway.gateway import Gateway
+from hookgate.server.app import gateway_as_set
 from hookgate.server.settings import Settings
 
 
-def configuration(path: Path) -> Configuration:
+def named_gateway(document: Path | None) -> Gateway:
+    """Make the gateway of a document, or of what the source reads that the settings name.
+
+    Raises:
+        ConfigError: no source can read it.
+    """
+    try:
+        return gateway_as_set(document)
+    except LookupError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def configuration(path: Path | None) -> Configuration:
     """Read and validate a document as the gateway does, without starting anything but the secret providers it asks.
 
     Raises:
@@ -22,7 +35,7 @@ def configuration(path: Path) -> Configuration:
     """
 
     async def loaded() -> Configuration:
-        return await gateway_for(path, Settings().plugins_dir).check()
+        return await named_gateway(path).check()
 
     return asyncio.run(loaded())
 
@@ -35,8 +48,7 @@ def command(
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 for warnings, too.")] = False,
 ) -> None:
     """Check a document and report every mistake at once, each with its place. Exit code 2 if there is any."""
-    path = document_path(document)
-    config = configuration(path)
+    config = configuration(document)
     for warning in config.warnings:
         errors.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
     if strict and config.warnings:
@@ -44,7 +56,8 @@ def command(
         errors.print(f"{count}; with --strict that is too many. Mend them, or accept them with a reason.")
         raise typer.Exit(BAD_DOCUMENT)
     routes, connections = len(config.routes), len(config.connections)
-    out.print(f"{path}: good: {_count(routes, 'route')}, {_count(connections, 'connection')}", highlight=False)
+    name = document or Settings().config or Settings().source
+    out.print(f"{name}: good: {_count(routes, 'route')}, {_count(connections, 'connection')}", highlight=False)
 
 
 def _count(number: int, thing: str) -> str:

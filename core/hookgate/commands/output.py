@@ -17,7 +17,9 @@ Line = tuple[tuple[str, str], ...]
 """Parts with their styles: ``bold``, ``dim``, ``red`` and so on, or empty."""
 
 out = Console(soft_wrap=True)
+"""What a command says: its results."""
 errors = Console(stderr=True, soft_wrap=True)
+"""What is said beside the results: progress, warnings, refusals."""
 
 DocumentArgument = Annotated[
     Path | None,

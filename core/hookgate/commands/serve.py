@@ -7,11 +7,11 @@ import gc
 
 import typer
 
-from hookgate.commands.output import DocumentArgument, document_path, errors, start_logging
-from hookgate.server.app import gateway_for
+from hookgate.commands.check import named_gateway
+from hookgate.commands.output import DocumentArgument, errors, start_logging
+from hookgate.server.leaving import left_over
 from hookgate.server.loop import new_event_loop
 from hookgate.server.serve import Server, serve
-from hookgate.server.settings import Settings
 
 
 def command(document: DocumentArgument = None) -> None:
@@ -21,7 +21,7 @@ def command(document: DocumentArgument = None) -> None:
     `hookgate reload` read it again, SIGTERM or Ctrl-C finish the calls in flight and stop.
     """
     start_logging()
-    gateway = gateway_for(document_path(document), Settings().plugins_dir)
+    gateway = named_gateway(document)
 
     def ready(server: Server) -> None:
         gc.freeze()  # what was built at load stays, so no collection has to look at it again
@@ -30,6 +30,13 @@ def command(document: DocumentArgument = None) -> None:
         for url in server.management_urls:
             errors.print(f"management on {url}/-/health", highlight=False)
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    runner = asyncio.Runner(loop_factory=new_event_loop)
+    try:
         runner.run(serve(gateway, ready))
+    finally:
+        left = runner.run(left_over())
+        if left:  # to close the loop would be to wait for them
+            errors.print(f"left behind: {', '.join(left)}", highlight=False, markup=False)
+        else:
+            runner.close()
     raise typer.Exit(0)

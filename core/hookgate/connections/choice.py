@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from hookgate.connections.asking import failed, nonsense
 from hookgate.contract.backends import Balancer, Monitor
 from hookgate.contract.clock import Clock
-from hookgate.exchange.errors import PluginError, ServiceUnavailable
+from hookgate.exchange.errors import Fault, ServiceUnavailable
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.outbound import Target
 
@@ -42,7 +43,7 @@ class TargetChoice:
         self._clock = clock
         self._ramps: dict[Target, list[float]] = {}
         """When the slow start of a target began, and the part of a call it has saved up."""
-        self._admits: list[Admit] = [monitor.admit for monitor in monitors if hasattr(monitor, "admit")]
+        self._admits: list[tuple[Monitor[Any], Admit]] = [(m, m.admit) for m in monitors if hasattr(m, "admit")]
         self._informs = balancer is not None and balancer.ranks_health
         self._careful = bool(self._admits or self._informs)
         """There is more to look at than the targets themselves."""
@@ -52,7 +53,7 @@ class TargetChoice:
 
         Raises:
             ServiceUnavailable: none may be called.
-            PluginError: the balancer picked something else.
+            PluginError: the balancer picked something else or failed, or a monitor did when it was asked to admit.
         """
         targets = self.targets
         if len(targets) == 1 and not self._admits:
@@ -67,11 +68,18 @@ class TargetChoice:
                 offered = self._offered(tried)
         if self.balancer is None:
             return offered[0]
-        target: Target | None = self.balancer.pick(exchange, offered)  # type: ignore[attr-defined]
+        try:
+            target: Target | None = self.balancer.pick(exchange, offered)
+        except Fault:
+            raise
+        except (Exception, SystemExit) as error:
+            raise failed(self.balancer, "pick", error) from error
         if target is None:
             raise _unavailable("balancer-refused", "No target takes this call now.")
         if target not in offered:
-            raise PluginError("picked a target it was not offered", plugin=self.balancer.entry.id, hook="pick")
+            if isinstance(target, Target):
+                raise failed(self.balancer, "pick", "picked a target it was not offered")
+            raise nonsense(self.balancer, "pick", target, "one of the targets it was offered")
         return target
 
     def arrived(self, target: Target) -> None:
@@ -98,8 +106,8 @@ class TargetChoice:
     def _admitted(self, targets: list[Target]) -> list[Target]:
         admitted, reason = [], ""
         for target in targets:
-            for admit in self._admits:
-                if refused := admit(target):
+            for monitor, admit in self._admits:
+                if (refused := _asked(monitor, admit, target)) is not None:
                     reason = refused
                     break
             else:
@@ -125,6 +133,22 @@ class TargetChoice:
                     ramp[1] -= 1
             offered.append(target)
         return offered or targets
+
+
+def _asked(monitor: Monitor[Any], admit: Admit, target: Target) -> str | None:
+    """Ask a monitor why a target may not be called. Only ``None`` lets a call pass."""
+    try:
+        reason = admit(target)
+    except Fault:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failed(monitor, "admit", error) from error
+    if reason is not None:
+        if not isinstance(reason, str):
+            raise nonsense(monitor, "admit", reason, "a text or None")
+        if not reason or not (reason.isascii() and reason.isprintable()):
+            raise failed(monitor, "admit", "gave a reason that is no printable ASCII text")
+    return reason
 
 
 def _unavailable(reason: str, detail: str) -> ServiceUnavailable:

@@ -14,6 +14,15 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from hookgate.connections.asking import (
+    Failing,
+    asked,
+    check_signed,
+    checked_health,
+    checked_response,
+    failed,
+    nonsense,
+)
 from hookgate.connections.attempts import Closing, Until
 from hookgate.connections.choice import TargetChoice
 from hookgate.connections.destination import Destination
@@ -21,11 +30,11 @@ from hookgate.connections.retrying import AGAIN, Retries, RetrySection
 from hookgate.contract.backends import Balancer, Credential, HeaderProvider, Monitor, Transport
 from hookgate.contract.clock import Clock
 from hookgate.exchange.bodies import Body
-from hookgate.exchange.errors import BadGateway, ContentTooLarge, Fault, GatewayTimeout, PluginError, ServiceUnavailable
+from hookgate.exchange.errors import BadGateway, ContentTooLarge, Fault, GatewayTimeout, ServiceUnavailable
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Attempt, Due, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
-from hookgate.exchange.waiting import Signal
+from hookgate.exchange.streams import Owner
 from hookgate.http.forwarding import Disclosure, add_forwarded, add_via, end_to_end, onward
 
 log = logging.getLogger("hookgate.connection")
@@ -68,6 +77,9 @@ class Connection:
         slow_start: float = 0.0,
         disclosure: Disclosure = Disclosure(),  # noqa: B008 - it cannot be changed
         tags: tuple[str, ...] = (),
+        labels: Mapping[str, str] | None = None,
+        extensions: Mapping[str, Any] | None = None,
+        hook_timeout: float = 30.0,
         clock: Clock,
     ) -> None:
         self.name = name
@@ -84,6 +96,10 @@ class Connection:
         self.timeouts = timeouts or Timeouts()
         self.disclosure = disclosure
         self.tags = tags
+        self.labels = labels or {}
+        self.extensions = extensions or {}
+        self.hook_timeout = hook_timeout
+        """Seconds that a header or a credential may wait."""
         self.clock = clock
         plugins = [*(a.provider for a in self.actions if a.provider is not None), *self.credentials]
         self._signing = [credential for credential in self.credentials if hasattr(credential, "sign")]
@@ -100,6 +116,7 @@ class Connection:
         self._observers = [(monitor, monitor.observe) for monitor in monitors if hasattr(monitor, "observe")]
         self.judge: Judge | None = None
         """Told what passive observation found; the health watch sets it."""
+        self.failing = Failing(name)
         self.counts = dict.fromkeys(
             ("calls", "tries", *get_args(OutcomeKind), "southbound_errors", "northbound_errors"), 0
         )
@@ -199,6 +216,11 @@ class Connection:
                 raise
             try:
                 outbound = self._outbound(exchange, target, destination, attempt)
+            except BaseException as error:  # what a step left there cannot be sent
+                target.in_flight += 1
+                self.ended(target, Outcome("aborted", error=str(error)))
+                raise
+            try:
                 response = failure = await self._attempt(exchange, outbound, destination, due)
             except Fault as fault:
                 failure = fault
@@ -287,11 +309,19 @@ class Connection:
                     due = Due(at, _too_slow)
             outbound.due = due
             if self.transport.inline:
-                response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
+                response: Response = self.transport.send(outbound)  # type: ignore[assignment]
+                if response.__class__ is not Response:
+                    response = await response  # type: ignore[misc]
+                if response.__class__ is not Response:
+                    response = checked_response(self.transport, response)
             else:
                 response = await self._bounded(outbound)
                 response.headers.raw = end_to_end(response.headers.raw)
         except BaseException as error:
+            if ending.is_sent and isinstance(error, Exception | SystemExit) and not isinstance(error, Fault):
+                failure = failed(self.transport, "send", error)  # the target is not to blame
+                ending(failure)
+                raise failure from error
             ending(error)
             raise
         record.head_at = self.clock.now()
@@ -305,14 +335,16 @@ class Connection:
                 outbound.due = None
             elif not self.transport.inline:
                 body.wrap(lambda source: Until(source, due))
+        if body.held is None and not self.transport.inline:
+            body.belongs_to(Owner(self.transport.entry.id, "send", timeout=None))
         if self._chosen is not None:
             try:
                 self._chosen(exchange, target, response)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 stopped = asyncio.CancelledError()  # the target is not to blame
                 ending(stopped)
                 await body.close(stopped)
-                raise _failed(self.balancer, "chosen", error) from error
+                raise failed(self.balancer, "chosen", error) from error
         if whole:  # a balancer is told of the answer before it is told that it is through
             ending(None)
         return response
@@ -322,12 +354,14 @@ class Connection:
         due = outbound.due
         try:
             async with asyncio.timeout_at(None if due is None else due.at) as bound:
-                response: Response = await self.transport.send(outbound)  # type: ignore[attr-defined]
+                response = self.transport.send(outbound)
+                if inspect.isawaitable(response):
+                    response = await response
         except TimeoutError:
             if due is not None and bound.expired():
                 raise due.fault() from None
             raise
-        return response
+        return checked_response(self.transport, response)
 
     async def prepare(self, exchange: Exchange, outbound: Outbound, due: Due | None = None) -> None:
         """Run the header actions, then the credentials, each in the order written; none waits longer than ``due``.
@@ -341,7 +375,7 @@ class Connection:
             if action.provider is None:
                 outbound.headers.remove(action.name)
                 continue
-            value = await _asked(action.provider, "value", exchange, outbound, due=due)
+            value = await asked(action.provider, "value", exchange, outbound, patience=self.hook_timeout, due=due)
             if value is None:
                 if action.action == "set":  # what the client wrote there must not pass for what we would have
                     outbound.headers.remove(action.name)
@@ -349,14 +383,22 @@ class Connection:
             try:
                 getattr(outbound.headers, action.action)(action.name, value)
             except (ValueError, AttributeError, TypeError) as error:
-                raise PluginError(str(error), plugin=action.provider.entry.id, hook="value") from error
+                if not isinstance(value, str):
+                    raise nonsense(action.provider, "value", value, "a text or None") from error
+                raise failed(action.provider, "value", str(error)) from error
         for credential in self._signing:
-            await _asked(credential, "sign", exchange, outbound, due=due)
+            left = await asked(credential, "sign", exchange, outbound, patience=self.hook_timeout, due=due)
+            check_signed(credential, outbound, left)
 
     async def renewed(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:
         """Tell the credentials of a 401; return whether the attempt is to be signed and sent once more."""
+        answers = []
         try:
-            answers = [await _asked(each, "rejected", exchange, outbound, response) for each in self._renewing]
+            for each in self._renewing:
+                answer = await asked(each, "rejected", exchange, outbound, response, patience=self.hook_timeout)
+                if answer is not None and answer is not True and answer is not False:
+                    raise nonsense(each, "rejected", answer, "True, False or None")
+                answers.append(answer)
         except BaseException:
             await response.body.close(asyncio.CancelledError())  # the target is not to blame
             raise
@@ -370,42 +412,24 @@ class Connection:
         counts[outcome.kind] += 1
         if outcome.status is not None and outcome.status >= 500:
             counts["southbound_errors"] += 1
-        if self._release is None and not self._observers:
-            return
-        try:
-            if self._release is not None:
+        if self._release is not None:
+            try:
                 self._release(target, outcome)
-            for monitor, observe in self._observers:
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
+                self.failing.note(self.balancer, "release", error)
+            else:
+                if self.failing.known:
+                    self.failing.over(self.balancer, "release")
+        for monitor, observe in self._observers:
+            try:
                 health = observe(target, outcome)
                 if health is not None and self.judge is not None:
-                    self.judge(monitor, target, health)
-        except Exception:
-            log.exception("%s: a balancer or monitor failed when a call ended", self.name)
-
-
-async def _asked(plugin: Any, hook: str, *arguments: Any, due: Due | None = None) -> Any:
-    try:
-        result = getattr(plugin, hook)(*arguments)
-        if due is not None and isinstance(result, Signal):
-            return await _in_time(result, due)
-        return await result if inspect.isawaitable(result) else result
-    except Fault:
-        raise
-    except Exception as error:
-        raise _failed(plugin, hook, error) from error
-
-
-async def _in_time(signal: Signal, due: Due) -> Any:
-    """Wait for a plugin no longer than the call may take; coroutines are bounded elsewhere, by their task."""
-    timer = asyncio.get_running_loop().call_at(due.at, lambda: signal.set(error=due.fault()))
-    try:
-        return await signal
-    finally:
-        timer.cancel()
-
-
-def _failed(plugin: Any, hook: str, error: Exception) -> PluginError:
-    return PluginError(f"{type(error).__name__}: {error}", plugin=plugin.entry.id, hook=hook)
+                    self.judge(monitor, target, checked_health(monitor, "observe", health))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
+                self.failing.note(monitor, "observe", error)
+            else:
+                if self.failing.known:
+                    self.failing.over(monitor, "observe")
 
 
 def _told(failure: Fault | Response) -> str:

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
 
+from hookgate.connections.asking import checked_health, checked_response, failed, whole
 from hookgate.connections.connection import Connection
 from hookgate.contract.backends import Monitor, MonitorOptions
 from hookgate.contract.clock import Clock
-from hookgate.exchange.errors import Fault
+from hookgate.exchange.errors import Fault, PluginError
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Attempt, Health, Outbound, Outcome, Target
 
 log = logging.getLogger("hookgate.health")
 
+GRACE = 1.0
+"""Seconds in which work that is cancelled has to end, before it is left behind."""
 T = TypeVar("T")
 
 
@@ -115,48 +119,80 @@ class Watch:
 
     async def _watch(self, monitor: Monitor[Any], target: Target) -> None:
         while True:
-            self.judge(monitor, target, await self._check(monitor, target))
+            found = await self._check(monitor, target)
+            if found is not None:
+                self.judge(monitor, target, found)
             await self.clock.sleep(delay(monitor.options, self._opinion(monitor, target).failures))
 
-    async def _check(self, monitor: Monitor[Any], target: Target) -> Health:
+    async def _check(self, monitor: Monitor[Any], target: Target) -> Health | None:
+        """Ask once; ``None`` where a plugin failed, which says nothing of the target."""
+        sent: list[Response | PluginError] = []
+        failing = self.connection.failing
         try:
-            probe = monitor.probe(target, self._send)  # type: ignore[attr-defined]
+            found = await self._asked(monitor, target, sent)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
+            failing.note(monitor, "probe", error)
+            found = None
+        for each in sent:
+            if isinstance(each, Response):
+                await each.body.close()
+        if found is not None and sent and isinstance(failure := sent[-1], PluginError):
+            failing.note(monitor, "probe", failure)  # a monitor takes any fault for the target's
+            found = None
+        if found is not None:
+            failing.over(monitor, "probe")
+            target.last_seen = self.clock.wall() if found.healthy else target.last_seen
+        return found
+
+    async def _asked(self, monitor: Monitor[Any], target: Target, sent: list[Response | PluginError]) -> Health:
+        try:
+            probe = monitor.probe(target, partial(self._send, sent=sent))
             found = await within(self.clock, monitor.options.timeout, probe) if isawaitable(probe) else probe
         except TimeoutError:
             return Health(healthy=False, reason=f"no result within {monitor.options.timeout:g} s")
+        except PluginError:
+            raise
         except Fault as fault:
             return Health(healthy=False, reason=fault.reason)
-        except Exception:
-            log.exception("monitor %s failed in probe", monitor.entry.id)
-            return Health(healthy=False, reason="the monitor itself failed")
-        if not isinstance(found, Health):
-            log.error("monitor %s returned a %s where Health was expected", monitor.entry.id, type(found).__name__)
-            return Health(healthy=False, reason="the monitor itself failed")
-        if found.healthy:
-            target.last_seen = self.clock.wall()
-        return found
+        return checked_health(monitor, "probe", found)
 
-    async def _send(self, outbound: Outbound) -> Response:
+    async def _send(self, outbound: Outbound, sent: list[Response | PluginError]) -> Response:
         """Send a check with the connection's headers and credentials, once more where a 401 has these renewed: a target
         that is out of rotation gets no calls that would do it.
         """
+        try:
+            return await self._sent(outbound, sent)
+        except PluginError as error:
+            sent.append(error)
+            raise
+
+    async def _sent(self, outbound: Outbound, sent: list[Response | PluginError]) -> Response:
         exchange = Exchange(Request(outbound.method, outbound.path, outbound.query, host=outbound.target.authority))
         exchange.connection = self.connection
         outbound.connection = self.connection.name
         outbound.headers.setdefault("host", outbound.target.host_name)
         fields, query = list(outbound.headers.raw), outbound.query
-        response = await self._attempt(exchange, outbound)
+        response = await self._attempt(exchange, outbound, sent)
         if response.status == 401 and await self.connection.renewed(exchange, outbound, response):
             await response.body.close()
             outbound.headers, outbound.query = Headers.of(fields), query
-            response = await self._attempt(exchange, outbound)
+            response = await self._attempt(exchange, outbound, sent)
         return response
 
-    async def _attempt(self, exchange: Exchange, outbound: Outbound) -> Response:
+    async def _attempt(self, exchange: Exchange, outbound: Outbound, sent: list[Response | PluginError]) -> Response:
         attempt = Attempt(outbound.target, None, self.connection.name, self.clock.now())
         exchange.attempts.append(attempt)
+        sent.append(PluginError("a header or a credential of the connection takes longer than the check may"))
         await self.connection.prepare(exchange, outbound)
-        response: Response = await self.transport.send(outbound)
+        sent.pop()
+        try:
+            given = self.transport.send(outbound)
+            response = checked_response(self.transport, await given if isawaitable(given) else given)
+        except Fault:
+            raise
+        except (Exception, SystemExit) as error:
+            raise failed(self.transport, "send", error) from error
+        sent.append(response)
         attempt.outcome = Outcome("ok", response.status)
         return response
 
@@ -256,7 +292,7 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     Raises:
         TimeoutError: the time was up first; the work is cancelled.
     """
-    task = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(whole(work))
     alarm = asyncio.ensure_future(clock.sleep(seconds))
     try:
         await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
@@ -267,11 +303,16 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     await _ended(task, alarm)
     if not done:
         raise TimeoutError
+    if task.cancelled():
+        raise RuntimeError("it was cancelled by itself")
     return task.result()
 
 
 async def _ended(*tasks: asyncio.Future[Any]) -> None:
-    for pending in tasks:
-        if not pending.done():
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
+    """Have tasks end; one that does not obey is left behind."""
+    pending = [task for task in tasks if not task.done()]
+    for task in pending:
+        task.cancel()
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if pending:
+        await asyncio.wait(pending, timeout=GRACE)

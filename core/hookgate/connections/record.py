@@ -19,6 +19,7 @@ from pydantic import (
 
 from hookgate.connections.retrying import RetrySection
 from hookgate.contract.backends import Balancer, Credential, Discovery, HeaderProvider, Monitor, Transport
+from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import Options
 from hookgate.exchange.messages import TOKEN
 from hookgate.exchange.outbound import DEFAULT_PORTS
@@ -221,7 +222,7 @@ def _distinct(targets: tuple[TargetSection, ...]) -> None:
         seen.add(where)
 
 
-class ConnectionSection(Options):
+class ConnectionSection(Described):
     """A backend and the way to it, shared by every route that names it."""
 
     targets: Annotated[

@@ -143,7 +143,7 @@ def _check_client_certificates(
 
 
 def _has_certificate(credential: Any) -> bool:
-    with suppress(Exception):
+    with suppress(Exception, SystemExit):
         return hasattr(credential, "client_certificate") and credential.client_certificate() is not None
     return False
 

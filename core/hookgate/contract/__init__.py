@@ -2,6 +2,8 @@
 
 from hookgate.contract.hooks import HookError, hooks_of
 from hookgate.contract.hookspecs import FlowSpec
+from hookgate.contract.metadata import Described
+from hookgate.contract.plugin import OptionsT
 from hookgate.contract.section import Detour
 
-__all__ = ["Detour", "FlowSpec", "HookError", "hooks_of"]
+__all__ = ["Described", "Detour", "FlowSpec", "HookError", "OptionsT", "hooks_of"]

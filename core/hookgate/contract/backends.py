@@ -14,14 +14,25 @@ from hookgate.contract.secret import Secret
 if TYPE_CHECKING:
     import ssl
 
+    from hookgate.contract.hookspecs import (
+        BalancerSpec,
+        CredentialsSpec,
+        DiscoverySpec,
+        HeaderSpec,
+        MonitorSpec,
+        TransportSpec,
+    )
     from hookgate.exchange.messages import Response
     from hookgate.exchange.outbound import Outbound, Target
+else:
+    BalancerSpec = CredentialsSpec = DiscoverySpec = HeaderSpec = MonitorSpec = TransportSpec = object
 
 
 Send = Callable[["Outbound"], Awaitable["Response"]]
+"""Sends one attempt as its connection does; what a probe is handed."""
 
 
-class Credential(Plugin[OptionsT]):
+class Credential(Plugin[OptionsT], CredentialsSpec):
     """A way to show a backend who we are; see :class:`hookgate.contract.hookspecs.CredentialsSpec`."""
 
     family = "credential"
@@ -36,16 +47,17 @@ class Credential(Plugin[OptionsT]):
         return getattr(self.options, "header", None)
 
 
-class HeaderProvider(Plugin[OptionsT]):
+class HeaderProvider(Plugin[OptionsT], HeaderSpec):
     """The value of a header action; see :class:`hookgate.contract.hookspecs.HeaderSpec`."""
 
     family = "header"
 
 
-class Balancer(Plugin[OptionsT]):
+class Balancer(Plugin[OptionsT], BalancerSpec):
     """Chooses targets; see :class:`hookgate.contract.hookspecs.BalancerSpec`. One instance serves one connection."""
 
     family = "balancer"
+    shareable = False
     ranks_health: ClassVar[bool] = False
     """It looks at the health of targets itself, so it is offered the unhealthy ones, too (HC-5, HC-14)."""
 
@@ -79,19 +91,20 @@ class MonitorOptions(Options):
 MonitorOptionsT = TypeVar("MonitorOptionsT", bound=MonitorOptions)
 
 
-class Monitor(Plugin[MonitorOptionsT]):
+class Monitor(Plugin[MonitorOptionsT], MonitorSpec):
     """Checks targets; see :class:`hookgate.contract.hookspecs.MonitorSpec`."""
 
     family = "monitor"
 
 
-class Transport(Plugin[OptionsT]):
+class Transport(Plugin[OptionsT], TransportSpec):
     """Carries attempts; see :class:`hookgate.contract.hookspecs.TransportSpec`. One instance serves one connection.
 
     The connection hands over its pool and TLS settings in ``configure`` before ``startup``.
     """
 
     family = "transport"
+    shareable = False
     schemes: ClassVar[frozenset[str] | set[str]] = frozenset({"http", "https"})
     """URL schemes of the targets it can call (HC-21)."""
     inline: ClassVar[bool] = False
@@ -110,10 +123,11 @@ class Transport(Plugin[OptionsT]):
         return {}
 
 
-class Discovery(Plugin[OptionsT]):
-    """Finds targets; see :class:`hookgate.contract.hookspecs.DiscoverySpec`."""
+class Discovery(Plugin[OptionsT], DiscoverySpec):
+    """Finds targets; see :class:`hookgate.contract.hookspecs.DiscoverySpec`. One instance serves one connection."""
 
     family = "discovery"
+    shareable = False
 
 
 @dataclass(frozen=True, slots=True)

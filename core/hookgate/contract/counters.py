@@ -8,11 +8,12 @@ calendar window counts from the start of the minute, hour, … by the UTC clock,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
 
 CalendarWindow = Literal["second", "minute", "hour", "day", "week", "month"]
+"""What a limit may count in beside seconds; weeks begin on Mondays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class Decision(NamedTuple):
 class Counters(Protocol):
     """Where limits are counted."""
 
-    def take(self, wants: Sequence[tuple[str, int, Limit]]) -> Decision:
+    def take(self, wants: Sequence[tuple[str, int, Limit]]) -> Decision | Awaitable[Decision]:
         """Take units from every (key, cost, limit) or, when one refuses, from none of them (KC-32).
 
-        The first limit that refuses decides. A cost of 0 only looks.
+        The first limit that refuses decides. A cost of 0 only looks. Counters that others share have to be awaited.
         """

@@ -3,43 +3,69 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hookgate.contract import backends, hookspecs, section, steps
 from hookgate.contract.plugin import OptionsT, Plugin
 
+if TYPE_CHECKING:
+    from hookgate.contract.hookspecs import (
+        AppSpec,
+        AuthSpec,
+        CommandSpec,
+        CountersSpec,
+        ObserverSpec,
+        SecretsSpec,
+        SourceSpec,
+        StateSpec,
+    )
+else:
+    AppSpec = AuthSpec = CommandSpec = CountersSpec = ObserverSpec = SecretsSpec = SourceSpec = StateSpec = object
 
-class AuthMethod(Plugin[OptionsT]):
+
+class AuthMethod(Plugin[OptionsT], AuthSpec):
     """A way to find out who is calling; see :class:`hookgate.contract.hookspecs.AuthSpec`."""
 
     family = "auth"
 
 
-class Observer(Plugin[OptionsT]):
+class Observer(Plugin[OptionsT], ObserverSpec):
     """Watches; see :class:`hookgate.contract.hookspecs.ObserverSpec`."""
 
     family = "observer"
 
 
-class Source(Plugin[OptionsT]):
+class Source(Plugin[OptionsT], SourceSpec):
     """Provides the document; see :class:`hookgate.contract.hookspecs.SourceSpec`."""
 
     family = "source"
 
 
-class SecretProvider(Plugin[OptionsT]):
+class SecretProvider(Plugin[OptionsT], SecretsSpec):
     """Resolves references; see :class:`hookgate.contract.hookspecs.SecretsSpec`."""
 
     family = "secret"
 
 
-class App(Plugin[OptionsT]):
+class CounterStore(Plugin[OptionsT], CountersSpec):
+    """Counts limits; see :class:`hookgate.contract.hookspecs.CountersSpec`."""
+
+    family = "counters"
+
+
+class StateStore(Plugin[OptionsT], StateSpec):
+    """Keeps the state of plugins; see :class:`hookgate.contract.hookspecs.StateSpec`."""
+
+    family = "state"
+
+
+class App(Plugin[OptionsT], AppSpec):
     """Pages and APIs; see :class:`hookgate.contract.hookspecs.AppSpec`."""
 
     family = "app"
 
 
-class Command(Plugin[OptionsT]):
+class Command(Plugin[OptionsT], CommandSpec):
     """A command of ``hookgate``; see :class:`hookgate.contract.hookspecs.CommandSpec`. No document gives it options."""
 
     family = "command"
@@ -78,6 +104,8 @@ SOURCES = Family("source", "sources", hookspecs.SourceSpec, Source, "Where the d
 TRANSPORTS = Family("transport", "transports", hookspecs.TransportSpec, backends.Transport, "Carry calls to targets.")
 SECRETS = Family("secret", "secrets", hookspecs.SecretsSpec, SecretProvider, "Resolve references.")
 DISCOVERY = Family("discovery", "discovery", hookspecs.DiscoverySpec, backends.Discovery, "Targets that come and go.")
+COUNTERS = Family("counters", "counters", hookspecs.CountersSpec, CounterStore, "Where limits are counted.")
+STATE = Family("state", "state", hookspecs.StateSpec, StateStore, "What outlives a restart.")
 APPS = Family("app", "apps", hookspecs.AppSpec, App, "Pages and APIs.")
 SECTIONS = Family(
     "section", "sections", hookspecs.SectionSpec, section.Section, "What stands at the top of a document."

@@ -8,24 +8,45 @@ the order is what the deployer wrote. A plugin implements as few hooks as it lik
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 import pluggy
 
 if TYPE_CHECKING:
     from hookgate.contract.backends import Certificate, Send
+    from hookgate.contract.counters import Decision, Limit
     from hookgate.contract.host import Blueprint, Commands, Host
     from hookgate.contract.secret import Secret
     from hookgate.contract.section import Definition, Detour, Loaded, Route, Site
+    from hookgate.contract.state import Row
+    from hookgate.contract.steps import Answered, Faulted
     from hookgate.exchange.errors import Problem
     from hookgate.exchange.exchange import Exchange, Identity
-    from hookgate.exchange.messages import Response
+    from hookgate.exchange.messages import Message, Response
     from hookgate.exchange.outbound import Health, Outbound, Outcome, Target
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Hookspec(Protocol):
+    """To type checkers a hook that is specified ``async def`` may be either; base classes inherit what is specified."""
+
+    @overload
+    def __call__(self, hook: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Awaitable[R] | R]: ...
+    @overload
+    def __call__(self, hook: Callable[P, R], /) -> Callable[P, R]: ...
+    @overload
+    def __call__(self, *, firstresult: bool) -> _Hookspec: ...
+
+
 PROJECT = "hookgate"
-hookspec = pluggy.HookspecMarker(PROJECT)
+as_it_is = pluggy.HookspecMarker(PROJECT)
+hookspec: _Hookspec = as_it_is  # type: ignore[assignment]
+"""Marks a hook in the specification of a family."""
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a method of a plugin that is a hook."""
 
 # The bodies are docstrings: a specification says what a hook means and does nothing itself.
 # mypy: disable-error-code="empty-body"
@@ -44,7 +65,23 @@ class LifecycleSpec:
 
     @hookspec
     async def shutdown(self) -> None:
-        """Let go of everything. Runs when the last call that uses the instance is over, also after a failed startup."""
+        """Let go of everything. Runs when the last call that uses the instance is over, also after a failed startup.
+
+        Both have a bound (``gateway.startup_timeout``, ``gateway.stop_timeout``): one that hangs is named and given up.
+        """
+
+    @hookspec
+    def take_over(self, old: Any) -> None:
+        """Take over the state of the instance whose place this one takes: of the same class and id, with other options.
+        Asked before ``startup``. The old one still serves, and the document may yet be refused: share or copy, and
+        change nothing of it.
+        """
+
+    @hookspec(firstresult=True)
+    def health(self) -> Mapping[str, Any] | None:
+        """Return plain facts for `/-/health`, where they stand under the id of the instance. What stands under
+        ``problems``, a list of texts, makes the gateway ``degraded``. Asked whenever somebody looks; it must not wait.
+        """
 
 
 class FlowSpec:
@@ -53,6 +90,10 @@ class FlowSpec:
     The invariant: if your ``on_request`` ran to its end and let the call pass, your ``on_done`` runs exactly once,
     after the last byte, an abort or a cancellation; and before it your ``on_response`` has run once, unless the client
     was gone first. A step without ``on_request`` sees every answer and every fault of its flow.
+
+    ``on_request``, ``on_response`` and ``on_fault`` are ``async def`` or ``def``, or ``def`` that returns an awaitable,
+    where it seldom waits. All that is waited for ends after ``gateway.hook_timeout``. What a hook returns or leaves in
+    the exchange that is not of its kind is its failure: 500 ``plugin-error``, with plugin and hook in the log.
     """
 
     @hookspec(firstresult=True)
@@ -60,14 +101,21 @@ class FlowSpec:
         """Left to right. Return ``None`` to let the call pass, a response to answer here, or raise a ``Fault``."""
 
     @hookspec
-    async def on_response(self, exchange: Exchange) -> None:
+    async def on_response(self, exchange: Answered) -> None:
         """Right to left. Change ``exchange.response``; it is there, whoever answered."""
 
     @hookspec(firstresult=True)
-    async def on_fault(self, exchange: Exchange) -> Response | None:
+    async def on_fault(self, exchange: Faulted) -> Response | None:
         """Right to left, for steps left of the failure. See ``exchange.fault``; the first response returned wins.
 
         If no step answers, the client gets RFC 9457 problem details. Raising replaces the fault, and the walk goes on.
+        """
+
+    @hookspec(firstresult=True)
+    async def on_message(self, exchange: Exchange, message: Message) -> Message | None:
+        """For each message of a WebSocket, either way, in the order of the way it takes. Return the message that goes
+        on, or ``None`` to drop it; raise a ``Fault`` to close both ends (1008 for who sent it). A step of one side sees
+        the messages of that way only. Routes without such a step move bytes.
         """
 
     @hookspec
@@ -85,7 +133,7 @@ class AuthSpec:
     @hookspec
     async def identify(self, exchange: Exchange) -> Identity | None:
         """Return who calls; ``None`` when there are no credentials of this kind; raise ``Unauthorized`` for wrong
-        ones.
+        ones. Nothing but an ``Identity`` admits anybody: ``True`` or a name is a failure, 500 ``plugin-error``.
         """
 
     @hookspec
@@ -231,6 +279,55 @@ class SecretsSpec:
         """Return when a value that was resolved may be another one now: the document is then loaded again."""
 
 
+class CountersSpec:
+    """``hookgate.counters``: where limits are counted. One serves a gateway, as ``gateway.counters`` says."""
+
+    @hookspec(firstresult=True)
+    async def take(self, wants: Sequence[tuple[str, int, Limit]]) -> Decision:
+        """Take units from every (key, cost, limit) or, when one refuses, from none of them (KC-32).
+
+        The first limit that refuses decides; a cost of 0 only looks. One that counts in memory is written ``def``.
+        """
+
+
+class StateSpec:
+    """``hookgate.state``: where plugins keep what outlives a restart. One serves a gateway, as ``gateway.state`` says.
+
+    Bounds are checked before, values are bytes, times are Unix time. What a hook has answered lasts. ``StateError``
+    says what is wrong with the store; it stands on `/-/health` until the store answers again, unless that tells of
+    itself with a hook ``health``. ``StateRefused`` is for what a store that is well refuses.
+    """
+
+    @hookspec(firstresult=True)
+    async def read(self, name: str, key: str, now: float) -> Row | None:
+        """Return a row that has not expired."""
+
+    @hookspec(firstresult=True)
+    async def write(self, name: str, key: str, row: Row, version: int | None, most: int, now: float) -> int:
+        """Write a row and return its version, which is higher than any that the key ever had.
+
+        With ``version`` only over that one, 0 for none: else raise ``Conflict``. Raise ``StateRefused`` where a new key
+        would be one more than ``most`` of the name that have not expired.
+        """
+
+    @hookspec(firstresult=True)
+    async def remove(self, name: str, key: str, version: int | None, now: float) -> bool:
+        """Remove a row; return whether there was one. ``Conflict`` as for ``write``."""
+
+    @hookspec(firstresult=True)
+    async def increase(
+        self, name: str, key: str, amount: int, expires: float | None, bound: int | None, most: int, now: float
+    ) -> int | None:
+        """Add to a row that is a whole number, in one step; ``None`` and no change where more than 0 would pass
+        ``bound``. ``expires`` counts for a row that begins; 0 begins none. ``StateRefused`` for what is no whole
+        number, or has more than 64 bits.
+        """
+
+    @hookspec(firstresult=True)
+    async def scan(self, name: str, prefix: str, after: str, limit: int, now: float) -> Sequence[tuple[str, Row]]:
+        """Return rows that have not expired, in the order of their keys by code point, behind ``after``."""
+
+
 class DiscoverySpec:
     """``hookgate.discovery``: targets that come and go."""
 
@@ -271,7 +368,7 @@ class SectionSpec:
         """Return mistakes that no record can see by itself. With any of them the document does not go live."""
 
     @hookspec
-    def review(self, configuration: Loaded) -> Iterable[Problem]:
+    def review(self, configuration: Loaded) -> Iterable[Problem | None]:
         """Return warnings about a document that is right: what can be meant so, and seldom is."""
 
     @hookspec(firstresult=True)
@@ -292,6 +389,6 @@ class CommandSpec:
 class AppSpec:
     """``hookgate.apps``: pages and APIs on the management listener, or exposed on the public one by name."""
 
-    @hookspec(firstresult=True)
+    @as_it_is(firstresult=True)
     def blueprint(self, host: Host) -> Blueprint:
         """Return a Quart blueprint; core mounts it under ``/-/`` of the management listener."""

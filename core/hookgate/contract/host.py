@@ -10,7 +10,10 @@ from hookgate.contract.clock import Clock
 
 if TYPE_CHECKING:
     from hookgate.contract.counters import Counters
+    from hookgate.contract.metrics import Metrics
+    from hookgate.contract.plugin import Plugin
     from hookgate.contract.section import Section
+    from hookgate.contract.state import Cache, State
     from hookgate.exchange.messages import Response
 
 
@@ -23,6 +26,7 @@ Commands = Any
 
 
 SectionT = TypeVar("SectionT", bound="Section[Any]")
+PluginT = TypeVar("PluginT", bound="Plugin[Any]")
 
 
 class HttpClient(Protocol):
@@ -41,12 +45,34 @@ class HttpClient(Protocol):
 
 
 class Host(Protocol):
-    """What a plugin may ask of the house. It outlives configurations, so a kept instance never holds a dead one."""
+    """What a plugin may ask of the house. Each instance gets one of its own with ``startup``. It outlives
+    configurations, so that a kept instance never holds a dead one, and what was begun through it ends with the
+    instance.
+    """
 
-    clock: Clock
     counters: Counters
     http: HttpClient
     log: logging.Logger
+    metrics: Metrics
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    def state(self, name: str) -> State:
+        """Return what is kept under a name, over restarts. The store is opened when it is first asked.
+
+        Raises:
+            ValueError: it is no name: up to 100 small letters, digits, ``-``, ``_`` and ``.``.
+        """
+
+    def cache(self, ttl: float, most: int = 10_000) -> Cache[Any]:
+        """Make a cache in memory that keeps values for so many seconds, and at most so many of them."""
+
+    def find(self, of: type[PluginT]) -> list[PluginT]:
+        """Return the instances of a class in the live document, in the order of construction; within a ``startup``
+        those of the one that is coming. Ask anew for each use.
+        """
 
     def connection(self, name: str) -> Any:
         """Return the live connection of that name: ``await connection.request("GET", "/users/1")`` calls its backend.
@@ -70,7 +96,8 @@ class Host(Protocol):
         """
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Any:
-        """Run a task that the house ends with itself; a failure is logged under the name."""
+        """Run a task that ends with this instance: it is cancelled before ``shutdown``. A failure is logged under the
+        name, and shown on `/-/health`."""
 
     def status(self) -> Mapping[str, Any]:
         """Return what ``/-/health`` shows: state, generation, problems, connections and their targets."""

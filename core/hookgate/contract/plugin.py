@@ -25,7 +25,10 @@ from pydantic_core import PydanticCustomError, core_schema
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
+    from hookgate.contract.hookspecs import LifecycleSpec
     from hookgate.expressions import Expression
+else:
+    LifecycleSpec = object  # base classes have what their family specifies for type checkers only
 
 
 class Options(BaseModel):
@@ -72,11 +75,14 @@ class Builder(Protocol):
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
-class Plugin(Generic[OptionsT]):
+class Plugin(Generic[OptionsT], LifecycleSpec):
     """Base of every plugin of every family. Constructing has no side effects."""
 
     family: ClassVar[str] = ""
     """Name of the family, set by its base class."""
+    shareable: ClassVar[bool] = True
+    """One instance may stand in several places. If not, the name of a named instance stands for its entry, and each
+    place has an instance of its own."""
     options_type: ClassVar[type[Options]] = Options
     """The record named in the brackets of the base class."""
     reads: frozenset[str] | set[str] = frozenset()

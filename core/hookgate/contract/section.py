@@ -39,6 +39,10 @@ from hookgate.exchange.errors import Path
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
+    from hookgate.contract.hookspecs import SectionSpec
+else:
+    SectionSpec = object
+
 Detour = Callable[[Any, Any], Any]
 """Takes an exchange and the flow of its route; gives the flow that the call takes instead, or ``None``."""
 Shape = Literal["names", "list", "record"]
@@ -67,10 +71,10 @@ class Definition:
     path: Path
     """Where mistakes in it are told."""
     family: str = ""
-    """Of a named instance."""
+    """Of a named instance; if empty, the entry says it: ``credential/basic``, or the name of a plugin is enough."""
 
 
-class Section(Plugin[RecordT]):
+class Section(Plugin[RecordT], SectionSpec):
     """A top-level section of the document; see :class:`hookgate.contract.hookspecs.SectionSpec`.
 
     An instance holds the items of one document. While they are the same it lives on over reloads, as every plugin does.
@@ -142,6 +146,10 @@ class Route(Protocol):
     @property
     def api(self) -> ApiInfo | None:
         """What its calls belong to."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Short texts by name, as the document has them."""
 
     @property
     def path(self) -> Path:

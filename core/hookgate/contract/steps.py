@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hookgate.contract.plugin import Options, OptionsT, Plugin
+from hookgate.exchange.exchange import Exchange
+
+if TYPE_CHECKING:
+    from hookgate.contract.hookspecs import FlowSpec
+    from hookgate.exchange.errors import Fault
+    from hookgate.exchange.messages import Response
+
+    class Answered(Exchange):
+        """To type checkers: an exchange that has a response, as ``on_response`` gets it."""
+
+        response: Response
+
+    class Faulted(Exchange):
+        """To type checkers: an exchange that has a fault, as ``on_fault`` gets it."""
+
+        fault: Fault
+else:
+    FlowSpec = object
+    Answered = Faulted = Exchange
 
 
-class Interceptor(Plugin[OptionsT]):
+class Interceptor(Plugin[OptionsT], FlowSpec):
     """A step of a flow; see :class:`hookgate.contract.hookspecs.FlowSpec`."""
 
     family = "interceptor"

@@ -3,18 +3,21 @@
 from hookgate.document import yaml12
 from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue, PluginLookupError
 from hookgate.document.document import MAX_BYTES, Document, parse
-from hookgate.document.entries import HOST_KEY, HostOptions, Interceptors, Rejected, written
+from hookgate.document.entries import ANY, HOST_KEY, HostOptions, Interceptors, Rejected, written
 from hookgate.document.inside import misplaced, plugins_in
+from hookgate.document.named import NEVER_PLACED
 from hookgate.document.sitefolder import kebab
 from hookgate.document.tomlplaces import find, nearest
 from hookgate.document.validation import checked
 
 __all__ = [
     "ALWAYS",
+    "ANY",
     "DEFAULTS",
     "FAMILIES",
     "HOST_KEY",
     "MAX_BYTES",
+    "NEVER_PLACED",
     "Catalogue",
     "Document",
     "HostOptions",

@@ -23,12 +23,9 @@ from hookgate.contract.steps import FlowOptions, Interceptor
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.entries import HOST_KEY, HostOptions, Rejected, Written, written
 from hookgate.document.inside import SIDES, leave_out_disabled, may_hold_plugins, misplaced, out_of_place, plugins_in
+from hookgate.document.named import Named, Names
 from hookgate.document.validation import NESTED, flattened
 from hookgate.exchange.errors import ConfigError, Path, Problem, near
-
-_Named = tuple[str, str]
-"""Family and name of an instance that has a name of its own."""
-
 
 PluginT = TypeVar("PluginT", bound=Plugin[Any])
 
@@ -62,11 +59,14 @@ class Builder:
         self.broken: set[str] = set()
         """Names of items that cannot be used for their mistakes: whoever refers to them hears nothing more of it."""
         self.previous = previous or {}
-        self._shared: dict[_Named, tuple[object, Path]] = {}
-        """What has a name of its own, by family and name, with its place."""
-        self._built: dict[_Named, Plugin[Any] | None] = {}
-        self._failed: set[_Named] = set()
-        self._building: list[_Named] = []
+        self._names = Names(catalogue, self.problems, self.broken, self.named)
+        self._used: set[Named] = set()
+        """Names that are placed."""
+        self.everybodys: set[str] = set()
+        """Ids of named instances, and of what is in them."""
+        self._built: dict[Named, Plugin[Any] | None] = {}
+        self._failed: set[Named] = set()
+        self._building: list[Named] = []
         self._owner = ""
         self._origin = ""
         self._ordinals: Counter[str] = Counter()
@@ -118,9 +118,9 @@ class Builder:
         if plugin.entry.id in self.placed:
             return
         self.placed[plugin.entry.id] = path
-        if sure and isinstance(raw, Mapping) and len(raw) == 1 and may_hold_plugins(type(plugin).options_type):
-            ((name, options),) = raw.items()
-            for inner in plugins_in(plugin.options, options, (*path, name)):
+        if sure and isinstance(raw, Mapping | Written) and may_hold_plugins(type(plugin).options_type):
+            entry = written(raw)
+            for inner in plugins_in(plugin.options, entry.options, (*path, *entry.prefix)):
                 if inner.plugin is not None:
                     self._note_place(inner.plugin, inner.raw, inner.path, sure=inner.sure)
 
@@ -150,15 +150,8 @@ class Builder:
         return plugin
 
     def define(self, family: str, name: str, value: object, path: Path) -> None:
-        """Let a name stand for one instance; one that is taken already is a mistake."""
-        if (family, name) in self._shared:
-            self.problems.append(Problem(path, f"the name {name!r} is taken by another {family}", at_key=True))
-            return
-        if name in self.catalogue.names(family):
-            message = f"{name!r} is the name of an installed plugin; give the instance a name of its own"
-            self.problems.append(Problem(path[:2], message, at_key=True))
-            return
-        self._shared[family, name] = value, path
+        """Let a name stand for one instance; without a family the entry says of which it is."""
+        self._names.define(family, name, value, path)
 
     def refer(self, section: str, name: str) -> None:
         """Look for a name of an item in a section.
@@ -174,9 +167,17 @@ class Builder:
 
     def share(self) -> None:
         """Build the named instances and the profiles, each once."""
-        for named in self._shared:
+        for named, defined in self._names.all.items():
             with suppress(Rejected):
-                self._instance_named(named)
+                self._instance_named(named, *defined)
+
+    def warn_of_unused(self) -> None:
+        """Warn of named instances that stand nowhere. One of a family by somebody else may be found by its class."""
+        for (family, name), (_, path) in self._names.all.items():
+            if (family, name) in self._used or path[0] != "plugins" or self._built[family, name] is None:
+                continue
+            if self.catalogue.family(family).base.__module__.startswith("hookgate."):
+                self.warnings.append(Problem(path, f"{name} stands nowhere: place it, or take it out"))
 
     def build(self, family: str, value: object) -> Plugin[Any] | None:
         """Build an entry for the owner at hand; ``None`` for a disabled one, which is checked all the same.
@@ -185,14 +186,15 @@ class Builder:
             Rejected: every mistake in it.
         """
         entry = written(value)
-        if (family, entry.name) in self._shared:
-            return self._shared_instance((family, entry.name), entry)
+        if (known := self._names.all.get((family, entry.name))) is not None:
+            return self._shared_instance((family, entry.name), entry, *known)
         try:
             cls = self.catalogue.get(family, entry.name)
         except LookupError as error:
             if entry.name in self.broken:
                 raise Rejected([]) from None  # what is wrong with it is told where it is defined
-            raise Rejected([Problem(entry.prefix, str(error), at_key=bool(entry.prefix))]) from None
+            message = self._names.unknown(family, entry.name, error)
+            raise Rejected([Problem(entry.prefix, message, at_key=bool(entry.prefix))]) from None
         host, problems = self._host_options(entry)
         base = f"{self._owner}/{entry.name}"
         self._ordinals[base] += 1
@@ -215,12 +217,11 @@ class Builder:
         return instance
 
     def _forget(self, before: set[str]) -> None:
-        """Take out what was built inside a disabled entry, except named instances: they belong to everybody."""
-        for entry_id in set(self.instances) - before:
-            if not entry_id.startswith(("plugins.", "profiles.")):
-                del self.instances[entry_id]
+        """Take out what was built meanwhile, except named instances: they belong to everybody."""
+        for entry_id in set(self.instances) - before - self.everybodys:
+            del self.instances[entry_id]
 
-    def _instance_named(self, named: _Named) -> Plugin[Any] | None:
+    def _instance_named(self, named: Named, value: object, path: Path) -> Plugin[Any] | None:
         """Build a named instance (once), or find it built; ``None`` if it is disabled.
 
         Raises:
@@ -231,22 +232,31 @@ class Builder:
             raise Rejected([Problem((), f"circular reference: {' -> '.join(names)}")])
         if named not in self._built:
             self._building.append(named)
-            noted = len(self.problems)
-            value, path = self._shared[named]
-            self._built[named] = self.place(named[0], value, path, ".".join(map(str, path)))
+            noted, before = len(self.problems), set(self.instances)
+            built = self._built[named] = self.place(named[0], value, path, ".".join(map(str, path)))
             self._building.pop()
+            if built is not None and not built.shareable:  # it is checked, and each place makes one of its own
+                self._forget(before)
+                if "id" in (written(value).host or {}):
+                    message = "an instance is made for each place, so no id fits them all; leave it out"
+                    at = (*path, *written(value).prefix, HOST_KEY, "id")
+                    self.problems.append(Problem(at, message))
+            self.everybodys |= set(self.instances) - before
             if len(self.problems) > noted:
                 self._failed.add(named)
         if named in self._failed:
             raise Rejected([])
         return self._built[named]
 
-    def _shared_instance(self, named: _Named, entry: Written) -> Plugin[Any] | None:
+    def _shared_instance(self, named: Named, entry: Written, value: object, path: Path) -> Plugin[Any] | None:
         if entry.options or entry.host:
-            section = self._shared[named][1][0]
-            message = f"{entry.name} stands in `{section}:`; its options are written there and not where it is placed"
+            message = f"{entry.name} stands in `{path[0]}:`; its options are written there and not where it is placed"
             raise Rejected([Problem(entry.prefix, message)])
-        return self._instance_named(named)
+        built = self._instance_named(named, value, path)
+        self._used.add(named)
+        if built is None or built.shareable:
+            return built
+        return self.build(named[0], value)  # the name stands for its entry
 
     def _host_options(self, entry: Written) -> tuple[HostOptions, list[Problem]]:
         if entry.host is None:

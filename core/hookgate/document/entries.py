@@ -42,6 +42,9 @@ HOST_KEY = "_"
 """The key inside an entry's options that belongs to the host and never to the plugin."""
 
 
+ANY = "plugin"
+"""What stands for a family where an entry of any may stand."""
+
 PROFILE_SIDES = {"inbound": "auth", "outbound": "credential"}
 """What a security profile may say, with the family of what stands there (AC-36)."""
 
@@ -87,11 +90,13 @@ class Written:
 
 
 def written(value: object) -> Written:
-    """Take an entry apart.
+    """Take an entry apart, if nobody has yet.
 
     Raises:
         Rejected: it has neither of the two forms.
     """
+    if isinstance(value, Written):
+        return value
     if isinstance(value, str) and value:
         return Written(value, {}, None, ())
     if isinstance(value, Mapping) and len(value) == 1:

@@ -34,8 +34,8 @@ def _lists_for(cls: Any) -> tuple[str, ...]:
     """The lists of a flow in which an interceptor has something to do."""
     hooks, sides = hooks_of(cls, FlowSpec).keys(), cls.sides
     fits = {
-        "request": "request" in sides and bool({"on_request", "choose", "on_done"} & hooks),
-        "response": "response" in sides and bool({"on_response", "on_fault", "choose"} & hooks),
+        "request": "request" in sides and bool({"on_request", "on_message", "choose", "on_done"} & hooks),
+        "response": "response" in sides and bool({"on_response", "on_fault", "on_message", "choose"} & hooks),
     }
     fits["flow"] = any(fits.values())
     return tuple(side for side in SIDES if fits[side])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import isawaitable
 from typing import Any
 
@@ -45,15 +45,15 @@ _HIDDEN_FROM = 4
 class References:
     """Resolves the references of one document, each distinct one once and all at the same time.
 
-    Providers of ``previous`` live on where their options are the same. ``host`` is what the others are started with;
-    without one, those that have something to start cannot be asked.
+    Providers of ``previous`` live on where their options are the same. ``host_of`` gives what the others are started
+    with; without it, those that have something to start cannot be asked.
     """
 
     def __init__(
         self,
         catalogue: Catalogue,
         previous: Mapping[str, Plugin[Any]] | None = None,
-        host: Host | None = None,
+        host_of: Callable[[Plugin[Any]], Host] | None = None,
     ) -> None:
         self.problems: list[Problem] = []
         self.asked: dict[str, Plugin[Any]] = {}
@@ -61,7 +61,7 @@ class References:
         self.unresolved: set[Path] = set()
         """Places that keep their references, so that other mistakes found there mean nothing."""
         self._builder = Builder(catalogue, previous, problems=self.problems)
-        self._host = host
+        self._host_of = host_of
         self._running = {id(plugin) for plugin in (previous or {}).values()}
         self._failed: dict[str, str] = {}
         """Why a provider cannot be asked, by its name."""
@@ -148,10 +148,11 @@ class References:
         fresh = [provider for provider in self.asked.values() if id(provider) not in self._running]
         for provider in reversed(fresh):
             try:
-                result = provider.shutdown() if hasattr(provider, "shutdown") else None
-                if isawaitable(result):
-                    await result
-            except Exception as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
+                async with asyncio.timeout(TIME_LIMIT):
+                    result = provider.shutdown() if hasattr(provider, "shutdown") else None
+                    if isawaitable(result):
+                        await result
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
                 log.error("%s failed in shutdown with %s", provider.entry.id, type(error).__name__)  # noqa: TRY400
 
     def _configure(self, options: Mapping[str, Any]) -> None:
@@ -209,10 +210,10 @@ class References:
         if id(provider) in self._running or not hasattr(provider, "startup"):
             return
         try:
-            if self._host is None:
+            if self._host_of is None:
                 raise LookupError("nothing is running that could start it")
             async with asyncio.timeout(TIME_LIMIT):
-                result = provider.startup(self._host)
+                result = provider.startup(self._host_of(provider))
                 if isawaitable(result):
                     await result
         except LookupError as error:
@@ -220,7 +221,7 @@ class References:
             self._failed[name] = f"the secret provider {name!r} could not be started: {why}"
         except TimeoutError:
             self._failed[name] = f"the secret provider {name!r} did not start within {TIME_LIMIT:g} s"
-        except Exception as error:  # noqa: BLE001 - the text of an unknown failure could hold a secret
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold a secret
             self._failed[name] = f"the secret provider {name!r} could not be started: {type(error).__name__}"
 
     async def _one(self, name: str, reference: str, place: Path, waiting: set[str]) -> str | None:
@@ -246,7 +247,7 @@ class References:
             message = str(error.args[0]) if error.args else f"the secret provider {name!r} has nothing under this name"
         except TimeoutError:
             message = f"the secret provider {name!r} did not answer within {TIME_LIMIT:g} s"
-        except Exception as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
             message = f"the secret provider {name!r} failed with {type(error).__name__}"
         self.problems.append(Problem(place, message))
         return None

@@ -1,11 +1,20 @@
 """The body of a message: a stream nobody reads unless a hook asks; then it is kept whole and can be sent again."""
 
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
 from hookgate.exchange.errors import BadRequest, ContentTooLarge, Fault
+from hookgate.exchange.streams import NOBODY, Change, Feed, Flush, Front, Owner, Watched, as_bytes
+from hookgate.exchange.waiting import in_task
+
+log = logging.getLogger("hookgate")
+
+MARKS = [0]
+"""Counts up whenever a body is given something that knows no owner yet, so that a flow sees in one glance whether a
+step has done that."""
 
 
 class Sink(Protocol):
@@ -19,17 +28,15 @@ class Sink(Protocol):
 
 
 OnClose = Callable[[BaseException | None], Awaitable[None] | None]
-Feed = Callable[[bytes], bytes]
-Flush = Callable[[], bytes]
 
 
 class Body:
     """A message body: a stream that is passed through unless somebody asks for more.
 
     ``await body.read()`` keeps it whole (up to ``keep_limit`` bytes), after which ``body.data`` is there for sync
-    hooks and the body can be sent again; ``body.set(data)`` replaces it; ``body.map(feed, flush)`` changes it chunk by
-    chunk; ``body.tee(sink)`` copies it. A stream longer than ``limit`` bytes ends in the fault that ``too_large``
-    makes: 413 for a request, 502 for a response.
+    hooks and the body can be sent again; ``await body.peek(100)`` looks at its beginning; ``body.set(data)`` replaces
+    it; ``body.map(feed, flush)`` changes it chunk by chunk; ``body.tee(sink)`` copies it. A stream longer than
+    ``limit`` bytes ends in the fault that ``too_large`` makes: 413 for a request, 502 for a response.
     """
 
     # Defaults of the class and no slots: most bodies never differ from them, and one is made for each message.
@@ -37,7 +44,8 @@ class Body:
     """The whole body where somebody holds it; then it can be sent (again)."""
     _source: AsyncIterable[bytes] | None = None
     _streaming: AsyncIterable[bytes] | None = None
-    _feeds: Sequence[tuple[Feed, Flush | None]] = ()
+    _feeds: Sequence[Change] = ()
+    _wrapped = False
     _sinks: Sequence[Sink] = ()
     _on_close: Sequence[OnClose] = ()
     received = 0
@@ -66,6 +74,8 @@ class Body:
         if isinstance(source, bytes):
             self.held = source
             self.length = self.received = len(source)
+        elif not hasattr(source, "__aiter__"):
+            raise TypeError(f"a body is bytes or an asynchronous iterable of them, and this is {type(source).__name__}")
         else:
             self._source = source
             self.length = length
@@ -152,16 +162,46 @@ class Body:
         self.length = len(data)
         self.changed = True
 
-    def map(self, feed: Feed, flush: Flush | None = None) -> None:
-        """Change the body as it streams: ``feed(chunk)`` for each chunk, ``flush()`` for what is left at the end."""
+    async def peek(self, most: int) -> bytes:
+        """Return up to so many bytes from the front, fewer only where the body ends before; it streams on as before,
+        whole.
+
+        Raises:
+            Fault: the body is longer than its limit, or broke off.
+        """
         if self.held is not None:
+            return self.held[:most]
+        front = self._source
+        if front is None:
+            raise RuntimeError("the body has already been streamed; read() it first to use it twice")
+        if self._feeds or not isinstance(front, Front):
+            front = self._inside()
+        try:
+            found = await front.look(most)
+        except BaseException as error:
+            await self._through(error)
+            raise
+        self.received = front.received
+        return found
+
+    def map(self, feed: Feed, flush: Flush | None = None) -> None:
+        """Change the body as it streams: ``feed(chunk)`` for each chunk, ``flush()`` for what is left at the end.
+
+        Both may be asynchronous. The sender is held back meanwhile, and each may take as long as a hook.
+        """
+        change = Change(feed, flush)
+        if self.held is not None and not change.waits:
             arrived = self.arrived
-            self.set(feed(self.held) + (flush() if flush else b""))
+            self.set(change.at_once(self.held))
             self.arrived = arrived
             return
-        self._feeds = (*self._feeds, (feed, flush))
+        if self.held is not None:
+            self._inside()
+        self._feeds = (*self._feeds, change)
         self.length = None
         self.changed = True
+        self.arrived = False
+        MARKS[0] += 1
 
     def tee(self, sink: Sink) -> None:
         """Copy what streams by (after the maps so far and to come) into a sink."""
@@ -171,6 +211,28 @@ class Body:
         """Put something around the source that yields the same bytes: a time limit, a counter."""
         if self._source is not None:
             self._source = around(self._source)
+            self._wrapped = True
+            MARKS[0] += 1
+
+    def belongs_to(self, owner: Owner) -> None:
+        """Note who is to be named for its stream and its changes, as far as they are nobody's yet."""
+        for change in self._feeds:
+            if change.owner is NOBODY:
+                change.owner = owner
+        source = self._source
+        if source is not None and not getattr(source, "inline", False) and not isinstance(source, Watched):
+            # What was put around the stream of somebody else gives bytes when that one does.
+            self._source = Watched(source, owner._replace(timeout=None) if self._wrapped else owner)
+        self._wrapped = False
+
+    def _inside(self) -> Front:
+        """Put the body as it stands into a new source."""
+        inner = Body()
+        inner.held, inner._source, inner._feeds = self.held, self._source, self._feeds
+        inner.received, inner.limit, inner.too_large = self.received, self.limit, self.too_large
+        self.held, self._feeds = None, ()
+        self._source = front = Front(inner)
+        return front
 
     def on_close(self, callback: OnClose) -> None:
         """Have something called once when the source is used up, broken or abandoned, with the error if any."""
@@ -191,15 +253,22 @@ class Body:
                 if source is None:
                     raise RuntimeError("the body has already been streamed; read() it first to use it twice")
                 self._streaming = source
+                if not getattr(source, "inline", False):
+                    await in_task()  # whatever a plugin waits for
+                looked = source if isinstance(source, Front) else None
                 async for chunk in source:
-                    self.received += len(chunk)
+                    if chunk.__class__ is not bytes:
+                        chunk = as_bytes(chunk)  # noqa: PLW2901
+                    self.received = self.received + len(chunk) if looked is None else looked.received
                     if self.limit is not None and self.received > self.limit:
                         raise self.too_large(f"The body is longer than {self.limit} bytes.")
-                    for feed, _ in self._feeds:
-                        chunk = feed(chunk)  # noqa: PLW2901
+                    for change in self._feeds:
+                        chunk = await change.fed(chunk)  # noqa: PLW2901
                     if chunk:
                         yield self._copied(chunk)
-                if rest := self._flushed():
+                if looked is not None:
+                    self.received = looked.received  # of which maps may have made nothing
+                if self._feeds and (rest := await self._flushed()):
                     yield self._copied(rest)
         except BaseException as error:
             await self._through(error)
@@ -210,19 +279,26 @@ class Body:
         """The stream has come to its end, or broken off."""
         sinks, self._sinks = self._sinks, ()
         for sink in sinks:
-            sink.close(failure is None)
+            try:
+                sink.close(failure is None)
+            except (Exception, SystemExit):
+                log.exception("%s.close failed", type(sink).__qualname__)
         await self.close(failure)
 
     def _copied(self, chunk: bytes) -> bytes:
         for sink in self._sinks:
-            sink.write(chunk)
+            try:
+                sink.write(chunk)
+            except (Exception, SystemExit) as error:
+                what = f"in {type(sink).__qualname__}.write: {type(error).__name__}: {error}"
+                raise NOBODY.failed(what) from error
         return chunk
 
-    def _flushed(self) -> bytes:
+    async def _flushed(self) -> bytes:
         """What the maps still hold, each flushed through those after it."""
         rest = b""
-        for feed, flush in self._feeds:
-            rest = (feed(rest) if rest else b"") + (flush() if flush else b"")
+        for change in self._feeds:
+            rest = (await change.fed(rest) if rest else b"") + await change.flushed()
         return rest
 
     async def close(self, error: BaseException | None = None) -> None:
@@ -250,7 +326,7 @@ class Body:
             waiting += [_later(callback, error) for callback in callbacks]
         else:
             for callback in callbacks:
-                if (more := callback(error)) is not None:
+                if (more := _called(callback, error)) is not None:
                     waiting.append(more)
         return waiting
 
@@ -263,6 +339,14 @@ class Arrived(Body):
 
 async def _later(callback: OnClose, error: BaseException | None) -> None:
     """Call back when it is awaited, which is after the source has been closed."""
-    done = callback(error)
+    done = _called(callback, error)
     if done is not None:
         await done
+
+
+def _called(callback: OnClose, error: BaseException | None) -> Awaitable[None] | None:
+    try:
+        return callback(error)
+    except (Exception, SystemExit):
+        log.exception("what was to be called at the end of a body failed: %r", callback)
+        return None

@@ -29,6 +29,8 @@ class Fault(HookgateError):
 
     status: ClassVar[int] = 500
     default_reason: ClassVar[str] = "error"
+    raised_by: tuple[str, str] = ("", "")
+    """Id of the step, and its hook; the flow fills it in."""
 
     def __init__(
         self,

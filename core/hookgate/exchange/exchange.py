@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hookgate.exchange.amid import Amid
 from hookgate.exchange.belonging import ApiInfo, Application
@@ -29,6 +29,14 @@ class Identity:
     """The calling application, known only where something identified it (FL-34)."""
 
 
+class Scoped(Protocol):
+    """A request of Quart, or of another framework over ASGI."""
+
+    @property
+    def scope(self) -> Any:
+        """What the server tells of the call."""
+
+
 class Towards(NamedTuple):
     """Where else than its route says a call goes; see :meth:`Exchange.send_to`."""
 
@@ -48,15 +56,15 @@ class Exchange(Amid):
     response: Response | None = None
     fault: Fault | None = None
     """The failure being dealt with, and afterwards the last one that happened."""
-    identity: Identity | None = None
     id = ""
     """The request id; the ``request-id`` interceptor fills it."""
     route: Any = None
-    """The :class:`~hookgate.flow.router.Route` that matched, or ``None`` on 404 and 405."""
+    """The :class:`~hookgate.flow.router.Route` that matched, or ``None`` on 404 and 405: ``name``, ``labels``, and as
+    ``extensions`` what the document says of it under ``x-…``."""
     target: Target | None = None
     """The target of the last attempt."""
     connection: Any = None
-    """The live connection that the call goes through, once it does: ``name`` and ``tags``."""
+    """The live connection that the call goes through, once it does: ``name``, ``tags``, ``labels``, ``extensions``."""
     generation = 0
     """Number of the configuration generation that serves this call."""
     answered_by = ""
@@ -87,6 +95,7 @@ class Exchange(Amid):
 
     def __init__(self, request: Request, *, started: float | None = None) -> None:
         self.request = request
+        self.identity: Identity | None = None  # its own, and no default of the class: each step is looked at for it
         self.params: dict[str, str] = {}
         """Path parameters by name, percent-encoded as received, in the order of the template."""
         self.attempts: list[Attempt] = []
@@ -152,3 +161,11 @@ class Exchange(Amid):
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.target}>"
+
+
+def exchange_of(request: Scoped) -> Exchange | None:
+    """Return the call that a page answers, given ``quart.request``: its ``identity`` is who calls. ``None`` where the
+    app is exposed without a flow, or stands under ``/-/``.
+    """
+    found: Exchange | None = request.scope.get("hookgate.exchange")
+    return found

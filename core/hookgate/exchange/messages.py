@@ -5,12 +5,14 @@ Nothing here knows a server or a client. A head is kept as the bytes that arrive
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import parse_qsl
 
-from hookgate.exchange.bodies import Body
+from hookgate.exchange.bodies import MARKS, Body
+from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import Fault
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ class Headers:
             self._names: list[bytes] = [name.lower() for name, _ in raw]
         return self._names
 
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    @overload
+    def get(self, name: str, default: str | None = None) -> str | None: ...
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value under a name."""
         names, wanted = self.lowered(), _lower(name)
@@ -202,16 +208,68 @@ def _value(name: str, value: str) -> bytes:
     return raw
 
 
-class Request:
+class Guarded:
+    """A message takes nothing that nobody could send on: what tries that fails at that very line, and so has a name.
+
+    Guarding each assignment would make a message dear to build. It is built as a subclass that has no guard, and gets
+    its own class at the end, so that nobody pays but who changes it.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # or every name could be assigned
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            kind = KINDS.get(name, object)
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"{type(self).__name__.lower()}.{name} is {kind.__name__}, and not {type(value).__name__}"
+                )
+            if name == "body":
+                MARKS[0] += 1
+            elif name == "status" and not 200 <= value <= 999:
+                raise ValueError(f"response.status is a number from 200 to 999, and not {value}")
+            _put(self, name, value)
+
+
+_put = object.__setattr__
+KINDS: dict[str, type] = {
+    **dict.fromkeys(("method", "path", "query", "scheme", "host", "client", "peer", "http_version", "upgrade"), str),
+    "headers": Headers,
+    "body": Body,
+    "status": int,
+}
+"""What the parts of messages are."""
+
+
+class Request(Guarded):
     """What the client sent. ``path`` and ``query`` stay percent-encoded, as received."""
 
     __slots__ = (
-        *("body", "certificate", "client", "headers", "host", "http_version"),
-        *("method", "path", "peer", "query", "scheme", "upgrade"),
+        *("body", "client", "headers", "host", "http_version"),
+        *("method", "path", "peer", "query", "scheme", "tls", "upgrade"),
     )
 
-    def __init__(
-        self,
+    method: str
+    path: str
+    query: str
+    scheme: str
+    host: str
+    """The authority the client asked for, port included where it wrote one."""
+    headers: Headers
+    body: Body
+    client: str
+    """IP address of the client, without port: the peer, or whom a trusted proxy names."""
+    peer: str
+    """IP address at the other end of the connection, or whom a PROXY header in front of it names."""
+    tls: TlsFacts | None
+    """What TLS has settled for the connection of the client; ``None`` without TLS."""
+    http_version: str
+    upgrade: str
+    """What the client would like to speak on this connection instead (RFC 9110, 7.8): ``websocket``, or nothing."""
+
+    def __new__(
+        cls,
         method: str = "GET",
         path: str = "/",
         query: str = "",
@@ -222,24 +280,54 @@ class Request:
         body: Body | None = None,
         client: str = "127.0.0.1",
         http_version: str = "1.1",
-    ) -> None:
+    ) -> "Request":
+        """Make one; what is left out is empty."""
+        self: Request = _new(_OpenRequest)
         self.method = method
         self.path = path
         self.query = query
         self.scheme = scheme
         self.host = host
-        """The authority the client asked for, port included where it wrote one."""
         self.headers = headers if headers is not None else Headers()
         self.body = body if body is not None else Body()
         self.client = client
-        """IP address of the client, without port: the peer, or whom a trusted proxy names."""
         self.peer = client
-        """IP address at the other end of the connection, or whom a PROXY header in front of it names."""
-        self.certificate: ClientCertificate | None = None
-        """The certificate that the client has shown in TLS; there only if an authority of the listener signed it."""
+        self.tls = None
         self.http_version = http_version
         self.upgrade = ""
-        """What the client would like to speak on this connection instead (RFC 9110, 7.8): ``websocket``, or nothing."""
+        self.__class__ = cls
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        path: str,
+        query: str,
+        scheme: str,
+        host: str,
+        headers: Headers,
+        client: str,
+        tls: TlsFacts | None,
+        http_version: str,
+    ) -> "Request":
+        """Make one of parts that a parser has already checked, without a body."""
+        self: Request = _new(_OpenRequest)
+        self.method, self.path, self.query, self.scheme, self.host = method, path, query, scheme, host
+        self.headers, self.body, self.client, self.peer = headers, Body(), client, client
+        self.tls, self.http_version, self.upgrade = tls, http_version, ""
+        self.__class__ = cls
+        return self
+
+    @property
+    def certificate(self) -> "ClientCertificate | None":
+        """The certificate that the client has shown in TLS; there only if an authority of the listener signed it."""
+        return None if self.tls is None else self.tls.certificate
+
+    @certificate.setter
+    def certificate(self, certificate: "ClientCertificate | None") -> None:
+        if certificate is not None or self.tls is not None:
+            self.tls = (self.tls or TlsFacts())._replace(certificate=certificate)
 
     @property
     def target(self) -> str:
@@ -258,24 +346,65 @@ class Request:
         return f"<Request {self.method} {self.target}>"
 
 
-class Response:
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a WebSocket (RFC 6455)."""
+
+    data: str | bytes
+    """Text, or bytes of a binary message."""
+    from_client: bool
+    """The way it takes: from the client to the backend, or back."""
+
+
+class _OpenRequest(Request):
+    __slots__ = ()
+    __setattr__ = object.__setattr__
+
+
+put_body: Callable[[Request, Body], None] = Request.body.__set__  # type: ignore[attr-defined]
+"""Gives a request the body that belongs to it, past the guard."""
+
+
+class Response(Guarded):
     """What the client will get: from the backend, from an interceptor, or from a fault."""
 
     __slots__ = ("body", "headers", "status", "tunnel")
 
-    def __init__(
-        self,
+    status: int
+    headers: Headers
+    body: Body
+    tunnel: Any
+    """Behind a 101: the way to the backend. Not for plugins."""
+
+    def __new__(
+        cls,
         status: int = 200,
         headers: Headers | Mapping[str, str] | Iterable[tuple[str, str]] = (),
         body: Body | bytes | str = b"",
-    ) -> None:
+    ) -> "Response":
+        """Make one; a text is sent as UTF-8."""
+        if status.__class__ is not int and not isinstance(status, int):
+            raise TypeError(f"response.status is int, and not {type(status).__name__}")
+        self: Response = _new(_OpenResponse)
         self.status = status
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
-        self.tunnel: Any = None
-        """Behind a 101: the way to the backend. Not for plugins."""
+        self.tunnel = None
         if isinstance(body, str):
             body = body.encode()
         self.body = body if isinstance(body, Body) else Body(body)
+        self.__class__ = cls
+        return self
+
+    @classmethod
+    def of(cls, status: int, headers: Headers, body: Body) -> "Response":
+        """Make one of parts that a parser has already checked."""
+        self: Response = _new(_OpenResponse)
+        self.status = status
+        self.headers = headers
+        self.tunnel = None
+        self.body = body
+        self.__class__ = cls
+        return self
 
     @classmethod
     def text(cls, text: str, status: int = 200) -> "Response":
@@ -301,3 +430,8 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
+
+
+class _OpenResponse(Response):
+    __slots__ = ()
+    __setattr__ = object.__setattr__

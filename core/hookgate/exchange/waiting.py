@@ -6,16 +6,24 @@ costs five times as much as the walk itself. A call with an ``async`` hook runs 
 
 What is waited for cannot tell the difference either: it makes a :class:`Signal`, hands it out to be awaited, and sets
 it. A signal awaited under a :class:`Walker` resumes the walker; one awaited in a task resumes the task.
+
+A walk that meets anything else to wait for (a hook that returned a coroutine, a body of a plugin) becomes a task there
+and then: the task goes on with the coroutine where it stands.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator
+import types
+from collections.abc import Awaitable, Coroutine, Generator
+from inspect import iscoroutine
 from typing import Any
 
 log = logging.getLogger("hookgate")
+
+_tasks: set[asyncio.Task[None]] = set()
+"""Walks that became tasks: the loop itself holds a task only weakly."""
 
 _walking: Walker | None = None
 """The walker whose coroutine runs right now. A step is never interrupted before its next wait, so one place will do."""
@@ -61,44 +69,123 @@ class Signal:
         return self.value
 
 
+@types.coroutine
+def in_task() -> Generator[Any, None, None]:
+    """Go on in a task, for what asks which task it runs in (``asyncio.timeout``); nothing happens within one."""
+    if _walking is not None:
+        yield
+
+
+class Overdue(TimeoutError):
+    """What was waited for took longer than it may."""
+
+
+async def bounded(waiting: Awaitable[Any], seconds: float | None) -> Any:
+    """Wait for something in a task, no longer than so many seconds.
+
+    Raises:
+        Overdue: they are over.
+    """
+    if _walking is not None:
+        try:
+            await in_task()
+        except BaseException:
+            if iscoroutine(waiting):
+                waiting.close()  # or Python would complain that nobody waited for it
+            raise
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            return await waiting
+    except TimeoutError as error:
+        if bound.expired():
+            raise Overdue(f"took longer than {seconds:g} s") from error
+        raise
+
+
 class Walker:
     """Drives one coroutine from signal to signal. It logs what the coroutine raises, as nobody awaits it."""
 
-    __slots__ = ("_coroutine", "done")
+    __slots__ = ("_coroutine", "_task", "done")
 
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._coroutine = coroutine
+        self._task: asyncio.Task[None] | None = None
         self.done = False
 
     def step(self, error: BaseException | None = None) -> None:
-        """Go on to the next wait, or to the end; with an error, raise it where the coroutine waits.
-
-        Raises:
-            RuntimeError: the coroutine waits for something that only a task can wait for.
-        """
+        """Go on to the next wait, or to the end; with an error, raise it where the coroutine waits."""
         global _walking  # noqa: PLW0603 - read at each wait; a context variable would cost more than the wait
         if self.done:
             return
         before, _walking = _walking, self
         try:
-            signal = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+            met = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
         except StopIteration:
             self.done = True
             return
         except BaseException as failure:
-            self.done = True
-            if not isinstance(failure, asyncio.CancelledError):
-                log.exception("a call could not be served")
+            self._ended_in(failure)
             if not isinstance(failure, Exception | asyncio.CancelledError):
                 raise
             return
         finally:
             _walking = before
-        if isinstance(signal, Signal):
-            signal._waiter = self
+        if isinstance(met, Signal):
+            met._waiter = self
         else:
-            self.step(RuntimeError("this flow waits for something and needs a task"))
+            self._become_task(met)
+
+    def _become_task(self, met: Any) -> None:
+        """Have a task go on, which waits for what the coroutine has met."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.step(RuntimeError("this flow waits for something and needs an event loop"))
+            return
+        self._task = task = loop.create_task(self._rest(met))
+        _tasks.add(task)
+        task.add_done_callback(self._left)
+
+    async def _rest(self, met: Any) -> None:
+        try:
+            await _resumed(self._coroutine, met)
+        except BaseException as failure:
+            self._ended_in(failure)
+            if not isinstance(failure, Exception):
+                raise
+        else:
+            self.done = True
+
+    def _ended_in(self, failure: BaseException) -> None:
+        self.done = True
+        if not isinstance(failure, asyncio.CancelledError):
+            log.error("a call could not be served", exc_info=failure)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        """The task is over; one that was cancelled before it began has told the coroutine nothing of it."""
+        _tasks.discard(task)
+        self._task = None
+        if not self.done:
+            self.step(asyncio.CancelledError())
 
     def cancel(self) -> None:
         """Raise :class:`asyncio.CancelledError` where the coroutine waits."""
-        self.step(asyncio.CancelledError())
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self.step(asyncio.CancelledError())
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, None], met: Any) -> Generator[Any, None, None]:
+    """Go on with a coroutine that has met something to wait for."""
+    while True:
+        error: BaseException | None = None
+        try:
+            yield met
+        except BaseException as raised:  # noqa: BLE001 - it is the coroutine's to deal with
+            error = raised
+        try:
+            met = coroutine.send(None) if error is None else coroutine.throw(error)
+        except StopIteration:
+            return

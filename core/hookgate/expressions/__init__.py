@@ -8,15 +8,15 @@ numbers, ``+`` on strings and lists, ``a ? b : c``; of a list the items for whic
 split``. What can be read:
 
 ===============  =================================================================================================
-``request``      ``method path query headers host scheme client params certificate body``; ``query`` holds the first
-                 value of each name, ``params`` what the template of the route took from the path, ``body`` the text of
-                 the body; ``remoteAddr`` is another name of ``client``
+``request``      ``method path query headers host scheme client params certificate tls body``; ``query`` holds the
+                 first value of each name, ``params`` what the template of the route took from the path, ``body`` the
+                 text of the body; ``remoteAddr`` is another name of ``client``
 ``response``     ``status headers``
 ``identity``     ``subject method roles claims application``; ``principal`` is another name of ``subject``
 ``application``  ``name fields plan``: the calling application, its extra fields, and the plan by which it calls
-``route``        ``name``
+``route``        ``name labels extensions``
 ``target``       ``url``
-``connection``   ``name tags``
+``connection``   ``name tags labels extensions``
 ``fault``        ``status reason``
 ``vars``         what other steps noted in ``exchange.variables``; ``#name`` is short for ``vars.name``
 ``env``          variables of the environment that ``HOOKGATE_ENV_ALLOW`` admits

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hookgate.exchange.certificate import ClientCertificate
+    from hookgate.exchange.encryption import TlsFacts
     from hookgate.exchange.exchange import Exchange
     from hookgate.exchange.messages import Headers
 
@@ -42,6 +43,8 @@ PARTS: dict[str, Evaluate] = {
 }
 """The roots: parts of the exchange, each there or ``None``."""
 
+_DESCRIBED = ("name", "labels", "extensions")
+
 ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
     "request": {
         **{name: operator.attrgetter(f"request.{name}") for name in ("method", "path", "host", "scheme", "client")},
@@ -51,6 +54,7 @@ ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
         "remoteAddr": operator.attrgetter("request.client"),
         "body": lambda exchange: _text_of(exchange.request.body.held),
         "certificate": lambda exchange: _shown(exchange.request.certificate),
+        "tls": lambda exchange: _settled(exchange.request.tls),
     },
     "response": {
         "status": operator.attrgetter("response.status"),
@@ -66,10 +70,10 @@ ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
         "fields": operator.attrgetter("application.fields"),
         "plan": operator.attrgetter("plan"),
     },
-    "route": {"name": operator.attrgetter("route.name")},
+    "route": {name: operator.attrgetter(f"route.{name}") for name in _DESCRIBED},
     "target": {"url": operator.attrgetter("target.url")},
     "fault": {name: operator.attrgetter(f"fault.{name}") for name in ("status", "reason")},
-    "connection": {name: operator.attrgetter(f"connection.{name}") for name in ("name", "tags")},
+    "connection": {name: operator.attrgetter(f"connection.{name}") for name in (*_DESCRIBED, "tags")},
 }
 """What the roots have, read only when asked for; ``vars`` has whatever steps put there."""
 
@@ -96,6 +100,13 @@ def _shown(certificate: ClientCertificate | None) -> dict[str, Any] | None:
         "not_before": certificate.not_before.timestamp(),
         "not_after": certificate.not_after.timestamp(),
     }
+
+
+def _settled(tls: TlsFacts | None) -> dict[str, str | None] | None:
+    """What there is to read of a connection's TLS."""
+    if tls is None:
+        return None
+    return {name: getattr(tls, name) for name in ("server_name", "version", "cipher", "alpn")}
 
 
 class HeaderView(Mapping[str, str]):

@@ -8,6 +8,9 @@ The fault rule: a fault turns into a response where it happened and then travels
 of the failure get ``on_fault``, right to left, until one answers; if none does, the client gets RFC 9457 problem
 details. Then ``on_response`` goes on leftwards.
 
+What a hook returns and leaves behind is looked at when the step is left (``standing.py``): nonsense is the failure of
+the step that made it, and the next one finds a whole exchange.
+
 ========================================  ===============================  ==========
 interceptors a b c                        trace                            status
 ========================================  ===============================  ==========
@@ -29,25 +32,30 @@ but in the backend it is given, so it can be driven without an event loop (:func
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from inspect import iscoroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from inspect import isawaitable, iscoroutine
 from typing import Any, TypeVar
 
 from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
-from hookgate.exchange.errors import Fault, PluginError
+from hookgate.exchange.bodies import MARKS, Body
+from hookgate.exchange.errors import Fault
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Response
 from hookgate.exchange.outbound import OutcomeKind
+from hookgate.exchange.streams import Owner
+from hookgate.exchange.waiting import bounded
+from hookgate.flow.failing import as_fault, named
+from hookgate.flow.standing import checked, mended, settle, told
 from hookgate.flow.step import Step
-
-log = logging.getLogger("hookgate.flow")
 
 Backend = Callable[[Exchange], Awaitable[Response]]
 """What stands at the right end of a flow."""
 
 HOOK_TIMEOUT = 30.0
-"""Seconds an ``async`` hook may take unless the document says otherwise."""
+"""Seconds a hook that waits may take unless the document says otherwise."""
+
+ENDED = 2
+"""Its hook ran to its end, so that its ``on_done`` runs, and the call came no further."""
 
 T = TypeVar("T")
 
@@ -70,7 +78,7 @@ class Flow:
     A branch that stands on the way out only has no way in for what it contains either (``way_in``).
     """
 
-    __slots__ = ("hook_timeout", "is_async", "parts", "size", "steps", "way_in", "way_out")
+    __slots__ = ("ends", "hears", "hook_timeout", "is_async", "parts", "size", "steps", "way_in", "way_out")
 
     def __init__(
         self, *parts: FlowOptions | Ways, hook_timeout: float = HOOK_TIMEOUT, first_index: int = 0, way_in: bool = True
@@ -93,6 +101,15 @@ class Flow:
             for step in self.steps
         )
         """Whether any hook needs an event loop; a flow of sync hooks can be driven inline."""
+        self.ends: bool = any(
+            step.on_done is not None or any(flow.ends for flow in (step.branches or {}).values()) for step in self.steps
+        )
+        """Whether a step is to be told that a call is over."""
+        self.hears: bool = any(
+            step.on_message is not None or any(flow.hears for flow in (step.branches or {}).values())
+            for step in self.steps
+        )
+        """Whether a step may see messages of a WebSocket."""
 
     def _place_ways(self, ways: Ways, inwards: list[Step], outwards: list[Step]) -> None:
         back = {key for key, _ in ways.way_out}
@@ -125,7 +142,7 @@ class Flow:
         if not self.steps:
             try:
                 exchange.response = await backend(exchange)
-            except Exception as error:  # noqa: BLE001
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 await self._failed(exchange, [], error)
             return exchange.response  # type: ignore[return-value]
         walk = exchange.walk = Walk(self)
@@ -133,7 +150,7 @@ class Flow:
             response = await self._inwards(exchange, walk)
             exchange.response = await backend(exchange) if response is None else response
             exits = _exits(self, walk)
-        except Exception as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             exits = _exits(self, walk)
             await self._failed(exchange, exits, error)
         while exits:
@@ -143,75 +160,98 @@ class Flow:
                     continue
                 if step.branches is not None:
                     exits.extend(self._opened(step, exchange, walk))
-                elif step.late_response:
-                    await self._outwards(step, exchange)
-                elif step.on_response is not None and (waiting := self._outwards_now(step, exchange)):
-                    for each in waiting:
-                        await each
-            except Exception as error:  # noqa: BLE001
+                elif step.on_response is not None:
+                    if step.keeps_response:
+                        await exchange.response.body.read()  # type: ignore[union-attr]
+                    if (waiting := self._outwards(step, exchange)) is not None:
+                        await waiting
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 await self._failed(exchange, exits, error)
-        assert exchange.response is not None
-        return exchange.response
+        return exchange.response  # type: ignore[return-value]
 
     async def _inwards(self, exchange: Exchange, walk: Walk) -> Response | None:
+        request, identity, marks = exchange.request, exchange.identity, MARKS[0]
         for step in self.way_in:
             if step.condition is not None:
                 if step.condition_reads:
                     await exchange.request.body.read()
                 if not self._ask(step, "when", step.condition, exchange):
                     continue
-            if step.branches is not None:
-                if step.keeps_request:
-                    await exchange.request.body.read()
-                nested = self._chosen(step, exchange)
-                if nested is not None:
-                    walk.passed[step.index] = 1
-                    walk.chosen[step.index] = nested
-                    response = await nested._inwards(exchange, walk)
-                    if response is not None:
-                        return response
-                continue
-            if step.on_request is not None:
-                if step.late_request:
-                    if step.keeps_request:
-                        await exchange.request.body.read()
-                    answer = await self._call(step, "on_request", exchange)
-                else:
-                    answer = self._call_now(step, "on_request", step.on_request, exchange)
+            if step.keeps_request:
+                await exchange.request.body.read()
+            nested = answer = None
+            try:
+                if step.branches is not None:
+                    nested = self._chosen(step, exchange)
+                elif step.on_request is not None:
+                    answer = step.on_request(exchange)
+                    if answer is not None and not isinstance(answer, Response):
+                        answer = await self._awaited(answer)
+            except BaseException as error:  # noqa: BLE001
+                mended(exchange, request, identity)
+                raise named(step, "on_request", error)  # noqa: B904 - it brings its cause
+            if exchange.request is not request or exchange.identity is not identity or MARKS[0] is not marks:
+                if answer is None:
+                    walk.passed[step.index] = ENDED
+                hook = "on_request" if step.branches is None else "choose"
+                settle(exchange, request, identity, None, step, hook, self.hook_timeout)
+                request, identity, marks = exchange.request, exchange.identity, MARKS[0]
+            if step.branches is None:
                 if answer is not None:
                     exchange.answered_by = step.id
-                    return _response_of(step, "on_request", answer)
-                exchange.passed.append(step.id)
-            walk.passed[step.index] = 1
+                    return checked(answer, step, "on_request", self.hook_timeout)
+                if step.on_request is not None:
+                    exchange.passed.append(step.id)
+                walk.passed[step.index] = 1
+            elif nested is not None:
+                walk.passed[step.index] = 1
+                walk.chosen[step.index] = nested
+                response = await nested._inwards(exchange, walk)
+                if response is not None:
+                    return response
+                request, identity, marks = exchange.request, exchange.identity, MARKS[0]
         return None
 
-    async def _outwards(self, step: Step, exchange: Exchange) -> None:
-        before = exchange.response
-        assert before is not None
-        body = before.body
-        if step.keeps_response:
-            await body.read()
-        await self._call(step, "on_response", exchange)
-        after = _response_of(step, "on_response", exchange.response)
-        if after.body is not body:
+    def _outwards(self, step: Step, exchange: Exchange) -> Awaitable[None] | None:
+        """Call ``on_response``; return what has to be awaited, if anything has."""
+        request, identity, marks = exchange.request, exchange.identity, MARKS[0]
+        response: Response = exchange.response  # type: ignore[assignment]
+        body = response.body
+        try:
+            result = step.on_response(exchange)
+        except BaseException as error:  # noqa: BLE001
+            _undo(exchange, request, identity, response, body)
+            raise named(step, "on_response", error)  # noqa: B904 - it brings its cause
+        if (
+            result is None
+            and exchange.response is response
+            and exchange.request is request
+            and exchange.identity is identity
+            and MARKS[0] is marks
+        ):
+            return None
+        return self._left(step, exchange, request, identity, response, body, result)
+
+    async def _left(
+        self, step: Step, exchange: Exchange, request: Any, identity: Any, response: Response, body: Body, result: Any
+    ) -> None:
+        """Wait for an ``on_response`` that waits, and look at what it has left."""
+        try:
+            if result is not None and (result := await self._awaited(result)) is not None:
+                what = f"it returned a {type(result).__name__}; it changes exchange.response, and returns nothing"
+                raise TypeError(what)
+            settle(exchange, request, identity, response, step, "on_response", self.hook_timeout)
+        except BaseException as error:  # noqa: BLE001
+            _undo(exchange, request, identity, response, body)
+            raise named(step, "on_response", error)  # noqa: B904 - it brings its cause
+        if exchange.response.body is not body:  # type: ignore[union-attr]
             await body.close()
 
-    def _outwards_now(self, step: Step, exchange: Exchange) -> Sequence[Awaitable[None]]:
-        """As :meth:`_outwards`, for a hook that waits for nothing; return what has to be awaited afterwards."""
-        before = exchange.response
-        assert before is not None
-        body = before.body
-        self._call_now(step, "on_response", step.on_response, exchange)
-        after = exchange.response
-        if after is not before:
-            after = _response_of(step, "on_response", after)
-        return () if after.body is body else body.let_go()
-
-    async def _failed(self, exchange: Exchange, exits: list[Step], error: Exception) -> None:
+    async def _failed(self, exchange: Exchange, exits: list[Step], error: BaseException) -> None:
         """Turn a failure into a response: the first one that a step left of it gives, or problem details."""
         abandoned, exchange.response = exchange.response, None
         exchange.fault = as_fault(error)
-        if isinstance(abandoned, Response):
+        if abandoned is not None:
             await abandoned.body.close(asyncio.CancelledError())  # the backend is not to blame
         position = len(exits) - 1
         while position >= 0:
@@ -224,19 +264,34 @@ class Flow:
                         position += len(inside) - 1
                         continue
                 elif step.on_fault is not None and self._holds(step, exchange):
-                    answer = await self._call(step, "on_fault", exchange)
+                    answer = await self._asked(step, exchange)
                     if answer is not None:
-                        exchange.response = _response_of(step, "on_fault", answer)
+                        exchange.response = answer
                         exchange.answered_by = step.id
                         return
-            except Exception as replacement:  # noqa: BLE001
+            except (Exception, SystemExit) as replacement:  # noqa: BLE001
                 exchange.fault = as_fault(replacement)
             position -= 1
+        fault, exchange.response = told(exchange.fault)
+        if fault is not exchange.fault:
+            exchange.fault = as_fault(fault)
+
+    async def _asked(self, step: Step, exchange: Exchange) -> Response | None:
+        """Call ``on_fault``, and look at what it has left."""
+        request, identity, fault = exchange.request, exchange.identity, exchange.fault
         try:
-            exchange.response = Response.problem(exchange.fault)
-        except ValueError as unsendable:  # a fault with a header that would smuggle a line
-            exchange.fault = as_fault(PluginError(str(unsendable)))
-            exchange.response = Response.problem(exchange.fault)
+            answer = step.on_fault(exchange)
+            if answer is not None and not isinstance(answer, Response):
+                answer = await self._awaited(answer)
+            settle(exchange, request, identity, None, step, "on_fault", self.hook_timeout)
+            if not isinstance(exchange.fault, Fault):
+                raise TypeError(f"it left a {type(exchange.fault).__name__} as exchange.fault")
+        except BaseException as error:  # noqa: BLE001
+            mended(exchange, request, identity)
+            exchange.fault, exchange.response = fault, None
+            raise named(step, "on_fault", error)  # noqa: B904 - it brings its cause
+        exchange.response = None
+        return None if answer is None else checked(answer, step, "on_fault", self.hook_timeout)
 
     def _holds(self, step: Step, exchange: Exchange) -> bool:
         """Whether the condition of a step that stands on the way out only holds; others were settled on the way in."""
@@ -244,7 +299,13 @@ class Flow:
 
     def _opened(self, step: Step, exchange: Exchange, walk: Walk) -> list[Step]:
         """Enter a branch that stands on the way out only."""
-        nested = self._chosen(step, exchange)
+        request, identity, response = exchange.request, exchange.identity, exchange.response
+        try:
+            nested = self._chosen(step, exchange)
+        except BaseException:
+            mended(exchange, request, identity, response)
+            raise
+        settle(exchange, request, identity, response, step, "choose", self.hook_timeout)
         if nested is None:
             return []
         walk.chosen[step.index] = nested
@@ -256,8 +317,10 @@ class Flow:
         name = self._ask(step, "choose", step.choose, exchange)
         if name is None:
             return None
-        if name not in step.branches:
-            raise _failure(step, "choose", f"named {name!r}, which is none of {sorted(step.branches)}")
+        if iscoroutine(name):
+            name.close()
+        if not isinstance(name, str) or name not in step.branches:
+            raise Owner(step.id, "choose").failed(f"named {name!r}, which is none of {sorted(step.branches)}")
         nested: Flow = step.branches[name]
         return nested
 
@@ -265,47 +328,17 @@ class Flow:
     def _ask(step: Step, hook: str, question: Any, exchange: Exchange) -> Any:
         try:
             return question(exchange)
-        except Fault:
-            raise
-        except Exception as error:
-            raise _failure(step, hook, error) from error
+        except BaseException as error:  # noqa: BLE001
+            raise named(step, hook, error)  # noqa: B904 - it brings its cause
 
-    @staticmethod
-    def _call_now(step: Step, name: str, hook: Callable[[Exchange], Any], exchange: Exchange) -> Any:
-        """Call a hook that waits for nothing."""
-        try:
-            result = hook(exchange)
-        except Fault:
-            raise
-        except Exception as error:
-            raise _failure(step, name, error) from error
-        if result is not None and iscoroutine(result):
-            result.close()
-            raise _failure(step, name, "returned a coroutine; write it as `async def`")
+    async def _awaited(self, result: Any) -> Any:
+        """Wait for what a hook returned, be it an ``async`` one or one that has something to wait for this time."""
+        if isawaitable(result):
+            result = await bounded(result, self.hook_timeout)
+            if iscoroutine(result):
+                result.close()
+                raise TypeError("it returned a coroutine that returned another one")
         return result
-
-    async def _call(self, step: Step, hook: str, exchange: Exchange) -> Any:
-        try:
-            result = getattr(step, hook)(exchange)
-            if step.is_async[hook]:
-                result = await self._bounded(step, hook, result)
-        except Fault:
-            raise
-        except Exception as error:
-            raise _failure(step, hook, error) from error
-        if iscoroutine(result):
-            result.close()
-            raise _failure(step, hook, "returned a coroutine; write it as `async def`")
-        return result
-
-    async def _bounded(self, step: Step, hook: str, coroutine: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(self.hook_timeout) as bound:
-                return await coroutine
-        except TimeoutError as error:
-            if bound.expired():
-                raise _failure(step, hook, f"took longer than {self.hook_timeout:g} s") from error
-            raise
 
 
 def finish(exchange: Exchange, outcome: OutcomeKind) -> None:
@@ -317,18 +350,34 @@ def finish(exchange: Exchange, outcome: OutcomeKind) -> None:
         return
     walk.done = True
     exchange.outcome = outcome
-    _done(walk.flow, walk, exchange)
+    if walk.flow.ends:
+        _done(walk.flow, walk, exchange)
 
 
 def _done(flow: Flow, walk: Walk, exchange: Exchange) -> None:
+    request, identity, response = exchange.request, exchange.identity, exchange.response
     for step in reversed(flow.steps):
         if step.index in walk.chosen:
             _done(walk.chosen[step.index], walk, exchange)
         if step.on_done is not None and (not step.enters or walk.passed[step.index]):
             try:
-                step.on_done(exchange)
-            except Exception as error:  # noqa: BLE001
-                as_fault(_failure(step, "on_done", error))
+                result = step.on_done(exchange)
+                if result is not None and iscoroutine(result):
+                    result.close()
+                    raise TypeError("it returned a coroutine, and nothing waits for it")
+            except (Exception, SystemExit) as error:  # noqa: BLE001
+                as_fault(named(step, "on_done", error))
+            other = exchange.request is not request or exchange.response is not response
+            if other and (wrong := mended(exchange, request, identity, response)):
+                as_fault(Owner(step.id, "on_done").failed(wrong))
+
+
+def _undo(exchange: Exchange, request: Any, identity: Any, response: Response, body: Body) -> None:
+    """A hook has failed on the way out: what it put in the place of the response counts no more."""
+    mended(exchange, request, identity, response)
+    exchange.response = response
+    if response.body is not body:
+        response.body = body
 
 
 def _exits(flow: Flow, walk: Walk) -> list[Step]:
@@ -337,12 +386,40 @@ def _exits(flow: Flow, walk: Walk) -> list[Step]:
     for step in flow.way_out:
         if not step.enters:
             exits.append(step)
-        elif walk.passed[step.index]:
+        elif walk.passed[step.index] == 1:
             if step.branches is not None:
                 exits.extend(_exits(walk.chosen[step.index], walk))
             else:
                 exits.append(step)
     return exits
+
+
+def hearers(exchange: Exchange) -> tuple[Sequence[Step], Sequence[Step]]:
+    """The steps that see the messages of this call's WebSocket: those from the client and those from the backend, each
+    in the order of their way."""
+    walk: Walk | None = exchange.walk
+    if walk is None or not walk.flow.hears:
+        return (), ()
+    return list(_heard_in(walk.flow, walk)), list(_heard_out(walk.flow, walk, exchange))[::-1]
+
+
+def _heard_in(flow: Flow, walk: Walk) -> Iterator[Step]:
+    for step in flow.way_in:
+        if not walk.passed[step.index]:
+            continue
+        if step.branches is not None:
+            yield from _heard_in(walk.chosen[step.index], walk)
+        elif step.on_message is not None:
+            yield step
+
+
+def _heard_out(flow: Flow, walk: Walk, exchange: Exchange) -> Iterator[Step]:
+    for step in flow.way_out:
+        if step.branches is not None:
+            if step.index in walk.chosen:
+                yield from _heard_out(walk.chosen[step.index], walk, exchange)
+        elif step.on_message is not None and (walk.passed[step.index] if step.enters else flow._holds(step, exchange)):
+            yield step
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -359,45 +436,6 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("this flow waits for something and needs an event loop")
 
 
-def as_fault(error: BaseException) -> Fault:
-    """Make any failure a fault; what a stranger must not read goes to the log, with the author's own frames only."""
-    if isinstance(error, PluginError):
-        cause = error.__cause__
-        log.error(
-            "plugin %s failed in %s: %s",
-            error.plugin or "?",
-            error.hook or "?",
-            error.detail,
-            exc_info=(type(cause), cause, _authors_frames(cause)) if cause is not None else None,
-        )
-        return error
-    if isinstance(error, Fault):
-        return error
-    log.error("the gateway failed while it handled a call", exc_info=error)
-    return PluginError(str(error))
-
-
-def _failure(step: Step, hook: str, what: object) -> PluginError:
-    detail = f"{type(what).__name__}: {what}" if isinstance(what, BaseException) else str(what)
-    return PluginError(detail, plugin=step.id, hook=hook)
-
-
-def _response_of(step: Step, hook: str, value: object) -> Response:
-    if not isinstance(value, Response):
-        raise _failure(step, hook, f"left a {type(value).__name__} where a Response was expected")
-    return value
-
-
-def _authors_frames(error: BaseException) -> Any:
-    """Leave out the frames of this module, so that a plugin's author sees only their own."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        if traceback.tb_frame.f_code.co_filename != __file__:
-            break
-        traceback = traceback.tb_next
-    return traceback
-
-
 def order(flow: Flow, phase: str) -> Sequence[tuple[Step, int]]:
     """The steps in the order in which a phase runs them, each with the depth of its branch: what ``routes`` shows."""
     way = flow.way_in if phase == "request" else tuple(reversed(flow.way_out))
@@ -407,6 +445,6 @@ def order(flow: Flow, phase: str) -> Sequence[tuple[Step, int]]:
             found.append((step, 0))
             for nested in step.branches.values():
                 found.extend((inner, depth + 1) for inner, depth in order(nested, phase))
-        elif (step.on_request if phase == "request" else step.on_response or step.on_fault) is not None:
+        elif step.on_message or (step.on_request if phase == "request" else step.on_response or step.on_fault):
             found.append((step, 0))
     return found

@@ -10,6 +10,7 @@ from pydantic import (
     field_validator,
 )
 
+from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import Options
 from hookgate.contract.section import ConnectionName
 from hookgate.contract.steps import FlowOptions, Interceptor
@@ -83,7 +84,7 @@ class DestinationSection(Options):
     """Answers may go on for as long as they like: time limits end at the response head, the idle limit goes on."""
 
 
-class RouteSection(FlowOptions):
+class RouteSection(FlowOptions, Described):
     """Calls that match, the steps they pass, and where they go."""
 
     name: Name

@@ -22,7 +22,7 @@ without a dot at the end, and with a port only where the pattern has one.
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -59,9 +59,11 @@ class Route:
 
     __slots__ = (
         "api",
+        "extensions",
         "flow",
         "host",
         "host_pattern",
+        "labels",
         "methods",
         "name",
         "parameters",
@@ -86,6 +88,10 @@ class Route:
         self.name = name
         self.api: ApiInfo | None = None
         """What it stands for, where it comes from an API."""
+        self.labels: Mapping[str, str] = {}
+        """Short texts by name, as the document has them."""
+        self.extensions: Mapping[str, Any] = {}
+        """What the document says of it under ``x-…``."""
         self.passage: Any = None
         """The way its calls take, compiled by the generation."""
         self.host = host

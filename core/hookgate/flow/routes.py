@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.section import Route as Contributed
@@ -52,6 +52,14 @@ class RouteRecord(Protocol):
     def limits(self) -> RouteLimitsSection:
         """What differs from `gateway.limits`."""
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Short texts by name."""
+
+    @property
+    def extensions(self) -> Mapping[str, Any]:
+        """What stands under ``x-…``."""
+
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
@@ -68,11 +76,18 @@ class RouteConfig:
     """What is put there instead."""
     path: Path = field(default=(), compare=False)
     """Where it stands in the document, or what it was made of."""
+    app: Any = None
+    """What is said of the app that stands in the place of a backend."""
 
     @property
     def api(self) -> ApiInfo | None:
         """What its calls belong to."""
         return self.route.api
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Short texts by name."""
+        return self.route.labels
 
 
 def route_of(
@@ -92,7 +107,7 @@ def route_of(
     except ValueError as error:
         note((*path, "match", "host" if _is_good(record.name, match.path) else "path"), str(error))
         return None
-    route.api = api
+    route.api, route.labels, route.extensions = api, record.labels, record.extensions
     if to is not None and to.path is not None:
         try:
             compile_destination(to.path, route.parameters, to.path_params)

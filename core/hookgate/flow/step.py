@@ -24,10 +24,9 @@ class Step:
         "is_async",
         "keeps_request",
         "keeps_response",
-        "late_request",
-        "late_response",
         "on_done",
         "on_fault",
+        "on_message",
         "on_request",
         "on_response",
         "plugin",
@@ -51,6 +50,7 @@ class Step:
         self.on_response = bound("on_response", way_out)
         self.on_fault = bound("on_fault", way_out)
         self.on_done = bound("on_done", way_in or "on_request" not in hooks)
+        self.on_message = bound("on_message", wanted=True)
         self.choose = bound("choose", wanted=True)
         self.branches: dict[str, Any] | None = None
         """The contained flows of a branch by name; the flow that places it fills them in."""
@@ -59,9 +59,6 @@ class Step:
         reads = plugin.reads
         self.keeps_request = "request.body" in reads and (hooks.get("on_request") is False or "choose" in hooks)
         self.keeps_response = "response.body" in reads and hooks.get("on_response") is False
-        self.late_request = self.keeps_request or hooks.get("on_request", False)
-        """Its ``on_request`` may have to wait for something."""
-        self.late_response = self.on_response is not None and (self.keeps_response or hooks["on_response"])
 
     def hooks(self) -> Iterator[str]:
         """The names of the hooks this place of the plugin takes part with."""

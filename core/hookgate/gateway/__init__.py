@@ -2,7 +2,6 @@
 
 from hookgate.gateway.bringup import bring_up
 from hookgate.gateway.configuration import Configuration, load
-from hookgate.gateway.counters import LocalCounters
 from hookgate.gateway.gateway import Gateway
 
-__all__ = ["Configuration", "Gateway", "LocalCounters", "bring_up", "load"]
+__all__ = ["Configuration", "Gateway", "bring_up", "load"]

@@ -10,8 +10,9 @@ from hookgate.connections.connection import Connection, HeaderAction
 from hookgate.connections.discovery import Finder
 from hookgate.connections.health import Watch
 from hookgate.connections.section import ConnectionConfig
-from hookgate.contract.backends import Certificate, Pool, Transport
+from hookgate.contract.backends import Certificate, Credential, Pool, Transport
 from hookgate.contract.clock import Clock
+from hookgate.contract.secret import Secret
 from hookgate.exchange.errors import ConfigError, Problem
 from hookgate.exchange.outbound import Health, Target, Timeouts
 from hookgate.http.forwarding import Disclosure
@@ -21,7 +22,7 @@ from hookgate.http.tls import UpstreamTls
 class Backend:
     """A live connection together with the configuration it was made from and the checks of its targets."""
 
-    __slots__ = ("config", "connection", "disclosure", "finder", "probes", "tls", "watch")
+    __slots__ = ("config", "connection", "finder", "made_for", "probes", "tls", "watch")
 
     def __init__(
         self,
@@ -30,10 +31,12 @@ class Backend:
         changed: Callable[[Target, Health], None],
         *,
         disclosure: Disclosure,
+        hook_timeout: float = 30.0,
     ) -> None:
         section = config.section
         self.config = config
-        self.disclosure = disclosure
+        self.made_for = disclosure, hook_timeout
+        """What the gateway says of all connections."""
         bounds = section.timeouts
         self.tls = UpstreamTls(config.name, section.tls, self._certificates, clock.wall)
         config.transport.configure(
@@ -63,6 +66,9 @@ class Backend:
             on_all_unhealthy=section.on_all_unhealthy,
             disclosure=disclosure,
             tags=section.tags,
+            labels=section.labels,
+            extensions=section.extensions,
+            hook_timeout=hook_timeout,
             clock=clock,
         )
         self.watch = Watch(self.connection, changed) if config.monitors else None
@@ -80,8 +86,13 @@ class Backend:
             self.watch.follow()
 
     def _certificates(self) -> tuple[Certificate, ...]:
-        found = (c.client_certificate() for c in self.config.credentials if hasattr(c, "client_certificate"))
-        return tuple(certificate for certificate in found if certificate is not None)
+        """Ask the credentials for client certificates.
+
+        Raises:
+            ValueError: one of them fails, or gives something else; the text names it.
+        """
+        asked = [_certificate(each) for each in self.config.credentials if hasattr(each, "client_certificate")]
+        return tuple(certificate for certificate in asked if certificate is not None)
 
     async def prepare(self) -> None:
         """Try the client certificates, and find the first targets, so that the first calls have some.
@@ -135,3 +146,17 @@ class Backend:
                 target.health, target.last_seen, target.failures = before.health, before.last_seen, before.failures
         if self.watch is not None and predecessor.watch is not None:
             self.watch.inherit(predecessor.watch)
+
+
+def _certificate(credential: Credential[Any]) -> Certificate | None:
+    where = f"{credential.entry.id} failed in client_certificate"
+    try:
+        given = credential.client_certificate()
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
+    if given is None:
+        return None
+    is_certificate = isinstance(given, Certificate) and isinstance(given.chain, str) and isinstance(given.key, Secret)
+    if not is_certificate or not isinstance(given.password, Secret | None):
+        raise ValueError(f"{where}: it gave no Certificate with a chain as text, and a Secret for its key")
+    return given

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import replace
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from hookgate.contract.clock import Clock
 from hookgate.contract.plugin import Plugin
@@ -18,12 +16,12 @@ from hookgate.exchange.errors import ConfigError, Problem
 from hookgate.exchange.outbound import Health, Target
 from hookgate.gateway.asking import Asking
 from hookgate.gateway.backend import Backend
+from hookgate.gateway.bounding import GivenUp
+from hookgate.gateway.coming import brings_up
 from hookgate.gateway.configuration import Configuration
 from hookgate.gateway.generation import Generation
+from hookgate.gateway.hosting import Hosting
 from hookgate.http.forwarding import Disclosure
-
-if TYPE_CHECKING:
-    from hookgate.contract.host import Host
 
 log = logging.getLogger("hookgate")
 
@@ -33,27 +31,12 @@ class House(Protocol):
 
     clock: Clock
     live: Generation | None
+    hosting: Hosting
+    mounts: list[Callable[[Generation], None]]
+    """Make the pages of a generation, and raise :class:`ConfigError` for apps that cannot be shown."""
 
     def target_changed(self, target: Target, health: Health) -> None:
         """Tell observers that a target became healthy or unhealthy."""
-
-
-class _Coming:
-    """A document that is being brought up."""
-
-    __slots__ = ("config",)
-
-    def __init__(self, config: Configuration) -> None:
-        self.config: Configuration | None = config
-
-
-_COMING: ContextVar[_Coming | None] = ContextVar("hookgate_coming", default=None)
-
-
-def coming() -> Configuration | None:
-    """Return the document that is being brought up, for whoever asks within a ``startup``."""
-    found = _COMING.get()
-    return None if found is None else found.config
 
 
 async def bring_up(house: House, config: Configuration, number: int) -> Generation:
@@ -62,13 +45,8 @@ async def bring_up(house: House, config: Configuration, number: int) -> Generati
     Raises:
         ConfigError: something cannot be started; what has been started is shut down again.
     """
-    mine = _Coming(config)
-    token = _COMING.set(mine)
-    try:
+    with brings_up(config):
         return await _brought_up(house, config, number)
-    finally:
-        mine.config = None  # tasks that were begun meanwhile have copies of the variable
-        _COMING.reset(token)
 
 
 async def _brought_up(house: House, config: Configuration, number: int) -> Generation:
@@ -76,33 +54,50 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
     running = {id(plugin) for plugin in held}
     providers = [plugin for plugin in config.secrets if id(plugin) not in running]  # started by whoever asked them
     started: list[Plugin[Any]] = []
+    culprit, hook = "document", ""
     try:
-        backends = {name: _backend(house, name, config) for name in config.connections}
+        backends = {}
+        for name, connection in config.connections.items():
+            culprit, hook = connection.transport.entry.id, "configure"
+            backends[name] = _backend(house, name, config)
         for backend in backends.values():
             if backend.probes is not None:
                 config.instances[backend.probes.entry.id] = backend.probes
         ready = running | {id(provider) for provider in providers}
+        before = house.live.config.instances if house.live is not None else {}
         for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
             started.append(plugin)
-            await lifecycle(plugin, "startup", house)
+            culprit, hook = plugin.entry.id, "take_over"
+            old = before.get(plugin.entry.id)
+            if hasattr(plugin, "take_over") and old is not None and type(old) is type(plugin):
+                plugin.take_over(old)
+            hook = "startup"
+            await house.hosting.start(plugin, config.gateway.startup_timeout)
+        culprit, hook = "connections", ""
         running_backends = set(house.live.backends.values()) if house.live is not None else set()
         await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
+        culprit = "document"
         generation = Generation(number, config, backends)
         generation.house = house
-        generation.detour = await _detour(house, config)  # type: ignore[arg-type]  # the house is the host
+        generation.detour = await _detour(house, config)
+        for mount in house.mounts:
+            mount(generation)
     except BaseException as error:
-        await shut_down([*providers, *started])
-        if isinstance(error, asyncio.CancelledError | ConfigError):
+        await house.hosting.end([*providers, *started], config.gateway.stop_timeout)
+        if isinstance(error, ConfigError) or not isinstance(error, Exception | SystemExit):
             raise
-        name = started[-1].entry.id if started else "document"
+        if isinstance(error, GivenUp):
+            message = f"does not start within {config.gateway.startup_timeout:g} s and was given up"
+            raise ConfigError([Problem((culprit,), message)]) from None
         trace = config.hide("".join(traceback.format_exception(error)))
-        log.error("%s could not be started\n%s", name, trace)  # noqa: TRY400 - its secrets are hidden in the trace
-        why = config.hide(f"could not be started: {type(error).__name__}: {error}")
-        raise ConfigError([Problem((name,), why)]) from error
+        log.error("%s could not be started\n%s", culprit, trace)  # noqa: TRY400 - its secrets are hidden in the trace
+        where = f" ({hook})" if hook not in ("", "startup") else ""
+        why = config.hide(f"could not be started{where}: {type(error).__name__}: {error}")
+        raise ConfigError([Problem((culprit,), why)]) from error
     return generation
 
 
-async def _detour(host: Host, config: Configuration) -> Detour | None:
+async def _detour(house: House, config: Configuration) -> Detour | None:
     """Ask every section for a detour; of several the first that says another flow counts.
 
     Raises:
@@ -110,7 +105,9 @@ async def _detour(host: Host, config: Configuration) -> Detour | None:
     """
     problems: list[Problem] = []
     asking = Asking(problems, config.gateway.hook_timeout, config.hide)
-    asked = [await asking.one(section, "detour", host) for section in config.sections.values()]
+    asked = [
+        await asking.one(section, "detour", house.hosting.host_of(section)) for section in config.sections.values()
+    ]
     found: list[Detour] = [detour for detour in asked if detour is not None]
     asking.close()
     if problems:
@@ -126,7 +123,7 @@ def _backend(house: House, name: str, config: Configuration) -> Backend:
     style = gateway.forwarded
     told = Disclosure(style in ("x-forwarded", "both"), style in ("forwarded", "both"), gateway.via)
     before = house.live.backends.get(name) if house.live is not None else None
-    if before is not None and before.config == mine and before.disclosure == told:
+    if before is not None and before.config == mine and before.made_for == (told, gateway.hook_timeout):
         return before
     if before is not None and before.config.transport is mine.transport:
         # The transport holds the pool of the old connection, which drains under calls still running.
@@ -136,25 +133,7 @@ def _backend(house: House, name: str, config: Configuration) -> Backend:
         config.connections[name] = mine
         config.instances[transport.entry.id] = transport
     changed: Callable[[Target, Health], None] = house.target_changed
-    backend = Backend(mine, house.clock, changed, disclosure=told)
+    backend = Backend(mine, house.clock, changed, disclosure=told, hook_timeout=gateway.hook_timeout)
     if before is not None:
         backend.inherit(before)
     return backend
-
-
-async def shut_down(plugins: Iterable[Plugin[Any]]) -> None:
-    """Shut plugins down, the last one first; one that fails holds up no other."""
-    for plugin in reversed(list(plugins)):
-        try:
-            await lifecycle(plugin, "shutdown")
-        except Exception:
-            log.exception("%s failed in shutdown", plugin.entry.id)
-
-
-async def lifecycle(plugin: Plugin[Any], hook: str, *arguments: Any) -> None:
-    """Call a hook that a plugin may have, and that may be ``async``."""
-    method = getattr(plugin, hook, None)
-    if method is not None:
-        result = method(*arguments)
-        if isawaitable(result):
-            await result

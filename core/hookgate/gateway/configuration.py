@@ -17,7 +17,7 @@ from typing import Any
 
 from hookgate.connections.record import ConnectionSection
 from hookgate.connections.section import ConnectionConfig, connection_of
-from hookgate.contract.families import App, Observer
+from hookgate.contract.families import App, CounterStore, Observer, StateStore
 from hookgate.contract.host import Host
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Definition, Item, Section
@@ -30,6 +30,7 @@ from hookgate.document.references import References
 from hookgate.exchange.errors import ConfigError, Path, Problem
 from hookgate.flow.routes import RouteConfig
 from hookgate.gateway.asking import Asking
+from hookgate.gateway.exposed import apps_alone, routes_of
 from hookgate.gateway.listenertls import check
 from hookgate.gateway.record import GatewaySection, ManagementSection
 from hookgate.gateway.site import LoadingSite, Table
@@ -53,7 +54,7 @@ class Configuration:
     apps: tuple[App[Any], ...]
     """What the management listener serves."""
     exposed: dict[str, App[Any]]
-    """What the public listener serves, by path."""
+    """What the public listener serves without a flow, by path."""
     connections: dict[str, ConnectionConfig]
     routes: tuple[RouteConfig, ...]
     instances: dict[str, Plugin[Any]]
@@ -65,6 +66,10 @@ class Configuration:
     """Puts asterisks in the place of every value that a reference was resolved to."""
     warnings: tuple[Problem, ...] = ()
     """What can be meant so, and seldom is."""
+    counters: CounterStore[Any] | None = None
+    """Where limits are counted, if anything is installed that does."""
+    state: StateStore[Any] | None = None
+    """Where plugins keep what outlives a restart."""
     sections: Mapping[str, Section[Any]] = field(default_factory=dict)
     """By name, in the order of the document."""
     placed: Mapping[str, Path] = field(default_factory=dict)
@@ -80,17 +85,17 @@ async def load(
     document: Mapping[str, Any],
     catalogue: Catalogue,
     previous: Mapping[str, Plugin[Any]] | None = None,
-    host: Host | None = None,
+    host_of: Callable[[Plugin[Any]], Host] | None = None,
 ) -> Configuration:
     """Validate a document and build what it names. Instances of ``previous`` live on where their entry, with id and
-    options, is the same. ``host`` is what secret providers are started with; whoever gets the configuration shuts them
-    down. If it is refused, that has been done.
+    options, is the same. ``host_of`` gives the hosts that secret providers are started with; whoever gets the
+    configuration shuts them down. If it is refused, that has been done.
 
     Raises:
         ConfigError: every mistake in it, in the order of the document.
     """
     located = document if isinstance(document, Document) else Document.of(document)
-    references = References(catalogue, previous, host)
+    references = References(catalogue, previous, host_of)
     try:
         config = await _loaded(located, references, catalogue, previous)
     except BaseException:
@@ -206,19 +211,27 @@ class _Loader:
             async for config in self._asking.each(section, "routes", RouteConfig, site):
                 await self._rest()
                 table.take(config)
+        for config in routes_of(gateway.expose, site):
+            table.take(config)
         for section in sections.values():
             self.problems += [problem async for problem in self._asking.each(section, "check", Problem, site)]
         table.check_conflicts()
+        builder.warn_of_unused()
+        counters = self._default("counters") if gateway.counters is None else gateway.counters  # empty ones are false
+        state = self._default("state") if gateway.state is None else gateway.state
+        first = [each for each in (state, counters) if each is not None]  # others ask them while they start
         return Configuration(
             gateway,
             sections["management"].record,
             gateway,
             gateway.observers,
             self._apps(sections["management"].record),
-            dict(gateway.expose),
+            apps_alone(gateway.expose),
             connections,
             tuple(table.routes),
-            {**{section.entry.id: section for section in sections.values()}, **builder.instances},
+            {each.entry.id: each for each in (*first, *sections.values(), *builder.instances.values())},
+            counters=counters,
+            state=state,
             sections=sections,
             placed=builder.placed,
             accepts=builder.accepts,
@@ -241,17 +254,22 @@ class _Loader:
         """What the management listener serves; what one that is off would serve is checked, but never started."""
         if not management.enabled:
             for app in management.apps or ():
-                self._builder.instances.pop(app.entry.id)
+                if app.entry.id not in self._builder.everybodys:
+                    self._builder.instances.pop(app.entry.id)
             return ()
         if management.apps is not None:
             return management.apps
+        default = self._default("app", "management", "apps")
+        return () if default is None else (default,)
+
+    def _default(self, family: str, section: str = "gateway", key: str = "") -> Any:
+        """Build what serves where a document chooses nothing; ``None`` if nothing is installed for it."""
         try:
-            default = self._catalogue.default("app")
+            name = self._catalogue.default(family)
         except LookupError as error:
-            self.problems.append(Problem(("management",), str(error)))
-            return ()
-        listed = () if default is None else (default,)
-        return tuple(self._builder.places("app", listed, ("management", "apps"), "management"))
+            self.problems.append(Problem((section,), str(error)))
+            return None
+        return None if name is None else self._builder.place(family, name, (section, key or family), section)
 
     async def review(self, config: Configuration) -> None:
         """Note what is written correctly and hardly meant so."""

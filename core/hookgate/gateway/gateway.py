@@ -8,17 +8,14 @@ never takes a good one down.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from inspect import isawaitable
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal
 
 from hookgate.client import Client
 from hookgate.connections.connection import Connection
 from hookgate.contract.clock import Clock, SystemClock
 from hookgate.contract.families import Source
-from hookgate.contract.host import Host, SectionT
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Section
 from hookgate.document.catalogue import Catalogue
@@ -29,11 +26,15 @@ from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Health, OutcomeKind, Target
 from hookgate.flow.flow import finish
 from hookgate.flow.paths import normalise
-from hookgate.gateway.bringup import bring_up, coming, shut_down
+from hookgate.gateway.bringup import bring_up
+from hookgate.gateway.coming import coming
 from hookgate.gateway.configuration import Configuration, load
-from hookgate.gateway.counters import LocalCounters
+from hookgate.gateway.counting import HouseCounters
+from hookgate.gateway.following import Following
 from hookgate.gateway.generation import Generation, Passage
+from hookgate.gateway.hosting import Hosting
 from hookgate.gateway.overview import overview, target_facts
+from hookgate.gateway.record import GatewaySection
 from hookgate.gateway.rotation import Rotation
 
 log = logging.getLogger("hookgate")
@@ -51,7 +52,7 @@ class Gateway:
         self.source = source
         self.catalogue = catalogue or Catalogue()
         self.clock: Clock = clock or SystemClock()
-        self.counters = LocalCounters(self.clock)
+        self.counters = HouseCounters()
         self.http = Client()
         self.log = logging.getLogger("hookgate.plugin")
         self.state: State = "starting"
@@ -60,11 +61,16 @@ class Gateway:
         self.live: Generation | None = None
         self.went_live: list[Callable[[Generation], Awaitable[None]]] = []
         """Called, and waited for, with each generation that goes live."""
+        self.mounts: list[Callable[[Generation], None]] = []
+        """Make the pages of each generation that is coming; a server that can show pages adds itself."""
         self.listener: Callable[[], Mapping[str, Any]] | None = None
         """Tells what :meth:`status` says of the listeners, if they are ours."""
         self._generations: list[Generation] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+        self._following = Following(source)
         self._loading = asyncio.Lock()
+        self.hosting = Hosting(self)
         self._rotation = Rotation(self.start, self.reload)
         self._number = 0
 
@@ -83,7 +89,7 @@ class Gateway:
                 await self.close()  # what was started to read the document
                 raise
             if watch and hasattr(self.source, "changed"):
-                self.start("source", self._follow())
+                self.start("source", self._following.follow(self.reload))
 
     async def reload(self) -> int:
         """Read the document and put it live; return the number of its generation.
@@ -93,12 +99,14 @@ class Gateway:
         """
         async with self._loading:
             try:
-                document = await read(self.source)
+                document = await self._following.read(self._patience("startup_timeout"))
                 previous = self.live.config.instances if self.live is not None else {}
-                config = await load(document, self.catalogue, previous, cast("Host", self))
+                config = await load(document, self.catalogue, previous, self.hosting.host_of)
                 generation = await bring_up(self, config, self._number + 1)
                 self._number += 1
             except ConfigError as error:
+                kept = [plugin for each in self._generations for plugin in each.config.instances.values()]
+                await self.hosting.end_others(kept, self._patience("stop_timeout"))
                 self.problems = error.problems
                 if self.live is not None:
                     log.error(  # noqa: TRY400 - a mistake of a person, not a failure of the program
@@ -118,8 +126,9 @@ class Gateway:
             ConfigError: everything that is wrong with it.
         """
         try:
-            config = await load(await read(self.source), self.catalogue, host=cast("Host", self))
-            await shut_down(config.secrets)
+            document = await self._following.read(self._patience("startup_timeout"))
+            config = await load(document, self.catalogue, host_of=self.hosting.host_of)
+            await self.hosting.end(config.secrets, config.gateway.stop_timeout)
         except BaseException:
             await self.close()
             raise
@@ -129,6 +138,10 @@ class Gateway:
     def go_live(self, generation: Generation) -> None:
         """Serve from now on with a generation, and let the one before it finish its calls."""
         old, self.live = self.live, generation
+        config = generation.config
+        self.hosting.keeping.store = config.state
+        if config.counters is not None:
+            self.counters.count_by(config.counters, config.gateway.hook_timeout)
         self._generations.append(generation)
         kept = {id(backend) for backend in old.backends.values()} if old is not None else set()
         for backend in generation.backends.values():
@@ -139,7 +152,10 @@ class Gateway:
         for warning in generation.config.warnings:
             log.warning("%s", warning)
         log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
-        self._tell("generation_loaded", self)
+        for observer in config.observers:
+            if hasattr(observer, "generation_loaded"):
+                host = self.hosting.host_of(observer)
+                _observed(observer, "generation_loaded", observer.generation_loaded, host)
         self._rotation.follow(generation.config.secrets)
         if old is not None:
             if _addresses(old) != _addresses(generation):
@@ -156,34 +172,45 @@ class Gateway:
                 patience,
             )
         self._generations.remove(generation)
+        ending = asyncio.create_task(self._let_go(generation), name=f"end {generation.number}")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await asyncio.shield(ending)  # what has begun to end does so, also where the gateway stops meanwhile
+
+    async def _let_go(self, generation: Generation) -> None:
         in_use = {id(plugin) for other in self._generations for plugin in other.config.instances.values()}
         backends = {id(backend) for other in self._generations for backend in other.backends.values()}
         for backend in generation.backends.values():
             if id(backend) not in backends:
                 await backend.stop()
-        await shut_down([p for p in generation.config.instances.values() if id(p) not in in_use])
+        gone = [p for p in generation.config.instances.values() if id(p) not in in_use]
+        await self.hosting.end(gone, generation.config.gateway.stop_timeout)
 
-    async def _follow(self) -> None:
-        while True:
-            changed = self.source.changed()  # type: ignore[attr-defined]
-            if isawaitable(changed):
-                await changed
-            with contextlib.suppress(ConfigError):  # reload() has said what is wrong
-                await self.reload()
+    def _patience(self, name: Literal["startup_timeout", "stop_timeout"]) -> float:
+        """Return how long to wait for one plugin, by the live document, or as it is where none says otherwise."""
+        gateway = self.live.config.gateway if self.live is not None else GatewaySection()
+        return float(getattr(gateway, name))
 
     async def close(self, patience: float | None = None) -> None:
         """Finish the calls in flight (up to ``patience`` seconds), then shut everything down."""
         if self.state == "stopped":
             return
         self.state = "stopping"
+        patience_with_one = self._patience("stop_timeout")
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=patience_with_one)
+            for task in late:
+                log.error("the task %r does not end within %g s and is given up", task.get_name(), patience_with_one)
         if self.live is not None:
             bound = self.live.config.gateway.shutdown_timeout if patience is None else patience
             for generation in list(self._generations):
                 await self._retire(generation, bound)
             self.live = None
+        if self._endings:
+            await asyncio.wait(set(self._endings))
+        await self.hosting.end_others((), patience_with_one)
         await self.http.aclose()
         self.state = "stopped"
 
@@ -277,23 +304,20 @@ class Gateway:
             raise LookupError(f"there is no connection named {name!r}")
         return self.live.backends[name].connection
 
-    @overload
-    def section(self, name: str) -> Section[Any]: ...
-    @overload
-    def section(self, name: str, of: type[SectionT]) -> SectionT: ...
-    def section(self, name: str, of: Any = Section) -> Any:
-        """Return a section of the live document or, within a ``startup``, of the one that is coming.
+    def configuration(self) -> Configuration | None:
+        """Return the document that is coming, for whoever asks within a ``startup``, or the live one."""
+        return coming() or (self.live.config if self.live is not None else None)
+
+    def section(self, name: str) -> Section[Any]:
+        """Return a section of the live document.
 
         Raises:
-            LookupError: there is none of that name, or it is of another class.
+            LookupError: there is none of that name.
         """
-        config = coming() or (self.live.config if self.live is not None else None)
-        found = config.sections.get(name) if config is not None else None
-        if found is None:
+        config = self.configuration()
+        if config is None or name not in config.sections:
             raise LookupError(f"the document has no section {name!r}")
-        if not isinstance(found, of):
-            raise LookupError(f"the section {name!r} is a {type(found).__name__}, no {of.__name__}")  # noqa: TRY004 - who asks handles one exception
-        return found
+        return config.sections[name]
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the gateway; a failure is logged."""
@@ -301,30 +325,37 @@ class Gateway:
         async def guarded() -> None:
             try:
                 await coroutine
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("the task %r failed", name)
 
         task = asyncio.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: coroutine.close())  # where it was cancelled before it began
         return task
 
     def status(self) -> Mapping[str, Any]:
         """Return what ``/-/health`` shows."""
         live = self.live
-        state = "degraded" if self.state == "running" and self.problems else self.state
+        facts = self.hosting.facts(live.config if live is not None else None)
+        theirs = [f"{name}: {each}" for name, told in facts.items() for each in told.get("problems", ())]
+        for backend in live.backends.values() if live is not None else ():
+            theirs += backend.connection.failing.problems
+        theirs += self._following.problems
+        state = "degraded" if self.state == "running" and (self.problems or theirs) else self.state
         return {
             "status": "ok" if state == "running" else state,
             "generation": live.number if live is not None else 0,
             "draining": [g.number for g in self._generations if g is not live],
             "in_flight": sum(g.in_flight for g in self._generations),
             "listener": self.listener() if self.listener is not None else None,
-            "problems": [str(problem) for problem in self.problems],
+            "problems": [*(str(problem) for problem in self.problems), *theirs],
             "warnings": [str(warning) for warning in (live.config.warnings if live is not None else ())],
             "connections": {
                 name: [target_facts(target) for target in backend.connection.targets]
                 for name, backend in (live.backends.items() if live is not None else ())
             },
+            **({"plugins": facts} if facts else {}),
         }
 
     def overview(self) -> Mapping[str, Mapping[str, Any]]:
@@ -342,19 +373,6 @@ class Gateway:
                 _observed(observer, hook, getattr(observer, hook), *arguments)
 
 
-async def read(source: Source[Any]) -> Mapping[str, Any]:
-    """Read the document of a source, whose hook may be ``def`` or ``async def``.
-
-    Raises:
-        ConfigError: it cannot be read, is not well-formed, or there is none.
-    """
-    found = source.read()  # type: ignore[attr-defined]
-    document = await found if isawaitable(found) else found
-    if document is None:
-        raise ConfigError([Problem((), f"the source {source.entry.name} has no document")])
-    return document  # type: ignore[no-any-return]
-
-
 def _addresses(generation: Generation) -> tuple[object, ...]:
     gateway, management = generation.config.gateway, generation.config.management
     return gateway.listen, gateway.proxy_protocol, management.enabled, management.listen
@@ -363,5 +381,5 @@ def _addresses(generation: Generation) -> tuple[object, ...]:
 def _observed(observer: Plugin[Any], hook: str, method: Any, *arguments: Any) -> None:
     try:
         method(*arguments)
-    except Exception:
+    except (Exception, SystemExit):
         log.exception("observer %s failed in %s", observer.entry.id, hook)

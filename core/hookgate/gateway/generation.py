@@ -20,6 +20,9 @@ from hookgate.flow.router import Route, Router
 from hookgate.flow.routes import RouteConfig
 from hookgate.gateway.backend import Backend
 from hookgate.gateway.configuration import Configuration
+from hookgate.gateway.exposed import AppsFirst
+from hookgate.gateway.pages import Page
+from hookgate.http.tunnel import spoken
 
 log = logging.getLogger("hookgate.generation")
 
@@ -48,8 +51,11 @@ class Generation:
         self.backends = dict(backends)
         self.house: Any = None
         """The gateway, for what is done amid a call."""
-        self.exposed: dict[str, Any] | None = None
-        """What the edge makes of the apps on the public listener, once one of them is called."""
+        self.pages: Any = None
+        """What the server makes of the apps of the management listener."""
+        self.exposed: dict[str, Any] = {}
+        """What the server makes of the apps on the public listener, by path."""
+        self._prefixes = sorted(config.gateway.expose, key=len, reverse=True)
         self.environment = config.gateway.environment
         self.in_flight = 0
         self._idle = asyncio.Event()
@@ -62,7 +68,9 @@ class Generation:
         self.finished = tuple((o, o.exchange_finished) for o in config.observers if hasattr(o, "exchange_finished"))
         for route in config.routes:
             self._compile(route)
-        self.router = Router([route.route for route in config.routes])
+        routes = Router([route.route for route in config.routes if route.app is None])
+        apps = [(route.app.prefix, route.route) for route in config.routes if route.app is not None]
+        self.router: Router | AppsFirst = AppsFirst(apps, routes) if apps else routes
         self.unrouted = Flow(config.flow, hook_timeout=gateway.hook_timeout)
         self.detour: Detour | None = None
         """What may take calls through other flows, if a section asks for that."""
@@ -71,6 +79,10 @@ class Generation:
         gateway, route, to = self.config.gateway, config.route, config.section.to
         route.flow = Flow(self.config.flow, config.steps, hook_timeout=gateway.hook_timeout)
         route.settings = self._bounds(config)
+        if config.app is not None:
+            said = Destination(timeout=config.app.timeout, timeout_status=gateway.timeout_status, bounds=route.settings)
+            self._pass(route, Page(config.app, said), said, inline=False)
+            return
         if to is None:
             self._pass(route, _nowhere, Destination(bounds=route.settings), inline=True)
             return
@@ -95,6 +107,8 @@ class Generation:
         if _moves(route.flow):
             usual = partial(self._wherever, usual=usual, said=said, connection=connection)
             inline = inline and all(backend.connection.inline for backend in self.backends.values())
+        if route.flow.hears:
+            usual = spoken(usual, plainly=True)
         route.passage = Passage(route.flow, usual, inline and not route.flow.is_async)
 
     def _wherever(
@@ -136,7 +150,7 @@ class Generation:
             return passage
         try:
             flow = self.detour(exchange, passage.flow)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("a detour failed")
             fault = PluginError(f"a detour failed: {type(error).__name__}")
             return Passage(Flow(), _raising(fault), inline=True)
@@ -162,9 +176,12 @@ class Generation:
         )
         return Passage(Flow(), _raising(fault), inline=True)
 
-    def is_exposed(self, path: str) -> bool:
-        """Whether a path belongs to an app that the document exposes on the public listener."""
-        return any(path == prefix or path.startswith(prefix + "/") for prefix in self.config.exposed)
+    def exposed_at(self, path: str) -> str | None:
+        """Return the longest path of an exposed app that a path is under, if that app has no flow."""
+        for prefix in self._prefixes:
+            if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
+                return prefix if prefix in self.config.exposed else None
+        return None
 
     def _preflighted(self, exchange: Exchange) -> Route | None:
         """Find the route that a CORS preflight asks about (Fetch, 4.8), so that its steps can answer it.

@@ -11,13 +11,14 @@ from pydantic import (
     field_validator,
 )
 
-from hookgate.contract.families import App, Observer
+from hookgate.contract.families import App, CounterStore, Observer, StateStore
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.plugin import Options
-from hookgate.contract.section import Section, Site
+from hookgate.contract.section import Loaded, Section, Site
 from hookgate.contract.steps import FlowOptions, Interceptor
 from hookgate.exchange.errors import Problem
 from hookgate.gateway.addresses import Address, Forwarded, Pseudonym, PublicAddress
+from hookgate.gateway.exposed import Exposed, hidden
 from hookgate.gateway.listenertls import TlsSection
 
 MIB = 1024 * 1024
@@ -85,8 +86,12 @@ class GatewaySection(FlowOptions):
     """Steps on the way out only."""
     observers: tuple[Observer[Any], ...] = ()
     """Who watches the calls."""
-    expose: dict[str, App[Any]] = Field(default_factory=dict)
-    """Apps on the public listener, by the path they stand under."""
+    counters: CounterStore[Any] | None = None
+    """Where limits are counted; in the memory of this process unless said otherwise."""
+    state: StateStore[Any] | None = None
+    """Where plugins keep what outlives a restart; in a file unless said otherwise."""
+    expose: dict[str, Exposed] = Field(default_factory=dict)
+    """Apps on the public listener, by the path they stand under: one alone, or behind a flow."""
     limits: LimitsSection = LimitsSection()
     """Bounds on what comes in."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
@@ -102,6 +107,10 @@ class GatewaySection(FlowOptions):
     """Answer when the time limit of a route's destination runs out (FL-15)."""
     hook_timeout: float = Field(default=30.0, gt=0)
     """Seconds one `async` hook may take."""
+    startup_timeout: float = Field(default=60.0, gt=0)
+    """Seconds that one plugin may take to start; then it is given up, and the document refused."""
+    stop_timeout: float = Field(default=10.0, gt=0)
+    """Seconds that one plugin may take to shut down, and each of its tasks to end; then it is given up."""
     drain: float = Field(default=30.0, ge=0)
     """Seconds that calls of a replaced generation have to finish."""
     shutdown_timeout: float = Field(default=30.0, ge=0)
@@ -156,6 +165,11 @@ class DataPath(Section[GatewaySection]):
                     message = f"{address} is listened on already; every listener has an address of its own"
                     yield Problem((name, "listen", index), message)
                 seen.add(address)
+
+    @hookimpl
+    def review(self, configuration: Loaded) -> Iterator[Problem]:
+        """Warn of routes that an exposed app hides."""
+        yield from hidden(self.record.expose, configuration.routes)
 
 
 class Management(Section[ManagementSection]):

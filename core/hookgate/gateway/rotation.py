@@ -52,7 +52,7 @@ class Rotation:
                 told = provider.changed()  # type: ignore[attr-defined]
                 if isawaitable(told):
                     await told
-            except Exception as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
                 log.error("%s failed in changed with %s", provider.entry.id, type(error).__name__)  # noqa: TRY400
                 await asyncio.sleep(AFTER_FAILURE)
                 continue

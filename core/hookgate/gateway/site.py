@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import Options
 from hookgate.contract.section import Section
 from hookgate.contract.steps import FlowOptions, Interceptor, Ways
@@ -24,7 +25,7 @@ def _shown(name: str) -> str:
     return name
 
 
-class MadeRouteSection(Options):
+class MadeRouteSection(Described):
     """A route whose steps a section has built. Their ids do not come from its name, which so may hold a path."""
 
     name: Annotated[str, AfterValidator(_shown)]
@@ -53,7 +54,7 @@ class Table:
 
     def check_conflicts(self) -> None:
         """Note the routes that could never be taken."""
-        for earlier, later in conflicts([config.route for config in self.routes]):
+        for earlier, later in conflicts([config.route for config in self.routes if config.app is None]):
             message = f"takes the same calls as the route {earlier.name!r}, so it would never run; change one of them"
             place = self._places[later.name]
             self._problems.append(Problem((*place, *(("match",) if place[0] == "routes" else ())), message))

@@ -31,6 +31,8 @@ class Incoming:
     """Chunks in the order they came. One reader; the connection feeds it and is held back when the reader is slow."""
 
     __slots__ = ("_chunks", "_ended", "_failure", "_held", "_holding", "_signal", "_valve", "begun")
+    inline = True
+    """It waits by signals only, so nobody needs a task to read it."""
 
     def __init__(self, valve: Valve) -> None:
         self._valve = valve

@@ -197,7 +197,10 @@ class UpstreamTls:
     def _key(self) -> Any:
         """Say what the next context is made of: another answer, another context."""
         try:
-            self._shown = tuple(self._ask())
+            given = tuple(self._ask())
+            if given != self._shown is not None and not self._known:  # there is none to stay in force yet
+                self._show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), given)
+            self._shown = given
         except Exception as error:  # noqa: BLE001 - a credential is somebody's plugin; what it gave last still holds
             self._say("client certificate", f"the client certificate cannot be had, the former stays: {error}")
         shown = self._shown or ()

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from hashlib import sha1
 from typing import Protocol
 
+from hookgate.exchange.errors import BadGateway
+from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Headers, Response
 from hookgate.exchange.waiting import Signal
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What a server adds to the key (RFC 6455, 1.3)."""
 
 
 class End(Protocol):
@@ -104,3 +112,43 @@ class ClientEnd:
         """The backend is gone; what was written still goes out."""
         self._transport.close()
         self.gone.set()
+
+    def lost(self) -> None:
+        """The client is gone."""
+        self.gone.set()
+
+
+def spoken(
+    destination: Callable[[Exchange], Awaitable[Response]], *, plainly: bool = False
+) -> Callable[[Exchange], Awaitable[Response]]:
+    """Have a 101 that answers another handshake than ours fail where it comes in, so that it takes the flow as 502.
+
+    ``plainly``: no extension is offered to the backend, so that we can read its frames.
+    """
+
+    def send(exchange: Exchange) -> Awaitable[Response]:
+        return checked(exchange) if exchange.request.upgrade else destination(exchange)
+
+    async def checked(exchange: Exchange) -> Response:
+        if plainly:
+            exchange.request.headers.remove("sec-websocket-extensions")
+        response = await destination(exchange)
+        if response.tunnel is not None and (wrong := _mistake(exchange.request.headers, response.headers)):
+            fault = BadGateway(f"The backend gave no proper answer: {wrong}.", reason="upstream-protocol")
+            await response.body.close(fault)
+            raise fault
+        return response
+
+    return send
+
+
+def _mistake(asked: Headers, answered: Headers) -> str:
+    """Say what is wrong with the handshake of a server (RFC 6455, 4.1), or nothing."""
+    key = (asked.get("sec-websocket-key") or "").encode("latin-1")
+    if answered.get("sec-websocket-accept") != b64encode(sha1(key + _GUID, usedforsecurity=False).digest()).decode():
+        return "Sec-WebSocket-Accept does not fit the key"
+    if "sec-websocket-extensions" in answered:
+        return "it uses a WebSocket extension that was not offered"
+    chosen = answered.get("sec-websocket-protocol")
+    offered = [part.strip() for part in (asked.get("sec-websocket-protocol") or "").split(",")]
+    return "" if chosen is None or chosen in offered else "it chose a subprotocol that was not offered"

@@ -323,7 +323,7 @@ class Upstream(asyncio.Protocol):
         if head.length == len(data):  # all of it is here, which for small bodies is the rule
             self._signal = None
             self._finished(head)
-            signal.set(Response(head.status, Headers.of(head.fields.copy()), Arrived(data, too_large=BadGateway)))
+            signal.set(Response.of(head.status, Headers.of(head.fields.copy()), Arrived(data, too_large=BadGateway)))
             return
         if head.length >= 0 and len(data) > head.length:
             self._garbage("bytes follow its end")
@@ -335,7 +335,7 @@ class Upstream(asyncio.Protocol):
         self._body = body = Incoming(self)
         length = head.length if head.length >= 0 else None
         self._content = content = Body(body, length=length, too_large=BadGateway)
-        response = Response(head.status, Headers.of(head.fields.copy()), content)
+        response = Response.of(head.status, Headers.of(head.fields.copy()), content)
         if data:
             self._read_body(data)
         else:

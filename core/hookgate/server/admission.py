@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal
 
-from hookgate.exchange.certificate import ClientCertificate
+from hookgate.exchange.encryption import TlsFacts
 from hookgate.gateway.gateway import Gateway
 from hookgate.server.intake import is_trusted
 
@@ -24,7 +24,7 @@ QUIET = 1.0
 class Visitor:
     """One connection of a client, whoever serves it."""
 
-    __slots__ = ("_admission", "_counted_as", "certificate", "ip", "port")
+    __slots__ = ("_admission", "_counted_as", "ip", "port", "tls")
 
     def __init__(self, admission: Admission, ip: str, port: int) -> None:
         self._admission: Admission | None = admission
@@ -33,8 +33,8 @@ class Visitor:
         """IP address of the client, or of whom a PROXY header names. One of IPv4 that is written as IPv6 is IPv4."""
         self.port = port
         """The port it came from."""
-        self.certificate: ClientCertificate | None = None
-        """The certificate that the client has shown in TLS, verified."""
+        self.tls: TlsFacts | None = None
+        """What TLS has settled, if it speaks that; the client's certificate in it is verified."""
 
     def leave(self) -> None:
         """The connection is over; safe to call often."""

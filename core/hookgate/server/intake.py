@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import BadRequest, Fault
 from hookgate.exchange.messages import Headers, Request
 from hookgate.flow.paths import normalise
@@ -110,7 +111,9 @@ def trust(request: Request, networks: Networks) -> None:
         request.scheme = scheme
 
 
-def request_of(head: RequestHead, gateway: GatewaySection, size: int, scheme: str, peer: str) -> Request:
+def request_of(
+    head: RequestHead, gateway: GatewaySection, size: int, scheme: str, peer: str, tls: TlsFacts | None
+) -> Request:
     """Make the request of a head of so many bytes, which came from a peer.
 
     Raises:
@@ -119,15 +122,16 @@ def request_of(head: RequestHead, gateway: GatewaySection, size: int, scheme: st
     fields = head.fields
     check_sizes(gateway.limits, fields, len(head.target), size)
     path, query, authority = split(head.target)
-    request = Request(
+    request = Request.of(
         head.method,
         path,
         query,
-        scheme=scheme,
-        host=authority or (head.host.decode("ascii") if head.host is not None else ""),
-        headers=Headers.of(fields.copy()),  # the head may be remembered
-        client=peer,
-        http_version=head.version,
+        scheme,
+        authority or (head.host.decode("ascii") if head.host is not None else ""),
+        Headers.of(fields.copy()),  # the head may be remembered
+        peer,
+        tls,
+        head.version,
     )
     if head.upgrade == b"websocket" and _may_upgrade(head):
         request.upgrade = "websocket"

@@ -6,10 +6,12 @@ import ipaddress
 import json
 from typing import Any
 
-from quart import Blueprint, Quart, Response, jsonify, request
+from quart import Blueprint, Response, jsonify, request
 
 from hookgate.exchange.errors import ConfigError
 from hookgate.gateway.gateway import Gateway
+from hookgate.gateway.generation import Generation
+from hookgate.server.pages import Pages
 
 
 class ManagementApp:
@@ -17,26 +19,31 @@ class ManagementApp:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._number = -1
-        self._app: Quart | None = None
+        self._bare = self._app()
+        gateway.mounts.append(self.mount)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one call with the app of the live generation."""
+        """Serve one call with the pages of the live generation."""
         live = self.gateway.live
-        if self._app is None or (live is not None and live.number != self._number):
-            self._app = self._build()
-            self._number = live.number if live is not None else -1
-        await self._app(scope, receive, send)
+        app = self._bare if live is None or live.pages is None else live.pages
+        await app(scope, receive, send)
 
-    def _build(self) -> Quart:
-        app = Quart("hookgate-management")
+    def mount(self, generation: Generation) -> None:
+        """Make the pages of a generation that is coming.
+
+        Raises:
+            ConfigError: an app cannot be shown.
+        """
+        generation.pages = app = self._app()
+        problems = [p for plugin in generation.config.apps for p in app.place(plugin, generation, "/-")]
+        if problems:
+            raise ConfigError(problems)
+
+    def _app(self) -> Pages:
+        app = Pages("hookgate-management")
         app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
         app.before_request(_only_from_here)
         app.register_blueprint(_core(self.gateway), url_prefix="/-")
-        if self.gateway.live is not None:
-            for plugin in self.gateway.live.config.apps:
-                blueprint = plugin.blueprint(self.gateway)  # type: ignore[attr-defined]
-                app.register_blueprint(blueprint, url_prefix="/-")
         return app
 
 

@@ -11,7 +11,7 @@ from hookgate.server.edge.handover import HandOver
 from hookgate.server.lane import answers
 from hookgate.server.lane.http1 import Http1
 from hookgate.server.lane.lane import Lane
-from hookgate.server.tls import client_identity
+from hookgate.server.tls import tls_facts
 
 log = logging.getLogger("hookgate.listener")
 
@@ -58,7 +58,7 @@ class Reception:
         connection = transport.get_extra_info("ssl_object")
         if connection is not None:
             try:
-                visitor.certificate = client_identity(connection)
+                visitor.tls = tls_facts(connection)
             except ValueError as error:
                 log.warning("%s: %s, so the connection is closed", visitor.ip, error)
                 self.admission.refuse("certificate", visitor.ip)

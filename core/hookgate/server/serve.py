@@ -22,6 +22,7 @@ from hookgate.server.app import GatewayApp
 from hookgate.server.certificates import Certificates
 from hookgate.server.edge.handover import HandOver, hypercorn_config
 from hookgate.server.lane.lane import Lane
+from hookgate.server.leaving import ALLOWANCE, Insisting
 from hookgate.server.listeners import listen, url_of
 from hookgate.server.management import ManagementApp
 from hookgate.server.reception import Reception
@@ -38,7 +39,9 @@ class Server:
     def __init__(self, gateway: Gateway, *, watch: bool = True) -> None:
         self.gateway = gateway
         self._watch = watch
+        self._app, self._management = GatewayApp(gateway), ManagementApp(gateway)
         self._stop = asyncio.Event()
+        self._insisting: Insisting | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
         self._acceptors: list[Acceptor] = []
@@ -78,7 +81,7 @@ class Server:
         self.management_urls = [url_of(each) for each in private]
         await self._listen(live, public)
         if private:
-            serving = self._serve(ManagementApp(self.gateway), private)
+            serving = self._serve(self._management, private)
             self._tasks.append(asyncio.create_task(serving, name="management listener"))
         return self
 
@@ -86,7 +89,7 @@ class Server:
         loop = asyncio.get_running_loop()
         gateway = live.config.gateway
         config = hypercorn_config(live.limits, gateway.shutdown_timeout)
-        self._hand_over = HandOver(GatewayApp(self.gateway), config, loop)
+        self._hand_over = HandOver(self._app, config, loop)
         self._lane = Lane(self.gateway, self._hand_over, loop)
         lane = self._lane if gateway.lane else None
         self._reception = Reception(Admission(self.gateway, loop), lane, self._hand_over, loop)
@@ -121,8 +124,11 @@ class Server:
         await asyncio.gather(self._lane.close(patience), self._hand_over.close(patience))
         self._reception.close()
         self.gateway.state = "stopping"  # tells answers of the management listener that never end to come to theirs
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience + 1)  # Hypercorn has the same patience with pages
         await self.gateway.close()
+        if self._insisting is not None:
+            self._insisting.loop_is_over()
 
     async def _serve(self, app: Any, sockets: list[socket.socket]) -> None:
         live = self.gateway.live
@@ -146,8 +152,13 @@ class Server:
         """SIGTERM and SIGINT stop, SIGHUP reloads."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self._leave)
         loop.add_signal_handler(signal.SIGHUP, lambda: self.gateway.start("reload on SIGHUP", self._reload()))
+
+    def _leave(self) -> None:
+        if self._insisting is None and (live := self.gateway.live) is not None:
+            self._insisting = Insisting(asyncio.get_running_loop(), live.config.gateway.stop_timeout + ALLOWANCE)
+        self.stop()
 
     async def _reload(self) -> None:
         with contextlib.suppress(ConfigError):  # the gateway has logged what is wrong

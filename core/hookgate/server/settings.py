@@ -15,6 +15,10 @@ class Settings(BaseSettings):
 
     config: Path | None = None
     """The document to serve, where the command line names none."""
+    source: str | None = None
+    """Name of the source plugin that reads the document, where it is not the default one."""
+    source_options: str | None = None
+    """Options of the source, a JSON object; one that has an option ``path`` gets the document there."""
     plugins_dir: Path | None = None
     """A folder whose ``*.py`` files hold plugins of this site. Never taken from a document."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hookgate.exchange.certificate import ClientCertificate
+from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import Problem
 from hookgate.gateway.listenertls import MODERN, TlsSection, check, facts, load_authorities, load_certificate
 
-__all__ = ["ClientCertificate", "TlsContexts", "client_identity"]
+__all__ = ["ClientCertificate", "TlsContexts", "client_identity", "tls_facts"]
 
 log = logging.getLogger("hookgate.tls")
 
@@ -88,6 +89,28 @@ class _Latest(ssl.SSLContext):
         return self.current.wrap_bio(*args, **options)
 
 
+class _Connection(ssl.SSLObject):
+    """A connection that remembers which host its client has asked for."""
+
+    server_name: str | None = None
+
+
+def tls_facts(connection: ssl.SSLObject) -> TlsFacts:
+    """Say what the handshake of a connection has settled, and who the client is; call it once a connection.
+
+    Raises:
+        ValueError: the certificate of the client cannot be read.
+    """
+    cipher = connection.cipher()
+    return TlsFacts(
+        getattr(connection, "server_name", None),
+        connection.version() or "",
+        cipher[0] if cipher is not None else "",
+        connection.selected_alpn_protocol(),
+        client_identity(connection),
+    )
+
+
 def client_identity(ssl_object: ssl.SSLObject | ssl.SSLSocket | None) -> ClientCertificate | None:
     """Say who the client of a connection is: ``transport.get_extra_info("ssl_object")`` after the handshake.
 
@@ -121,11 +144,14 @@ def _first(section: TlsSection) -> ssl.SSLContext:
     def choose(connection: ssl.SSLObject, host: str | None, _: ssl.SSLContext) -> None:
         if host is not None:
             host = host.lower().removesuffix(".")
+            if isinstance(connection, _Connection):
+                connection.server_name = host
             found = contexts.get(host) or contexts.get("*." + host.partition(".")[2])
             if found is not None and found is not first:
                 connection.context = found
 
     first.sni_callback = choose
+    first.sslobject_class = _Connection
     return first
 
 

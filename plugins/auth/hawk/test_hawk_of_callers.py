@@ -2,12 +2,11 @@
 
 import asyncio
 from inspect import isawaitable
-from types import SimpleNamespace
 
 import pytest
 
 from hookgate import Body, ConfigError, Exchange, Headers, Request, Secret, ServiceUnavailable, Unauthorized
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_auth_hawk import Hawk
 from hookgate_auth_hawk.scheme import Artifacts, mac, payload_hash, time_mac
 
@@ -26,7 +25,7 @@ POST = (
 
 def method(clock=None, caller=None, **options):
     made = build(Hawk, **{"credentials": {ID: {"key": KEY, **(caller or {})}}, **options})
-    made.startup(SimpleNamespace(clock=clock or MovableClock(THEN)))
+    made.startup(TestHost(clock=clock or MovableClock(THEN)))
     return made
 
 

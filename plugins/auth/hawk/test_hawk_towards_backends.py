@@ -1,12 +1,11 @@
 """Hawk towards backends (HC-12), held against published values, `@hapi/hawk` and `mohawk`."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
 from hookgate import Body, ConfigError, Exchange, Headers, Outbound, Request, Response, Secret, Target
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_auth_hawk import HawkCredential
 from hookgate_auth_hawk.scheme import Artifacts, attributes, authority, challenge_in, time_mac
 
@@ -19,7 +18,7 @@ TSM = "z5QBMrxKpjj/1OPfWaYrOajuW8cjtj1eyXLwac3ad1Y="
 
 def credential(**options):
     made = build(HawkCredential, **{"id": ID, "key": KEY, **options})
-    made.startup(SimpleNamespace(clock=MovableClock(THEN)))
+    made.startup(TestHost(clock=MovableClock(THEN)))
     return made
 
 
@@ -240,7 +239,7 @@ def test_who_was_signed_before_the_clock_was_set_may_try_again():
 def test_the_clock_goes_on_after_it_was_set():
     made = credential()
     clock = MovableClock(THEN)
-    made.startup(SimpleNamespace(clock=clock))
+    made.startup(TestHost(clock=clock))
     outbound = attempt()
     signed(made, outbound)
     made.rejected(Exchange(Request()), outbound, refusal(LATER))

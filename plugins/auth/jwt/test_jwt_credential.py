@@ -1,18 +1,11 @@
 import pytest
 
 from hookgate import ConfigError, Exchange, Headers, Outbound, Request, Target
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_auth_jwt import JwtCredential
 
 NOW = 1_700_000_000
 SECRET = "a secret of thirty-two bytes!!!!" * 2
-
-
-class House:
-    """As much of a host as the credential uses."""
-
-    def __init__(self):
-        self.clock = MovableClock()
 
 
 @pytest.fixture
@@ -21,7 +14,7 @@ def credential(maker):
         if not {"key", "secret"} & set(options):
             options["key"] = maker.private_pem(maker.key())
         made = build(JwtCredential, **options)
-        made.house = House()
+        made.house = TestHost()
         made.startup(made.house)
         return made
 

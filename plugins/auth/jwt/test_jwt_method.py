@@ -3,19 +3,12 @@ import json
 import pytest
 
 from hookgate import ConfigError, Exchange, Headers, Request, Unauthorized
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_auth_jwt import Jwt
 
 NOW = 1_700_000_000
 SECRET = "a secret of thirty-two bytes!!!!" * 2
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
-
-
-class House:
-    """As much of a host as a method with keys of its own uses."""
-
-    def __init__(self):
-        self.clock = MovableClock()
 
 
 @pytest.fixture
@@ -26,7 +19,7 @@ def method(maker):
         if not {"jwks", "secret", "public_key"} & set(options):
             options["public_key"] = maker.public_pem(maker.key())
         made = build(Jwt, **options)
-        made.house = House()
+        made.house = TestHost()
         made.startup(made.house)
         return made
 

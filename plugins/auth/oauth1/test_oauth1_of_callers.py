@@ -2,7 +2,6 @@
 
 import asyncio
 from inspect import isawaitable
-from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -19,7 +18,7 @@ from hookgate import (
     ServiceUnavailable,
     Unauthorized,
 )
-from hookgate.testing import MovableClock, build
+from hookgate.testing import MovableClock, TestHost, build
 from hookgate_auth_oauth1 import OAuth1
 from hookgate_auth_oauth1.signatures import (
     base_string,
@@ -59,7 +58,7 @@ def public(key):
 
 def method(clock=None, **options):
     made = build(OAuth1, **{"consumers": CONSUMERS, "tokens": TOKENS, **options})
-    made.startup(SimpleNamespace(clock=clock or MovableClock(THEN)))
+    made.startup(TestHost(clock=clock or MovableClock(THEN)))
     return made
 
 

@@ -1,7 +1,5 @@
 """OAuth 1.0a towards backends (HC-8), held against published values and `oauthlib`."""
 
-from types import SimpleNamespace
-
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,7 +15,7 @@ from hookgate import (
     Request,
     Target,
 )
-from hookgate.testing import MovableClock, build
+from hookgate.testing import MovableClock, TestHost, build
 from hookgate_auth_oauth1 import OAuth1Credential
 from hookgate_auth_oauth1.signatures import (
     header_parameters,
@@ -60,7 +58,7 @@ def split(url):
 
 def credential(wall=1191242096, **options):
     made = build(OAuth1Credential, **{**PHOTOS, **options})
-    made.startup(SimpleNamespace(clock=MovableClock(wall)))
+    made.startup(TestHost(clock=MovableClock(wall)))
     return made
 
 

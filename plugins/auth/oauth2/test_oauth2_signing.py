@@ -1,38 +1,29 @@
 """Signing one attempt, mostly without a gateway; and the options."""
 
 import asyncio
-import logging
 
 import pytest
 
 from hookgate import ConfigError, Exchange, Headers, Outbound, Request, Response, ServiceUnavailable, Target
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import TestHost, build, running, upstream
 from hookgate_auth_oauth2 import OAuth2Credential
 
 CLIENT = {"client_id": "gateway", "client_secret": "s3cret of: the gateway"}
 ANNA = {"username": "anna", "password": "Änna's passwörd"}
 
 
-class House:
-    """As much of a host as the credential uses; the answers come when the test says so."""
+class TokenServer:
+    """Gives tokens in order, when the test lets it."""
 
-    def __init__(self, *answers):
-        self.clock = MovableClock()
-        self.http = self
-        self.log = logging.getLogger("test")
-        self.answers = list(answers)
-        self.gate = asyncio.Event()
-        self.asked = 0
-        self.reached = asyncio.Event()
+    def __init__(self, *tokens):
+        self.tokens = list(tokens)
+        self.gate, self.reached = asyncio.Event(), asyncio.Event()
+        self.house = TestHost(calls=self.answer)
 
-    async def request(self, method, url, **arguments):
-        self.asked += 1
+    async def answer(self, called):
         self.reached.set()
         await self.gate.wait()
-        return self.answers.pop(0)
-
-    def start(self, name, coroutine):
-        return asyncio.get_running_loop().create_task(coroutine)
+        return Response.json({"access_token": self.tokens.pop(0), "token_type": "Bearer", "expires_in": 100})
 
 
 def attempt(*received, prepared=()):
@@ -44,20 +35,20 @@ def attempt(*received, prepared=()):
 
 
 async def test_signing_waits_only_for_the_first_token_and_keeps_other_lines():
-    house = House(Response.json({"access_token": "one", "token_type": "Bearer", "expires_in": 100}))
+    server = TokenServer("one")
     credential = build(OAuth2Credential, token_endpoint="https://server/token", **CLIENT)
-    credential.startup(house)
-    assert house.asked == 0
+    credential.startup(server.house)
+    assert server.house.called == []
 
     first, second = attempt("Bearer of-the-caller"), attempt("x", prepared=["Basic of-a-header-action"])
     waits = [credential.sign(*first), credential.sign(*second)]
-    house.gate.set()
+    server.gate.set()
     for wait in waits:
         await wait
     third = attempt()
 
     assert credential.sign(*third) is None
-    assert house.asked == 1
+    assert len(server.house.called) == 1
     assert first[1].headers.getall("authorization") == ["Bearer one"]
     assert second[1].headers.getall("authorization") == ["Basic of-a-header-action", "Bearer one"]
     assert third[1].headers.getall("authorization") == ["Bearer one"]
@@ -65,10 +56,10 @@ async def test_signing_waits_only_for_the_first_token_and_keeps_other_lines():
 
 
 async def test_a_late_refusal_of_an_old_token_does_not_drop_the_new_one():
-    house = House(*(Response.json({"access_token": name, "expires_in": 100}) for name in ("one", "two", "three")))
-    house.gate.set()
+    server = TokenServer("one", "two", "three")
+    server.gate.set()
     credential = build(OAuth2Credential, token_endpoint="https://server/token", **CLIENT)
-    credential.startup(house)
+    credential.startup(server.house)
     early, late, renewed = attempt(), attempt(), attempt()
     await credential.sign(*early)
     credential.sign(*late)
@@ -99,12 +90,12 @@ def test_a_target_is_not_blamed_for_a_token_server_that_is_down():
 
 @pytest.mark.parametrize("begun", [True, False])
 async def test_a_shutdown_ends_the_request_and_whoever_waits(begun):
-    house = House()
+    server = TokenServer()
     credential = build(OAuth2Credential, token_endpoint="https://server/token", **CLIENT)
-    credential.startup(house)
+    credential.startup(server.house)
     wait = credential.sign(*attempt())
     if begun:
-        await house.reached.wait()
+        await server.reached.wait()
     await credential.shutdown()
 
     with pytest.raises(ServiceUnavailable) as refused:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from hookgate import Body, Exchange, Headers, Request, Unauthorized
-from hookgate.testing import MovableClock, build
+from hookgate.testing import MovableClock, TestHost, build
 from hookgate_auth_signature import Signature
 
 NOW = 1_700_000_000
@@ -32,17 +32,10 @@ def private_pem(key):
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-class House:
-    """A host whose clock stands still."""
-
-    def __init__(self):
-        self.clock = MovableClock(NOW)
-
-
 def method(house=None, **options):
     """Make the method that is tested, started."""
     made = build(Signature, **{"keys": KEYS, **options})
-    made.startup(house or House())
+    made.startup(house or TestHost(clock=MovableClock(NOW)))
     return made
 
 

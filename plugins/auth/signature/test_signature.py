@@ -7,7 +7,7 @@ from email.utils import formatdate
 import pytest
 
 from hookgate import Body, ConfigError, ServiceUnavailable, Unauthorized
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_auth_signature import Signature
 
 from .calls import (
@@ -17,7 +17,6 @@ from .calls import (
     KEYS,
     NOW,
     RSA,
-    House,
     call,
     identify,
     line,
@@ -344,7 +343,7 @@ def test_the_challenge_says_what_to_sign():
 
 
 def test_a_message_is_good_once_if_replays_are_refused():
-    house = House()
+    house = TestHost(clock=MovableClock(NOW))
     made = method(house, replay="refuse")
     authorization = line(usual())
 
@@ -355,7 +354,7 @@ def test_a_message_is_good_once_if_replays_are_refused():
 
 
 def test_replays_are_remembered_for_as_long_as_the_message_is_good():
-    house = House()
+    house = TestHost(clock=MovableClock(NOW))
     made = method(house, replay="refuse", replay_size=2)
     early = formatdate(NOW + 60, usegmt=True)
     authorization = line([*usual()[:2], ("date", early)])

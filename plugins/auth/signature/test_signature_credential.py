@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hookgate import BadGateway, Body, ConfigError, Exchange, Headers, Outbound, Request, Target
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_auth_signature import SignatureCredential
 
 TOMITRIBE = {"algorithm": "hmac-sha256", "key": "don't tell"}
@@ -22,17 +22,13 @@ NOW = "Tue, 14 Nov 2023 22:13:20 GMT"
 """What a clock of tests says."""
 
 
-class House:
-    clock = MovableClock()
-
-
 def pem_of(key):
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def signer(**options):
     credential = build(SignatureCredential, **options)
-    credential.startup(House())
+    credential.startup(TestHost())
     return credential
 
 

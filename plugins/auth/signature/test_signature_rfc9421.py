@@ -3,15 +3,15 @@ import asyncio
 import pytest
 
 from hookgate import Body, Exchange, Headers, Outbound, Request, Target
-from hookgate.testing import build
+from hookgate.testing import MovableClock, TestHost, build
 from hookgate_auth_signature import SignatureCredential
 
 from .calls import (
     EDWARDS,
     HELLO,
     HELLO_SHA_256,
+    NOW,
     RSA,
-    House,
     call,
     identify,
     method,
@@ -25,7 +25,7 @@ def signed(verb="GET", path="/a", query="x=1", body=b"", headers=(), host="api.e
     """Return what a gateway with the credential of this package sends, as a call that is received."""
     given = {"algorithm": "hmac-sha256", "key": "s3same", "key_id": "ann", "standard": "rfc9421", **options}
     credential = build(SignatureCredential, **given)
-    credential.startup(House())
+    credential.startup(TestHost())
     fields = Headers([("Host", host), *headers])
     outbound = Outbound(verb, Target("http", host, 80), path, query, fields, Body(body))
     credential.sign(Exchange(Request()), outbound)
@@ -99,7 +99,7 @@ def test_rfc9421_refuses_a_signature_over_too_little(options):
 
 
 def test_rfc9421_holds_time_digest_and_algorithm():
-    house = House()
+    house = TestHost(clock=MovableClock(NOW))
     made = method(house, standard="rfc9421")
 
     tampered = signed("POST", body=HELLO)
@@ -116,7 +116,7 @@ def test_rfc9421_holds_time_digest_and_algorithm():
 
 
 def test_rfc9421_refuses_what_has_expired():
-    house = House()
+    house = TestHost(clock=MovableClock(NOW))
     made = method(house, standard="rfc9421", max_age=3600)
     asyncio.run(house.clock.advance(70))
 

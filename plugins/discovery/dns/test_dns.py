@@ -10,7 +10,7 @@ import dns.rrset
 import pytest
 
 from hookgate import ConfigError
-from hookgate.testing import MovableClock, build, running, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_discovery_dns import Dns
 
 
@@ -56,14 +56,9 @@ def names():
     server.server.server_close()
 
 
-class House:
-    def __init__(self):
-        self.clock = MovableClock()
-
-
 async def found(names, **options):
     plugin = build(Dns, nameservers=[names.address], **options)
-    plugin.startup(House())
+    plugin.startup(TestHost())
     return [(target.url, target.host_name, target.weight) for target in await plugin.targets()]
 
 
@@ -162,3 +157,14 @@ def test_a_gateway_starts_without_targets_and_says_so():
     with running(document) as gate:
         assert gate.request("GET", "/").status_code == 503
         assert any("could not be found" in record.getMessage() for record in gate.log)
+
+
+@pytest.mark.parametrize(
+    ("server", "at"), [("10.0.0.1:5353", ("10.0.0.1", 5353)), ("[::1]:5353", ("::1", 5353)), ("::1", None)]
+)
+def test_a_name_server_may_say_its_port(server, at):
+    plugin = build(Dns, name="app.internal", port=80, nameservers=[server])
+    plugin.startup(TestHost())
+    (known,) = plugin._resolver.nameservers
+
+    assert known == server if at is None else (known.address, known.port) == at

@@ -1,12 +1,11 @@
 import gzip
 import json
 import logging
-from types import SimpleNamespace
 
 import pytest
 
 from hookgate import Body, ConfigError, Exchange, Forbidden, Interceptor, MachineError, Options, Response, hookimpl
-from hookgate.testing import build, running, through, upstream
+from hookgate.testing import TestHost, build, running, through, upstream
 from hookgate_interceptor_message_log import MessageLog
 
 SECRET = "hunter2"
@@ -404,7 +403,7 @@ async def test_a_file_is_appended_to_and_a_new_one_is_for_its_owner_only(tmp_pat
     path = tmp_path / "messages.log"
     for count in (2, 4):
         step = build(MessageLog, output=str(path))
-        step.startup(SimpleNamespace(log=logging.getLogger("test")))
+        step.startup(TestHost())
         exchange = Exchange(through().request)
         exchange.response = Response.text("ok")
         step.on_request(exchange)
@@ -422,7 +421,7 @@ def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path):
     step = build(MessageLog, output=str(tmp_path / "none" / "messages.log"))
 
     with pytest.raises(MachineError, match=r"cannot be written to .*messages\.log: No such file or directory"):
-        step.startup(SimpleNamespace(log=logging.getLogger("test")))
+        step.startup(TestHost())
 
 
 def gateway(backend, side="flow", **options):

@@ -1,5 +1,5 @@
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
 
@@ -15,7 +15,8 @@ from hookgate import (
     Response,
     hookimpl,
 )
-from hookgate.testing import MovableClock, build, running, through, upstream
+from hookgate.testing import MovableClock, TestHost, build, running, upstream
+from hookgate.testing import through as through_any
 from hookgate_interceptor_rate_limit import RateLimit
 
 NAMES = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
@@ -43,8 +44,12 @@ class Tally:
 
 def limiter(counters, **options):
     step = build(RateLimit, **({"limit": 10, "window": 60} | options))
-    step.startup(SimpleNamespace(counters=counters))
+    step.startup(TestHost(counters=counters))
     return step
+
+
+through = partial(through_any, start=False)
+"""Every step here has counters of its own."""
 
 
 def told(response):

@@ -1,11 +1,9 @@
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError, Forbidden, Interceptor, Options, hookimpl
-from hookgate.testing import LocalCounters, MovableClock, build, running, through, upstream
+from hookgate.testing import LocalCounters, MovableClock, TestHost, build, running, through, upstream
 from hookgate_interceptor_spike_arrest import SpikeArrest
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
@@ -16,17 +14,18 @@ class Steps:
 
     def __init__(self, max_keys=100_000, **options):
         self.clock = MovableClock()
-        self.counters = LocalCounters(self.clock, max_keys)
+        self.house = TestHost(clock=self.clock, counters=LocalCounters(self.clock, max_keys))
         self.step = self.another(**options)
 
     def another(self, **options):
-        step = build(SpikeArrest, **options)
-        step.startup(SimpleNamespace(counters=self.counters))
-        return step
+        return build(SpikeArrest, **options)
 
     def at(self, seconds, **call):
         self.clock._now = seconds
-        return through(self.step, **call).response.status
+        return self.through(self.step, **call).response.status
+
+    def through(self, *steps, **call):
+        return through(*steps, house=self.house, **call)
 
 
 def test_ten_a_minute_pass_if_the_last_that_passed_was_six_seconds_ago():
@@ -81,13 +80,13 @@ def test_who_comes_too_soon_is_told_when_to_come_again():
     steps.at(0)
     steps.clock._now = 1.5
 
-    exchange = through(steps.step)
+    exchange = steps.through(steps.step)
 
     assert exchange.response.headers["retry-after"] == "5"
     assert exchange.fault.reason == "spike-arrested"
     assert exchange.response.headers["content-type"] == "application/problem+json"
     steps.clock._now = 5.9
-    assert through(steps.step).response.headers["retry-after"] == "1"
+    assert steps.through(steps.step).response.headers["retry-after"] == "1"
 
 
 def test_what_becomes_of_a_call_further_right_does_not_matter():
@@ -98,7 +97,7 @@ def test_what_becomes_of_a_call_further_right_does_not_matter():
 
     steps = Steps(limit=1)
 
-    assert through(steps.step, Closed(Options())).response.status == 403
+    assert steps.through(steps.step, Closed(Options())).response.status == 403
     assert steps.at(0.5) == 429
 
 
@@ -110,7 +109,7 @@ def test_each_value_of_by_is_kept_apart_on_its_own():
 
     keys = ["a", "b", "a", "", "", "None", "c" * 5000, "c" * 5000, "c" * 4999 + "d"]
     assert [call(key) for key in keys] == [200, 200, 429, 200, 429, 200, 200, 429, 200]
-    assert max(len(key) for key, _ in steps.counters._counted) < 250
+    assert max(len(key) for key, _ in steps.house.counters._counted) < 250
 
 
 def test_entries_do_not_meet():
@@ -118,8 +117,8 @@ def test_entries_do_not_meet():
     other = steps.another(limit=1)
 
     assert steps.at(0) == 200
-    assert through(other).response.status == 200
-    assert through(other).response.status == 429
+    assert steps.through(other).response.status == 200
+    assert steps.through(other).response.status == 429
 
 
 def test_memory_is_bounded_however_many_values_come():
@@ -128,7 +127,7 @@ def test_memory_is_bounded_however_many_values_come():
     for number in range(500):
         steps.at(0, client=f"10.0.{number // 250}.{number % 250}")
 
-    assert len(steps.counters) <= 50
+    assert len(steps.house.counters) <= 50
 
 
 @pytest.mark.parametrize(

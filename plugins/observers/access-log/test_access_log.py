@@ -20,6 +20,7 @@ from hookgate import (
     Request,
     Response,
     Target,
+    TlsFacts,
 )
 from hookgate.testing import MovableClock, build, running, upstream
 from hookgate_observer_access_log import AccessLog
@@ -82,7 +83,8 @@ async def test_a_line_says_who_asked_for_what_and_how_it_went(tmp_path):
         ],
         identity=Identity("joe"),
     )
-    call.request.certificate = SimpleNamespace(subject="CN=joe")
+    certificate = SimpleNamespace(subject="CN=joe")
+    call.request.tls = TlsFacts("shop.example.org", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "h2", certificate)
     (line,) = await Written(tmp_path).lines(call)
 
     assert list(json.loads(line).items()) == [
@@ -113,7 +115,34 @@ async def test_a_line_says_who_asked_for_what_and_how_it_went(tmp_path):
         ("generation", 4),
         ("subject", "joe"),
         ("certificate", "CN=joe"),
+        ("tls", "TLSv1.3"),
+        ("server_name", "shop.example.org"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "ending"),
+    [
+        ({}, ',"labels":{"team":"red","cost.center":"a 1","gone":null}}'),
+        ({"fields": ["path"]}, ',"labels":{"team":"red","cost.center":"a 1","gone":null}}'),
+        ({"format": "text"}, ' labels.team=red labels.cost.center="a 1"'),
+        ({"format": "text", "fields": ["path"]}, ' labels.team=red labels.cost.center="a 1"'),
+    ],
+)
+async def test_labels_that_are_asked_for_are_those_of_the_route_or_of_the_connection(tmp_path, options, ending):
+    call = exchange(
+        route=SimpleNamespace(name="orders", labels={"team": "red"}),
+        connection=SimpleNamespace(labels={"team": "blue", "cost.center": "a 1"}),
+    )
+    (line,) = await Written(tmp_path, labels=["team", "cost.center", "gone"], **options).lines(call)
+
+    assert line.endswith(ending)
+
+
+async def test_a_label_is_not_written_unless_it_is_asked_for(tmp_path):
+    (line,) = await Written(tmp_path).lines(exchange(route=SimpleNamespace(name="orders", labels={"team": "red"})))
+
+    assert "labels" not in json.loads(line)
 
 
 async def test_what_is_not_known_is_null(tmp_path):
@@ -126,6 +155,7 @@ async def test_what_is_not_known_is_null(tmp_path):
     assert unknown == {
         *("id", "trace_id", "status", "ttfb_ms", "backend_ms", "backend_ttfb_ms", "flow_ms"),
         *("route", "connection", "target", "answered_by", "subject", "certificate"),
+        *("tls", "server_name"),
     }
     assert (entry["outcome"], entry["reason"], entry["tries"]) == ("aborted", "connect-failed", 0)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from inspect import isawaitable
-from typing import Any
+from typing import Any, ClassVar
 
 from hookgate import (
     ConnectFailed,
@@ -18,66 +17,47 @@ from hookgate import (
     Health,
     Interceptor,
     Plugin,
-    Pool,
     Response,
     Target,
-    Transport,
 )
 from hookgate.document import Catalogue, kebab
 from hookgate.flow import Flow, finish
-from hookgate.gateway import LocalCounters
-from hookgate.testing import MovableClock
+from hookgate.gateway import load
+from hookgate.testing import Called, TestHost
 from hookgate_authoring.conformance.messages import Call
+from hookgate_authoring.conformance.watching import in_time, stretch
 
 PATIENCE = 1.0
 """Seconds one call may take."""
 
 
-class House:
+async def _nobody(called: Called) -> Response:
+    raise ConnectFailed(f"{called.method} {called.url}: there is no network here")
+
+
+class House(TestHost):
     """A host whose clock stands still, which knows no connection and reaches nobody."""
 
+    document: ClassVar[Mapping[str, Any]] = {}
+    """What the document says beside the plugin that is tried."""
+    latest: ClassVar[House | None] = None
+    """The house that was furnished last."""
+
     def __init__(self) -> None:
-        self.clock = MovableClock()
-        self.counters = LocalCounters(self.clock)
-        self.log = logging.getLogger("hookgate.conformance")
-        self.http = self
+        super().__init__(calls=_nobody)
         self.live: Any = None
+        self.mounts: list[Any] = []
 
     def target_changed(self, target: Target, health: Health) -> None:
         """Tell nobody."""
-
-    async def request(self, method: str, url: str, **arguments: Any) -> Response:
-        """Reach nobody."""
-        raise ConnectFailed(f"{method} {url}: there is no network here")
 
     def connection(self, name: str) -> Any:
         """Know none."""
         raise LookupError(f"there is no connection {name!r}")
 
-    def section(self, name: str, of: Any = None) -> Any:
-        """Know none."""
-        raise LookupError(f"the document has no section {name!r}")
-
-    @property
-    def connections(self) -> Mapping[str, Any]:
-        """None."""
-        return {}
-
-    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a task, which the plugin has to end in shutdown."""
-        return asyncio.get_running_loop().create_task(coroutine, name=name)
-
     def status(self) -> Mapping[str, Any]:
         """Return as much as an empty gateway has to say."""
         return {"status": "ok", "generation": 1, "draining": [], "in_flight": 0, "problems": [], "connections": {}}
-
-    def overview(self) -> Mapping[str, Mapping[str, Any]]:
-        """Know no connection."""
-        return {}
-
-    async def reload(self) -> int:
-        """Change nothing."""
-        return 1
 
 
 class Interrupted:
@@ -132,24 +112,42 @@ def construct(cls: type[Plugin[Any]], options: Mapping[str, Any]) -> Any:
     return build(cls, **options)
 
 
-async def call_hook(plugin: Plugin[Any], name: str, *arguments: Any) -> Any:
-    """Call a hook that may be async, if the plugin has it."""
+async def call_hook(plugin: Plugin[Any], name: str, *arguments: Any, patience: float = 3 * PATIENCE) -> Any:
+    """Call a hook that may be async, if the plugin has it.
+
+    Raises:
+        Over: it does not end.
+    """
     hook = getattr(plugin, name, None)
-    result = hook(*arguments) if hook is not None else None
-    return await result if isawaitable(result) else result
+    if hook is None:
+        return None
+    with stretch(name):
+        result = hook(*arguments)
+    if name in ("startup", "shutdown"):
+        patience = 10.0
+    return await in_time(result, name, patience) if isawaitable(result) else result
 
 
 @asynccontextmanager
 async def live(cls: type[Plugin[Any]], options: Mapping[str, Any], house: House | None = None) -> AsyncIterator[Any]:
     """Have a started instance for as long as the block lasts."""
     plugin = construct(cls, options)
-    if isinstance(plugin, Transport):
-        plugin.configure(Pool("conformance"))
-    try:
-        await call_hook(plugin, "startup", house or House())
+    async with furnished(house) as around, around.started(plugin):
         yield plugin
-    finally:
-        await call_hook(plugin, "shutdown")
+
+
+@asynccontextmanager
+async def furnished(house: House | None = None) -> AsyncIterator[House]:
+    """Have a house with the sections of the document that a plugin is tried beside, started."""
+    house = house or House()
+    House.latest = house
+    if not House.document or house.sections:
+        yield house
+        return
+    config = await load({"management": {"enabled": False}, **House.document}, Catalogue())
+    house.sections = dict(config.sections)
+    async with house.started(*house.sections.values()):
+        yield house
 
 
 def flow_of(*steps: Interceptor[Any]) -> Flow:

@@ -10,9 +10,11 @@ from typing import Any
 
 from hookgate import (
     BadGateway,
+    Certificate,
     ConfigError,
     ConnectFailed,
     Exchange,
+    Family,
     Fault,
     GatewayTimeout,
     Health,
@@ -26,9 +28,9 @@ from hookgate import (
     Target,
     Unauthorized,
 )
-from hookgate_authoring.conformance import bench
+from hookgate_authoring.conformance import bench, beside, stores, strangers
 from hookgate_authoring.conformance.guards import FORBIDDEN, Picture, check_fields, compare, nested
-from hookgate_authoring.conformance.messages import Call
+from hookgate_authoring.conformance.messages import Call, outbound_of
 from hookgate_authoring.conformance.report import Report
 
 OUTCOMES: tuple[Any, ...] = ("ok", "connect-failed", "timeout", "broken", "aborted")
@@ -36,18 +38,28 @@ Trial = Callable[[Any, Sequence[Call], Report], Awaitable[None]]
 
 
 def check(
-    family: str, cls: type[Plugin[Any]], options: Mapping[str, Any], calls: Sequence[Call], report: Report
+    family: Family,
+    cls: type[Plugin[Any]],
+    options: Mapping[str, Any],
+    calls: Sequence[Call],
+    arguments: strangers.Arguments,
+    report: Report,
 ) -> None:
-    """Run the checks of a family, if it has any of its own."""
-    trial = TRIALS.get(family)
-    if trial is None:
-        return
+    """Run the checks of a family, those that it has of its own, and those of every family."""
+    trial = TRIALS.get(family.name)
 
     async def run() -> None:
+        await beside.every_family(cls, options, report)
+        if trial is None and family.name in ("interceptor", "section"):
+            return
         async with bench.live(cls, options) as plugin:
-            await trial(plugin, calls, report)
+            if trial is not None:
+                await trial(plugin, calls, report)
+            else:
+                await strangers.check(plugin, family.spec, calls, arguments, report)
 
-    asyncio.run(run())
+    if family.name != "command":
+        asyncio.run(run())
 
 
 async def tried(plugin: Any, hook: str, report: Report, example: object, *arguments: Any) -> tuple[Any, Fault | None]:
@@ -108,10 +120,16 @@ async def balancers(plugin: Any, calls: Sequence[Call], report: Report) -> None:
 async def headers(plugin: Any, calls: Sequence[Call], report: Report) -> None:
     """A value is one line or nothing."""
     for call in calls:
-        outbound = _outbound(call)
+        outbound = outbound_of(call)
         if "request.body" in plugin.reads:
             await outbound.body.read()
-        value, _ = await tried(plugin, "value", report, call, call.exchange(), outbound)
+        exchange = call.exchange()
+        before, sent = Picture(exchange), list(outbound.headers.raw)
+        before.begin()
+        value, _ = await tried(plugin, "value", report, call, exchange, outbound)
+        compare(plugin, "value", before, exchange, report, call, waits=True)
+        if outbound.headers.raw != sent:
+            report.add("effects", "value", "changed outbound.headers", "return the value, and change nothing", call)
         if value is not None and not _one_line(value):
             report.add("contract", "value", f"returned {value!r}", "a str without control characters, or None", call)
 
@@ -126,7 +144,7 @@ async def credentials(plugin: Any, calls: Sequence[Call], report: Report) -> Non
     root.setLevel(logging.DEBUG)
     try:
         for call in calls:
-            outbound = _outbound(call)
+            outbound = outbound_of(call)
             if "request.body" in plugin.reads:
                 await outbound.body.read()
             before = (outbound.method, outbound.path, outbound.target, outbound.body)
@@ -140,6 +158,17 @@ async def credentials(plugin: Any, calls: Sequence[Call], report: Report) -> Non
                 report.add("contract", "sign", seen, "add headers or parameters of the query only", call)
             new = [field for field in outbound.headers.raw if field not in old]
             check_fields("sign", "outbound.headers", new, report, call)
+        for call in calls[:5]:
+            outbound = outbound_of(call)
+            again, _ = await tried(plugin, "rejected", report, call, call.exchange(), outbound, Response(401))
+            if not isinstance(again, bool | None):
+                report.add("contract", "rejected", f"returned {type(again).__name__}", "True, False or None", call)
+        shown = [(await tried(plugin, "client_certificate", report, ""))[0] for _ in range(2)]
+        if not isinstance(shown[0], Certificate | None):
+            seen = f"returned {type(shown[0]).__name__}"
+            report.add("contract", "client_certificate", seen, "a Certificate or None")
+        elif shown[0] != shown[1]:
+            report.add("contract", "client_certificate", "gave another one", "an equal one while it is the same")
     finally:
         root.removeHandler(logged)
         root.setLevel(level)
@@ -190,11 +219,12 @@ async def _probes(plugin: Any, target: Target, calls: Sequence[Call], report: Re
 
 async def observers(plugin: Any, calls: Sequence[Call], report: Report) -> None:
     """Nothing that can happen to a call makes an observer raise."""
-    house = bench.House()
-    await tried(plugin, "generation_loaded", report, "", house)
+    await tried(plugin, "generation_loaded", report, "", bench.House.latest)
     for number, call in enumerate(calls):
         exchange = call.exchange()
+        before = Picture(exchange)
         await tried(plugin, "exchange_started", report, call, exchange)
+        unchanged("exchange_started", before, exchange, report, call)
         if number % 3:
             exchange.response = call.response()
             exchange.identity = Identity("a\u2028b") if number % 2 else None
@@ -202,9 +232,17 @@ async def observers(plugin: Any, calls: Sequence[Call], report: Report) -> None:
             exchange.fault = call.fault("away")
         exchange.outcome = OUTCOMES[number % len(OUTCOMES)]
         exchange.finished = exchange.started + 1.0 if number % 4 else None
+        before = Picture(exchange)
         await tried(plugin, "exchange_finished", report, call, exchange)
+        unchanged("exchange_finished", before, exchange, report, call)
     for healthy in (False, True):
         await tried(plugin, "target_changed", report, "", Target("http", "unknown", 1), Health(healthy, "tried"))
+
+
+def unchanged(hook: str, before: Picture, exchange: Exchange, report: Report, call: Call) -> None:
+    """An observer watches, whatever it declares."""
+    for name, how in before.changes(Picture(exchange)):
+        report.add("effects", hook, f"{name} {how}", "watch only: what changes a call is an interceptor", call)
 
 
 async def secrets(plugin: Any, calls: Sequence[Call], report: Report) -> None:
@@ -221,6 +259,7 @@ async def secrets(plugin: Any, calls: Sequence[Call], report: Report) -> None:
             continue
         if not isinstance(value, Secret):
             report.add("contract", "resolve", f"returned {type(value).__name__}", "a Secret", repr(reference))
+    await beside.stopped(plugin, "changed", report)
 
 
 async def sources(plugin: Any, calls: Sequence[Call], report: Report) -> None:
@@ -228,23 +267,29 @@ async def sources(plugin: Any, calls: Sequence[Call], report: Report) -> None:
     try:
         found = await bench.call_hook(plugin, "read")
     except ConfigError:
-        return
+        found = None
     except Exception as error:  # noqa: BLE001 - the plugin's own
         report.add("contract", "read", f"raised {type(error).__name__}: {error}", "ConfigError with what is wrong")
         return
     if not isinstance(found, Mapping | None):
         report.add("contract", "read", f"returned {type(found).__name__}", "a mapping")
+    await beside.stopped(plugin, "changed", report)
 
 
 TRIALS: dict[str, Trial] = {
+    "app": beside.apps,
+    "discovery": beside.discovery,
+    "transport": beside.transports,
     "auth": auth,
     "balancer": balancers,
+    "counters": stores.counters,
     "credential": credentials,
     "header": headers,
     "monitor": monitors,
     "observer": observers,
     "secret": secrets,
     "source": sources,
+    "state": stores.state,
 }
 
 
@@ -262,21 +307,6 @@ def _answering(call: Call) -> Any:
         return call.response()
 
     return send
-
-
-def _outbound(call: Call) -> Outbound:
-    exchange: Exchange = call.exchange()
-    request = exchange.request
-    target = Target("http", "backend", 80)
-    return Outbound(
-        request.method,
-        target,
-        request.path,
-        request.query,
-        headers=request.headers,
-        body=request.body,
-        connection="backend",
-    )
 
 
 def _one_line(value: object) -> bool:

@@ -15,13 +15,27 @@ from hookgate_authoring.conformance.report import Report
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 BLANK = re.compile(r"[\x00-\x20\x7f]")
+KINDS: dict[str, tuple[Any, str]] = {
+    "on_request": (Response | None, "a Response, or None to let the call pass"),
+    "on_fault": (Response | None, "a Response, or None to leave it to others"),
+    "on_response": (type(None), "None; change exchange.response"),
+    "on_done": (type(None), "None"),
+    "choose": (str | None, "the name of a contained flow, or None"),
+}
+"""What hooks of a flow return, and how to say so."""
+LATE = {
+    "on_response": "request.",
+    "on_fault": "request.",
+    "on_done": "re",  # quest and sponse
+}
+"""What is sent already when a hook runs."""
 FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 
 class GuardedBody(Body):
-    """Notes what is done with it. Reading is ``read``, ``json``, ``data`` and ``stream``; writing is ``set`` and
-    ``map``; ``tee`` is noted by itself. ``wrap``, ``on_close``, ``length``, ``empty``, ``limit`` and ``replayable`` do
-    not look at the content and are not noted."""
+    """Notes what is done with it. Reading is ``read``, ``peek``, ``json``, ``data`` and ``stream``; writing is ``set``
+    and ``map``; ``tee`` is noted by itself. ``wrap``, ``on_close``, ``length``, ``empty``, ``limit`` and ``replayable``
+    do not look at the content and are not noted."""
 
     __slots__ = ("noted",)
 
@@ -39,6 +53,11 @@ class GuardedBody(Body):
         """Note that it is read."""
         self.noted.add("read")
         return await super().read(limit)
+
+    async def peek(self, most: int) -> bytes:
+        """Note that it is read."""
+        self.noted.add("read")
+        return await super().peek(most)
 
     def stream(self) -> AsyncGenerator[bytes, None]:
         """Note that it is read."""
@@ -112,7 +131,11 @@ def compare(
     after = Picture(exchange)
     reads, writes = declared(plugin)
     for name, how in before.changes(after):
-        if name not in writes:
+        if name.startswith(LATE.get(hook, "-")):
+            sent = name.partition(".")[0]
+            right = "change the request in on_request, and the response in on_response"
+            report.add("effects", hook, f"{name} {how}, when the {sent} had been sent", right, example)
+        elif name not in writes:
             right = f"writes = {{{name!r}, …}}, or leave it alone"
             report.add("effects", hook, f"{name} {how}, which is not declared", right, example)
     for name, body in before.bodies.items():
@@ -145,6 +168,9 @@ def check_fields(hook: str, name: str, fields: list[RawHeader], report: Report, 
 
 def check_result(hook: str, result: object, error: BaseException | None, report: Report, example: object) -> None:
     """Judge what a hook of a flow returned or raised."""
+    wanted = KINDS.get(hook)
+    if error is None and wanted is not None and not isinstance(result, wanted[0]):
+        report.add("contract", hook, f"returned {result!r:.80}", wanted[1], example)
     if isinstance(error, Exception) and (not isinstance(error, Fault) or isinstance(error, PluginError)):
         seen = f"raised {type(error).__name__}: {error}"
         report.add("faults", hook, seen, "raise a Fault such as BadRequest for input that cannot be used", example)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from inspect import isawaitable
 from typing import Any
 
 from hookgate import Exchange, Fault, Forbidden, Interceptor, Options, Plugin, PluginError, Response, hookimpl
@@ -16,6 +16,7 @@ from hookgate_authoring.conformance import bench
 from hookgate_authoring.conformance.guards import Picture, check_result, compare, stale_length
 from hookgate_authoring.conformance.messages import Call
 from hookgate_authoring.conformance.report import Report
+from hookgate_authoring.conformance.watching import Stepped, endless, stretch
 
 HOOKS = ("on_request", "choose", "on_response", "on_fault", "on_done")
 ROUNDS = 6
@@ -61,34 +62,42 @@ class Watch:
                 setattr(plugin, name, self._around(name, getattr(plugin, name), waits=waits))
 
     def _around(self, name: str, hook: Any, *, waits: bool) -> Any:
-        @contextmanager
-        def judged(exchange: Exchange) -> Iterator[list[Any]]:
+        def begun(exchange: Exchange) -> Picture:
             self.counts[name] += 1
             before = Picture(exchange)
             before.begin()
-            result: list[Any] = []
-            error: BaseException | None = None
+            return before
+
+        def ended(exchange: Exchange, before: Picture, answer: object, error: BaseException | None = None) -> None:
+            if name == "on_request" and error is None and answer is None:
+                self.counts["passes"] += 1
+            compare(self.plugin, name, before, exchange, self.report, self.call, waits=waits)
+            check_result(name, answer, error, self.report, self.call)
+
+        async def later(exchange: Exchange, before: Picture, given: Any) -> Any:
             try:
-                yield result
-            except BaseException as raised:
-                error = raised
+                answer = await Stepped(given, name)
+            except BaseException as error:
+                ended(exchange, before, None, error)
                 raise
-            finally:
-                answer = result[0] if result else None
-                if name == "on_request" and result and answer is None:
-                    self.counts["passes"] += 1
-                compare(self.plugin, name, before, exchange, self.report, self.call, waits=waits)
-                check_result(name, answer, error, self.report, self.call)
+            ended(exchange, before, answer)
+            return answer
 
         def sync(exchange: Exchange) -> Any:
-            with judged(exchange) as result:
-                result.append(hook(exchange))
-            return result[0]
+            before = begun(exchange)
+            try:
+                with stretch(name):
+                    given = hook(exchange)
+            except BaseException as error:
+                ended(exchange, before, None, error)
+                raise
+            if isawaitable(given):
+                return later(exchange, before, given)
+            ended(exchange, before, given)
+            return given
 
         async def waiting(exchange: Exchange) -> Any:
-            with judged(exchange) as result:
-                result.append(await hook(exchange))
-            return result[0]
+            return await later(exchange, begun(exchange), hook(exchange))
 
         return waiting if waits else sync
 
@@ -151,13 +160,16 @@ async def perform(flow: Any, call: Call, report: Report) -> Exchange:
         return call.response()
 
     try:
-        response = await asyncio.wait_for(flow.run(exchange, backend), 3 * bench.PATIENCE)
+        response = await asyncio.wait_for(Stepped(flow.run(exchange, backend)), 3 * bench.PATIENCE)
         bodied = call.method != "HEAD" and response.status not in (204, 304)
         await drained("response", response.headers, response.body, judged=bodied)
     except TimeoutError:
-        report.add("faults", "flow", "the call did not end", "bound every wait with asyncio.timeout", call)
+        endless("flow", 3 * bench.PATIENCE)
     finally:
-        finish(exchange, "ok")
+        with stretch(""):
+            finish(exchange, "ok")
+    if isinstance(exchange.fault, PluginError) and f"longer than {bench.PATIENCE:g} s" in str(exchange.fault):
+        endless(exchange.fault.hook, bench.PATIENCE)
     return exchange
 
 
@@ -185,6 +197,9 @@ async def kept_calls(cls: type[Plugin[Any]], options: Mapping[str, Any], calls: 
             grown[kind] = {name: after[name] - sizes.get(name, 0) for name in after}
     for kind, sizes in grown.items():
         for name, growth in sizes.items():
+            if name.endswith("(number)") and growth <= -ROUNDS:
+                seen = f"fell by {-growth} in {ROUNDS} {kind} calls"
+                report.add("pairing", name, seen, "give back once what on_request took, and only in on_done", call)
             # A number may count calls; one that only aborted calls move is something not given back.
             counts = name.endswith("(number)") and (kind == "completed" or grown["completed"].get(name, 0) != 0)
             if growth >= ROUNDS and not counts:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import threading
+import weakref
 from collections.abc import Coroutine, Mapping
 from inspect import iscoroutinefunction
+from pathlib import Path
 from typing import Any
 
 from hookgate import Plugin, Pool, Transport
 from hookgate_authoring.conformance import bench
 from hookgate_authoring.conformance.report import Report
+
+RELOADS = 20
 
 
 class Ruins(bench.House):
@@ -44,15 +49,53 @@ def check(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) ->
             report.add("lifecycle", name, f"leaves open: {', '.join(sorted(open_still))}", "close them in shutdown")
 
 
+def leaks(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:
+    """After many reloads as much is there as after a few."""
+    alive: list[weakref.ref[Plugin[Any]]] = []
+    tasks: list[str] = []
+
+    async def reloads(times: int) -> None:
+        before = asyncio.all_tasks()
+        for _ in range(times):
+            async with bench.live(cls, options) as plugin:
+                alive.append(weakref.ref(plugin))
+            del plugin
+        tasks.extend(await bench.left_over(before))
+
+    if cls.family in ("section", "command"):
+        return
+    asyncio.run(reloads(2))
+    alive.clear()
+    tasks.clear()
+    threads, descriptors = threading.active_count(), _descriptors()
+    asyncio.run(reloads(RELOADS))
+    gc.collect()
+    many = RELOADS // 2
+    found = {
+        "tasks": (len(tasks), "begin tasks with host.start, or cancel and await them in shutdown"),
+        "threads": (threading.active_count() - threads, "end and join threads in shutdown"),
+        "open files and sockets": (_descriptors() - descriptors, "close them in shutdown"),
+        "instances": (
+            sum(each() is not None for each in alive),
+            "take out in shutdown what you have put into a module, a class or a registry",
+        ),
+    }
+    for what, (number, right) in found.items():
+        if number >= many:
+            report.add("leaks", what, f"{number} are left after {RELOADS} reloads", right)
+
+
 async def _whole(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:
     tasks = asyncio.all_tasks()
     plugin = _built(cls, options)
-    try:
-        await bench.call_hook(plugin, "startup", bench.House())
-    except Exception as error:  # noqa: BLE001 - the plugin's own
-        report.add("lifecycle", "startup", f"raised {type(error).__name__}: {error}", "start with these options")
-    await _shut_down(plugin, "shutdown", report)
-    await _shut_down(plugin, "a second shutdown", report)
+    async with bench.furnished() as house:
+        try:
+            await bench.call_hook(plugin, "startup", house)
+        except Exception as error:  # noqa: BLE001 - the plugin's own
+            report.add("lifecycle", "startup", f"raised {type(error).__name__}: {error}", "start with these options")
+        await _ended(house)
+        await _shut_down(plugin, "shutdown", report)
+        await _shut_down(plugin, "a second shutdown", report)
     await _no_tasks(tasks, "startup and shutdown", report)
 
 
@@ -71,9 +114,11 @@ async def _cancelled(cls: type[Plugin[Any]], options: Mapping[str, Any], report:
     tasks = asyncio.all_tasks()
     for point in range(1, 5):
         plugin = _built(cls, options)
-        run = bench.Interrupted(_started(plugin, bench.House()), point)
-        await asyncio.gather(_awaited(run), return_exceptions=True)
-        await _shut_down(plugin, "shutdown after a cancelled startup", report)
+        async with bench.furnished() as house:
+            run = bench.Interrupted(_started(plugin, house), point)
+            await asyncio.gather(_awaited(run), return_exceptions=True)
+            await _ended(house)
+            await _shut_down(plugin, "shutdown after a cancelled startup", report)
         if not run.reached:
             break
     await _no_tasks(tasks, "a cancelled startup", report)
@@ -88,6 +133,13 @@ def _built(cls: type[Plugin[Any]], options: Mapping[str, Any]) -> Any:
 
 def _started(plugin: Plugin[Any], host: Any) -> Coroutine[Any, Any, Any]:
     return bench.call_hook(plugin, "startup", host)
+
+
+async def _ended(house: bench.House) -> None:
+    """End what was begun through a host, as a gateway does before shutdown."""
+    for task in house.tasks:
+        task.cancel()
+    await asyncio.gather(*house.tasks, return_exceptions=True)
 
 
 async def _awaited(run: bench.Interrupted) -> None:
@@ -109,6 +161,14 @@ async def _shut_down(plugin: Plugin[Any], where: str, report: Report) -> None:
 async def _no_tasks(before: set[asyncio.Task[Any]], where: str, report: Report) -> None:
     if left := await bench.left_over(before):
         report.add("lifecycle", where, f"leaves tasks: {', '.join(left)}", "cancel and await them in shutdown")
+
+
+def _descriptors() -> int:
+    """Return how many files and sockets this process has open, as far as the system tells."""
+    try:
+        return sum(1 for _ in Path("/dev/fd").iterdir())
+    except OSError:
+        return 0
 
 
 def _open() -> set[str]:

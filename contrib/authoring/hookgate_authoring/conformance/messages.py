@@ -17,11 +17,13 @@ from hookgate import (
     GatewayTimeout,
     Headers,
     NotFound,
+    Outbound,
     Plugin,
     Request,
     Response,
     Secret,
     ServiceUnavailable,
+    Target,
 )
 from hookgate_authoring.conformance.guards import TOKEN, GuardedBody
 
@@ -135,6 +137,20 @@ class Call:
     def bodied(self) -> bool:
         """Whether the answer may have a body (RFC 9110, section 6.4.1)."""
         return self.method != "HEAD" and self.status not in (204, 304)
+
+
+def outbound_of(call: Call, target: Target | None = None) -> Outbound:
+    """Make the attempt of a call at a target."""
+    request = call.exchange().request
+    return Outbound(
+        request.method,
+        target or Target("http", "backend", 80),
+        request.path,
+        request.query,
+        headers=request.headers,
+        body=request.body,
+        connection="backend",
+    )
 
 
 def draw(strategy: Any, examples: int) -> list[Any]:

@@ -138,10 +138,10 @@ class _Trial:
         for problem in refused.problems:
             name = re.escape(self.cls.__qualname__)
             said = re.fullmatch(rf"cannot be used: \S*?{name}(?:\.(\w+))? (.*)", problem.message, re.DOTALL)
-            if said is not None and problem.path == (self.name,):
+            if said is not None and problem.path == (self.name,):  # those of lifecycles tell what cannot be started
                 right = next(right for start, right in RIGHT if said[2].startswith(start))
                 self.report.add("contract", said[1] or self.cls.__name__, said[2], right)
-            elif not problem.message.startswith("could not be started"):  # the rules of lifecycles tell
+            elif problem.path == ("document",) or not problem.message.startswith("could not be started"):
                 others.append(problem)
         if others:
             raise ConfigError(others)

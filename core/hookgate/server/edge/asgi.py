@@ -20,6 +20,7 @@ from hookgate.exchange.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import OutcomeKind
+from hookgate.flow.failing import as_fault
 from hookgate.gateway.gateway import Gateway
 from hookgate.gateway.generation import Passage
 from hookgate.http.forwarding import framed
@@ -41,6 +42,9 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 
 class Feed:
     """What the client sends: body chunks on demand, and the news that it has gone."""
+
+    inline = True
+    """A task reads it in any case."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -216,7 +220,7 @@ class Edge:
             client=(scope.get("client") or ("127.0.0.1", 0))[0],
             http_version=scope["http_version"],
         )
-        request.certificate = scope.get("hookgate.certificate")
+        request.tls = scope.get("hookgate.tls")
         trust(request, live.config.gateway.trusted_proxies)
         return request
 
@@ -240,7 +244,7 @@ class Edge:
             except Exception as error:  # noqa: BLE001
                 # The head is out, so nothing can be said any more: ending without the last chunk makes the server
                 # close the connection, which is how the client learns that the body is not whole.
-                exchange.fault = error if isinstance(error, Fault) else None
+                exchange.fault = as_fault(error) if isinstance(error, Fault) else None
                 log.warning("the response to %s broke off: %s", exchange.request.path, error)
                 return outcome_of(error)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,4 +1,4 @@
-"""Connections that Hypercorn serves: HTTP/2, exposed apps, and everything where the lane is off.
+"""Connections that Hypercorn serves: HTTP/2, apps without a flow, and everything where the lane is off.
 
 Hypercorn is given an open connection and the bytes that were read of it. That takes some of its internals
 (``TCPServer`` with its events, ``WorkerContext``, ``wrap_app``), so its version is pinned; only this module and
@@ -21,6 +21,9 @@ from hypercorn.utils import wrap_app
 if TYPE_CHECKING:
     from hookgate.gateway.record import LimitsSection
     from hookgate.server.admission import Visitor
+
+GRACE = 1.0
+"""Seconds that a connection has to end once it is cut."""
 
 
 def hypercorn_config(limits: LimitsSection, shutdown_timeout: float) -> Config:
@@ -76,7 +79,8 @@ class HandOver:
             await asyncio.wait(self._tasks, timeout=patience)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE)
 
 
 class _Connection(TCPServer):
@@ -98,11 +102,11 @@ class _Connection(TCPServer):
 
 
 def knowing(app: Callable[..., Any], visitor: Visitor) -> Callable[..., Any]:
-    """Wrap an app of Hypercorn for one connection: Hypercorn knows neither PROXY headers nor clients' certificates."""
+    """Wrap an app of Hypercorn for one connection: Hypercorn knows neither PROXY headers nor what TLS has settled."""
 
     async def known(scope: Any, *rest: Any) -> None:
         scope["client"] = (visitor.ip, visitor.port)
-        scope["hookgate.certificate"] = visitor.certificate
+        scope["hookgate.tls"] = visitor.tls
         await app(scope, *rest)
 
     return known

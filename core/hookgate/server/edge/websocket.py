@@ -1,6 +1,7 @@
 """WebSockets through the edge (RFC 6455, RFC 8441): the handshake takes the flow, then messages go both ways.
 
-Who calls over HTTP/1.1 through the lane gets a pump of bytes instead, which knows nothing of messages.
+Who calls over HTTP/1.1 through the lane gets a pump of bytes instead, which knows nothing of messages, unless a step
+has a hook for them.
 """
 
 from __future__ import annotations
@@ -8,21 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
 from typing import cast
 
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import generate_accept_token
 
 from hookgate.exchange.bodies import Body
-from hookgate.exchange.errors import BadGateway
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import OutcomeKind
 from hookgate.gateway.generation import Passage
 from hookgate.http.forwarding import end_to_end
+from hookgate.http.tunnel import spoken
+from hookgate.server.conversation import Conversation
 from hookgate.server.edge.asgi import Edge, Feed, Message, Receive, SendMessage
-from hookgate.server.edge.conversation import Conversation
 
 _OURS = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions", b"content-length"})
 """Headers of the handshake that the ASGI server writes itself, or that cannot stand in its answer."""
@@ -59,20 +58,14 @@ class WebSocketEdge(Edge):
 
     def _passage(self, exchange: Exchange) -> Passage:
         passage = super()._passage(exchange)
-        return passage._replace(destination=_checked(passage.destination))
+        return passage._replace(destination=spoken(passage.destination))
 
     async def _reply(self, exchange: Exchange, response: Response, feed: Feed, send: SendMessage) -> OutcomeKind:
         if response.tunnel is None:
             return await super()._reply(exchange, response, feed, send)
         conversation = Conversation(exchange, response.tunnel)
         cast("Mailbox", feed).conversation = conversation
-        try:
-            ending = await conversation.take_place(send, _acceptance(response))
-        finally:
-            conversation.over()
-        exchange.fault = ending.fault or exchange.fault
-        await response.body.close(ending.fault if ending.outcome == "broken" else None)
-        return ending.outcome
+        return await conversation.carry(send, _acceptance(response), response)
 
 
 def _answering(scope: Message, send: SendMessage) -> SendMessage:
@@ -89,32 +82,6 @@ def _answering(scope: Message, send: SendMessage) -> SendMessage:
             await send({"type": "websocket.close"})
 
     return answering
-
-
-def _checked(destination: Callable[[Exchange], Awaitable[Response]]) -> Callable[[Exchange], Awaitable[Response]]:
-    """Have a 101 that answers another handshake than ours fail where it comes in, so that it takes the flow as 502."""
-
-    async def checked(exchange: Exchange) -> Response:
-        response = await destination(exchange)
-        if response.tunnel is not None and (wrong := _mistake(exchange.request.headers, response.headers)):
-            fault = BadGateway(f"The backend gave no proper answer: {wrong}.", reason="upstream-protocol")
-            await response.body.close(fault)
-            raise fault
-        return response
-
-    return checked
-
-
-def _mistake(asked: Headers, answered: Headers) -> str:
-    """Say what is wrong with the handshake of a server (RFC 6455, 4.1), or nothing."""
-    proof = generate_accept_token((asked.get("sec-websocket-key") or "").encode("latin-1"))
-    if answered.get("sec-websocket-accept") != proof.decode():
-        return "Sec-WebSocket-Accept does not fit the key"
-    if "sec-websocket-extensions" in answered:
-        return "it uses a WebSocket extension that was not offered"
-    chosen = answered.get("sec-websocket-protocol")
-    offered = [part.strip() for part in (asked.get("sec-websocket-protocol") or "").split(",")]
-    return "" if chosen is None or chosen in offered else "it chose a subprotocol that was not offered"
 
 
 def _acceptance(response: Response) -> Message:
@@ -141,7 +108,8 @@ class Mailbox(Feed):
                 self.conversation.client_left(message.get("code", CloseReason.NO_STATUS_RCVD), message.get("reason"))
                 await asyncio.Event().wait()  # the conversation ends the call itself
             elif message["type"] == "websocket.receive" and self.conversation is not None:
-                await self.conversation.take(message.get("text"), message.get("bytes"))
+                text = message.get("text")
+                await self.conversation.take(text if text is not None else message.get("bytes") or b"")
 
     async def whole(self) -> bool:
         """Never: after a handshake that failed nothing can follow on a connection of HTTP/1.1."""

@@ -26,7 +26,7 @@ What a connection does at any time is one of these, and each has its time limit:
                 never see the answer
 
 The rest of what has been received waits in the buffer: requests are answered one after the other (RFC 9112, 9.3.2).
-What is not HTTP/1.1 for a route of the gateway (the preface of HTTP/2, apps that are exposed) is handed over to
+What is not HTTP/1.1 for a route of the gateway (the preface of HTTP/2, apps without a flow) is handed over to
 Hypercorn with the bytes read so far.
 """
 
@@ -41,18 +41,20 @@ from typing import cast
 from hookgate.exchange.bodies import Arrived
 from hookgate.exchange.errors import Fault, RequestTimeout
 from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Request, Response
+from hookgate.exchange.messages import Request, Response, put_body
 from hookgate.exchange.outbound import OutcomeKind
 from hookgate.exchange.waiting import Walker
+from hookgate.flow.flow import hearers
 from hookgate.gateway.generation import Generation, Passage
 from hookgate.http.framing import END_OF_HEAD, H2_PREFACE, FramingError, RequestHead, RequestHeads
 from hookgate.http.timers import NEVER
-from hookgate.http.tunnel import ClientEnd, Tunnel
+from hookgate.http.tunnel import ClientEnd, End
 from hookgate.server.admission import Visitor
 from hookgate.server.intake import request_of
 from hookgate.server.lane import answers
 from hookgate.server.lane.ending import Ending
 from hookgate.server.lane.lane import AHEAD, LINGER, LOOK, Lane, has_left
+from hookgate.server.lane.talk import Talk
 from hookgate.server.lane.upload import Upload
 from hookgate.server.lane.writer import Writer
 
@@ -75,8 +77,8 @@ class Http1(Ending):
         self._waited_for = False
         """Part of a head is there, and its time runs."""
         self._walk: Walker | asyncio.Task[None] | None = None
-        self._tunnel: tuple[Tunnel, ClientEnd] | None = None
-        """Both ends of the connection since it was upgraded."""
+        self._tunnel: tuple[End, ClientEnd | Talk] | None = None
+        """Both ends of the connection since it was upgraded: the backend's, and ours."""
         self._heads = RequestHeads()
         self._answered = 0
         """Calls that this connection has carried."""
@@ -108,7 +110,7 @@ class Http1(Ending):
         elif state == "draining":
             self._drain(data)
         elif self._tunnel is not None:
-            self._tunnel[0].backend.write(data)
+            self._tunnel[0].write(data)
             self._active()
         elif state == "busy":
             self._buffer += data
@@ -125,7 +127,7 @@ class Http1(Ending):
         self._lane.gone(self)
         self._visitor.leave()
         if self._tunnel is not None:
-            self._tunnel[1].gone.set()
+            self._tunnel[1].lost()
         elif self._walk is not None:
             self._walk.cancel()
         if self._upload is not None:
@@ -134,14 +136,14 @@ class Http1(Ending):
     def pause_writing(self) -> None:
         """The client reads slowly."""
         if self._tunnel is not None:
-            self._tunnel[0].backend.hold()
+            self._tunnel[0].hold()
         self._writer.pause()
         self._until(self._limits.write_idle)
 
     def resume_writing(self) -> None:
         """It has caught up."""
         if self._tunnel is not None:
-            self._tunnel[0].backend.go_on()
+            self._tunnel[0].go_on()
             self._active()
         elif self._state == "busy":
             self._lane.wheel.set(self, NEVER)
@@ -218,15 +220,14 @@ class Http1(Ending):
             raw, self._buffer = buffer[:end], buffer[end:]
         try:
             head = self._heads.read(raw)
-            request = request_of(head, live.config.gateway, len(raw), self._scheme, self.peer)
+            request = request_of(head, live.config.gateway, len(raw), self._scheme, self.peer, self._visitor.tls)
         except FramingError as error:
             self._refuse(error.status, str(error))
             return False
         except Fault as fault:
             self._refuse(fault.status, fault.detail)
             return False
-        request.certificate = self._visitor.certificate
-        if live.config.exposed and live.is_exposed(request.path):
+        if live.config.exposed and live.exposed_at(request.path) is not None:
             self._give_away(raw + self._buffer)
             return False
         self._answered += 1
@@ -279,12 +280,12 @@ class Http1(Ending):
     def _begin_body(self, head: RequestHead, request: Request) -> None:
         length, buffer = head.length, self._buffer
         if 0 < length <= len(buffer):
-            request.body = Arrived(buffer[:length])
+            put_body(request, Arrived(buffer[:length]))
             self._buffer = buffer[length:]
             return
         self._state, self._buffer = "body", b""
         self._upload = upload = Upload(self, head, expects=head.expects and not buffer)
-        request.body = upload.body(length)
+        put_body(request, upload.body(length))
         self.be_patient()
         if buffer:
             self._take_body(buffer)
@@ -347,12 +348,18 @@ class Http1(Ending):
             else:
                 outcome = await self._join(exchange, response)
         except BaseException:
-            for each in self._end(exchange, outcome):
-                await each
+            try:
+                for each in self._end(exchange, outcome):
+                    await each
+            except Exception:
+                log.exception("a call could not be ended")
             self._over(outcome)
             raise
-        for each in self._end(exchange, outcome):
-            await each
+        try:
+            for each in self._end(exchange, outcome):
+                await each
+        except Exception:
+            log.exception("a call could not be ended")
         self._over(outcome)
 
     def _end(self, exchange: Exchange, outcome: OutcomeKind) -> Sequence[Awaitable[None]]:
@@ -363,13 +370,18 @@ class Http1(Ending):
         return waiting if response is None else [*waiting, *response.body.let_go()]
 
     async def _join(self, exchange: Exchange, response: Response) -> OutcomeKind:
-        """Answer 101 and let bytes flow both ways until one end is gone."""
+        """Answer 101 and let bytes flow both ways until one end is gone, or messages, where steps look at them."""
         self._transport.write(answers.switching(response, exchange.request.upgrade))
-        self._tunnel = tunnel, client = response.tunnel, ClientEnd(self._transport, self._active)
         self._state, early, self._buffer = "tunnel", self._buffer, b""
         self._active()
         self._writer.keep = False
-        await tunnel.carry(client, early)
+        if any(hearers(exchange)):
+            talk = Talk(self._transport, exchange, response)
+            self._tunnel = talk, talk
+            return await talk.carry(early)
+        client = ClientEnd(self._transport, self._active)
+        self._tunnel = response.tunnel.backend, client
+        await response.tunnel.carry(client, early)
         return "ok"
 
     def _active(self) -> None:

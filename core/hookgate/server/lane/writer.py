@@ -18,6 +18,7 @@ from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Response
 from hookgate.exchange.outbound import OutcomeKind
 from hookgate.exchange.waiting import Signal
+from hookgate.flow.failing import as_fault
 from hookgate.server.lane import answers
 
 log = logging.getLogger("hookgate.lane")
@@ -128,7 +129,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001
             # The head is out, so nothing can be said any more: a connection that breaks is how the client learns that
             # the body is not whole.
-            exchange.fault = error if isinstance(error, Fault) else None
+            exchange.fault = as_fault(error) if isinstance(error, Fault) else None
             log.warning("the response to %s broke off: %s", exchange.request.path, error)
             return outcome_of(error)
         if chunked:

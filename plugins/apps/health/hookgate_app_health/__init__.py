@@ -15,7 +15,8 @@ class Health(App[Options]):
 
     * `health`: what the gateway knows of itself: its state, what is wrong with the last document, and for each target
       of each connection the health, the reason, when it was last seen well (Unix time, AC-8), the calls in flight and
-      the failed checks in a row. 200 while calls are served, `degraded` included; 503 before and after.
+      the failed checks in a row; under `plugins` what plugins tell of themselves, by id, whose problems make it
+      `degraded`. 200 while calls are served, `degraded` included; 503 before and after.
     * `ready`: 200 while calls are served, else 503. Ask this before sending calls.
     * `live`: 200 as long as the process answers at all. Restart it when this fails.
     """

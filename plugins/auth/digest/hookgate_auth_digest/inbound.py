@@ -218,7 +218,7 @@ class Digest(AuthMethod[DigestOptions]):
             uri=given.uri,
             nonce=given.nonce,
             qop=given.qop,
-            count=given.count,
+            count=given.nc,
             cnonce=given.cnonce,
             body=body,
         )
@@ -227,7 +227,7 @@ class Digest(AuthMethod[DigestOptions]):
         target = request.target.encode("latin-1", "replace")
         if given.uri not in (target, f"{request.scheme}://{request.host}".encode("latin-1", "replace") + target):
             raise Unauthorized("The Digest credentials are for another request.", reason="wrong-credentials")
-        finding = self._nonces.use(given.nonce.decode("latin-1"), int(given.count, 16), self._wall())
+        finding = self._nonces.use(given.nonce.decode("latin-1"), int(given.nc, 16), self._wall())
         if finding != "fresh":
             exchange.variables[STALE] = True
             raise Unauthorized("The nonce is no longer good; a new one is offered.", reason=f"{finding}-credentials")
@@ -258,7 +258,7 @@ class _Given(NamedTuple):
     nonce: bytes
     uri: bytes
     qop: bytes
-    count: bytes
+    nc: bytes
     cnonce: bytes
     response: bytes
 

@@ -73,7 +73,8 @@ def _schemes(value: str) -> Iterator[tuple[str, dict[str, str]]]:
     Raises:
         ValueError: it is not of the grammar, or a parameter is there twice.
     """
-    scheme, parameters = "", {}
+    scheme = ""
+    parameters: dict[str, str] = {}
     for element in _elements(value):
         match = _PARAMETER.fullmatch(element)
         beginning = match[1] if match else _scheme(element)

@@ -7,11 +7,10 @@ from warnings import catch_warnings, simplefilter
 
 from joserfc.errors import JoseError, SecurityWarning, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey, import_key
-from joserfc.jws import JWSAlgModel, JWSRegistry
+from joserfc.jws import JWSRegistry
 
 Asymmetric = Literal[
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "Ed25519", "EdDSA"),
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"
 ]
 Symmetric = Literal["HS256", "HS384", "HS512"]
 Algorithm = Literal[Asymmetric, Symmetric]
@@ -44,7 +43,7 @@ class Registry(JWSRegistry):
     def __init__(self, algorithms: Collection[str]) -> None:
         super().__init__(algorithms=frozenset(algorithms), strict_check_header=False)
 
-    def get_alg(self, name: str) -> JWSAlgModel:
+    def get_alg(self, name: str) -> Any:
         """Return an algorithm of the list.
 
         Raises:

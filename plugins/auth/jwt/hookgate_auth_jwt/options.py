@@ -150,9 +150,9 @@ class JwtOptions(Options):
             if (name in SYMMETRIC) != with_secret:
                 pair = "a secret" if name in SYMMETRIC else "a key pair"
                 raise ValueError(f"algorithms: {name} goes with {pair}, and not with {given[0]}")
-        for name, url in (("jwks_uri", self.jwks_uri), ("issuer", self.issuer if self.discover else None)):
+        for field, url in (("jwks_uri", self.jwks_uri), ("issuer", self.issuer if self.discover else None)):
             if url is not None:
-                self._checked(name, lambda url=url: check_url(url, allow_http=self.allow_http))
+                self._checked(field, lambda url=url: check_url(url, allow_http=self.allow_http))
         self.store()
         return self
 

@@ -99,7 +99,7 @@ class RemoteKeys:
     def _may_try(self, now: float) -> bool:
         if not self._failures:
             return True
-        return now >= self._tried + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
+        return now >= self._tried + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10))
 
     async def _renewed(self) -> None:
         """Wait for the request that is under way, or for one that is begun here unless the issuer has a rest."""

@@ -118,6 +118,6 @@ class Dns(Discovery[DnsOptions]):
 
 def _server(text: str) -> Any:
     address, colon, port = text.rpartition(":")
-    if not colon or ":" in address.strip("[]") != text.startswith("["):
+    if not colon or (":" in address.strip("[]")) != text.startswith("["):
         return text
     return dns.nameserver.Do53Nameserver(address.strip("[]"), int(port))

@@ -1,12 +1,21 @@
 """Let through only callers that one or all of the named methods recognise."""
 
-from collections.abc import Awaitable
 from inspect import isawaitable
 from typing import Any, Literal
 
 from pydantic import Field
 
-from hookgate import AuthMethod, Exchange, Identity, Interceptor, Options, Unauthorized, hookimpl
+from hookgate import (
+    AuthMethod,
+    Exchange,
+    Fault,
+    Identity,
+    Interceptor,
+    Options,
+    PluginError,
+    Unauthorized,
+    hookimpl,
+)
 
 
 class AuthOptions(Options):
@@ -24,7 +33,8 @@ class Auth(Interceptor[AuthOptions]):
 
     The identity is `exchange.identity` afterwards: with `any` that of the method that succeeded, with `all` that of the
     first method, and all of them, in order, in `exchange.variables["identities"]`. A fault other than 401 (an identity
-    server that is down) ends the call at once, with `any` too: it says nothing about the caller.
+    server that is down) ends the call at once, with `any` too: it says nothing about the caller. So does a method that
+    fails or returns anything but an identity or nothing: that is 500 `plugin-error`, and the log names the method.
     """
 
     category = "security"
@@ -82,10 +92,40 @@ class Auth(Interceptor[AuthOptions]):
 
 
 async def _identify(method: Any, exchange: Exchange) -> Identity | None:
-    found: Identity | Awaitable[Identity | None] | None = method.identify(exchange)
-    return await found if isawaitable(found) else found
+    """Ask a method. Only an identity lets anybody in: what else it returns is its own failure.
+
+    Raises:
+        PluginError: the method failed, or returned something else.
+    """
+    try:
+        found: object = method.identify(exchange)
+        if isawaitable(found):
+            found = await found
+    except Fault:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _failed(method, "identify", f"{type(error).__name__}: {error}") from error
+    if found is None or isinstance(found, Identity):
+        return found
+    raise _failed(method, "identify", f"returned a {type(found).__name__} where an Identity or None was expected")
 
 
 def _challenge(method: Any, exchange: Exchange) -> str | None:
-    challenge = getattr(method, "challenge", None)
-    return challenge(exchange) if challenge else None
+    """Ask for a challenge.
+
+    Raises:
+        PluginError: the method failed, or gave none that can be sent.
+    """
+    if not hasattr(method, "challenge"):
+        return None
+    try:
+        challenge: object = method.challenge(exchange)
+    except (Exception, SystemExit) as error:
+        raise _failed(method, "challenge", f"{type(error).__name__}: {error}") from error
+    if challenge is None or (isinstance(challenge, str) and challenge.isprintable()):
+        return challenge
+    raise _failed(method, "challenge", "returned what is no text for a header line")
+
+
+def _failed(method: AuthMethod[Any], hook: str, what: str) -> PluginError:
+    return PluginError(what, plugin=method.entry.id, hook=hook)

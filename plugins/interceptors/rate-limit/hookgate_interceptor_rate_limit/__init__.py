@@ -1,6 +1,7 @@
 """Bound how often callers may call, evenly spread or per calendar window."""
 
 import math
+from collections.abc import Awaitable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -85,7 +86,7 @@ class RateLimit(Interceptor[RateLimitOptions]):
         self._key = LimitKey(self.entry, strategy, self.options.by)
 
     @hookimpl
-    def on_request(self, exchange: Exchange) -> None:
+    def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
         """Count the call.
 
         Raises:
@@ -93,6 +94,16 @@ class RateLimit(Interceptor[RateLimitOptions]):
             ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
         """
         decision = self._counters.take([(self._key.of(exchange), 1, self._limit)])
+        if isinstance(decision, Decision):
+            self._decide(exchange, decision)
+            return None
+        return self._later(exchange, decision)
+
+    async def _later(self, exchange: Exchange, decision: Awaitable[Decision]) -> None:
+        """Decide by counters that others share."""
+        self._decide(exchange, await decision)
+
+    def _decide(self, exchange: Exchange, decision: Decision) -> None:
         self._note(exchange, decision)
         if not decision.allowed:
             wait = max(1, math.ceil(decision.retry_after))

@@ -1,11 +1,12 @@
 """Keep a least time between two calls."""
 
 import math
+from collections.abc import Awaitable
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hookgate import Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
+from hookgate import Decision, Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
 from hookgate.workshop import LimitKey, Seconds, in_one_message, read_by
 
 SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
@@ -56,7 +57,7 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
         self._key = LimitKey(self.entry, "apart", self.options.by)
 
     @hookimpl
-    def on_request(self, exchange: Exchange) -> None:
+    def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
         """Refuse a call that comes too soon.
 
         Raises:
@@ -64,6 +65,16 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
             ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
         """
         decision = self._counters.take([(self._key.of(exchange), 1, self._limit)])
+        if isinstance(decision, Decision):
+            self._decide(exchange, decision)
+            return None
+        return self._later(exchange, decision)
+
+    async def _later(self, exchange: Exchange, decision: Awaitable[Decision]) -> None:
+        """Decide by counters that others share."""
+        self._decide(exchange, await decision)
+
+    def _decide(self, exchange: Exchange, decision: Decision) -> None:
         if not decision.allowed:
             wait = max(1, math.ceil(decision.retry_after))
             raise TooManyRequests(

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field as Bounded
 from pydantic import field_validator
@@ -23,19 +23,24 @@ class AccessLogOptions(Options):
     """Where lines go: `stdout`, `stderr`, or a file that is appended to. A file that was moved away or deleted is made
     anew with the next line, so that logs can be rotated without a signal."""
     fields: tuple[Field, ...] = ()
-    """What is written, in this order; all but the query if empty."""
+    """What is written, in this order; all but the query and labels if empty."""
+    labels: tuple[Annotated[str, Bounded(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")], ...] = Bounded(
+        default=(), max_length=32
+    )
+    """Labels of the document that are written, such as `team`: those of the route of the call or, where it has none of
+    that name, of its connection."""
     query: bool = False
     """Whether the query is written, too. Queries hold tokens and personal data more often than one thinks. Naming
     `query` in `fields` does the same."""
     waiting: int = Bounded(default=100_000, ge=1)
     """Lines that may wait for a slow output, of 1 to 3 KB each; those beyond are dropped and counted."""
 
-    @field_validator("fields")
+    @field_validator("fields", "labels")
     @classmethod
-    def _once(cls, fields: tuple[Field, ...]) -> tuple[Field, ...]:
-        if len(set(fields)) < len(fields):
-            raise ValueError("a field is named twice")
-        return fields
+    def _once(cls, named: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(named)) < len(named):
+            raise ValueError("a field or label is named twice")
+        return named
 
 
 class AccessLog(Observer[AccessLogOptions]):
@@ -54,7 +59,9 @@ class AccessLog(Observer[AccessLogOptions]):
       until the head. `flow_ms` is `ttfb_ms` without `backend_ttfb_ms`: what hookgate and its steps took, including
       the wait for a body that a step reads.
     * `route`, `connection` and `target` of the last try, `tries`, and `generation` of the configuration.
-    * `subject`, who called, and `certificate`, the subject of the one that the client has shown.
+    * `subject`, who called, and `certificate`, the subject of the one that the client has shown; `tls`, the version of
+      it, and `server_name`, the host that the client asked for in it (SNI).
+    * `labels`, where the options name some: a mapping, in text `labels.team=…`.
 
     Calls never wait for the output: a thread makes the lines and writes them, together with others that come within
     20 ms. Lines are dropped if too many wait, and lost while the disk is full; a warning says how many, every 10 s at
@@ -71,7 +78,7 @@ class AccessLog(Observer[AccessLogOptions]):
             MachineError: the output cannot be opened.
         """
         options = self.options
-        render = renderer(options.format, options.fields, query=options.query)
+        render = renderer(options.format, options.fields, query=options.query, labels=bool(options.labels))
         self._writer = Writer(Output(options.output), render, host.clock, host.log, waiting=options.waiting)
 
     @hookimpl
@@ -85,4 +92,4 @@ class AccessLog(Observer[AccessLogOptions]):
         """Hand what the line needs to the thread."""
         writer = self._writer
         assert writer is not None, "startup comes first"
-        writer.put(record_of(exchange))
+        writer.put(record_of(exchange, self.options.labels))

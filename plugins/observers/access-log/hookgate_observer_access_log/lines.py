@@ -50,6 +50,8 @@ Field = Literal[
     "generation",
     "subject",
     "certificate",
+    "tls",
+    "server_name",
 ]
 FIELDS: tuple[Field, ...] = get_args(Field)
 
@@ -60,7 +62,7 @@ _WORD = re.compile("[!#-<>-~]+")
 _DELETE = b"\x7f"
 
 
-def record_of(exchange: Exchange) -> Record:
+def record_of(exchange: Exchange, labels: Sequence[str] = ()) -> Record:
     """Take what a line needs from a call that is over; runs in the loop, so nothing is worked out here."""
     request, response, fault = exchange.request, exchange.response, exchange.fault
     return (
@@ -76,7 +78,7 @@ def record_of(exchange: Exchange) -> Record:
         request.path,
         request.query,
         request.http_version,
-        request.certificate,
+        request.tls,
         None if response is None else response.status,
         exchange.outcome,
         None if fault is None else fault.reason,
@@ -90,7 +92,16 @@ def record_of(exchange: Exchange) -> Record:
         exchange.generation,
         exchange.identity,
         exchange.hidden,
+        {name: _label(exchange, name) for name in labels} if labels else None,
     )
+
+
+def _label(exchange: Exchange, name: str) -> str | None:
+    """Return a label of the route, or of the connection."""
+    for owner in (exchange.route, exchange.connection):
+        if owner is not None and (value := owner.labels.get(name)) is not None:
+            return str(value)
+    return None
 
 
 def entry_of(record: Record, ahead: float) -> Entry:
@@ -108,7 +119,7 @@ def entry_of(record: Record, ahead: float) -> Entry:
         path,
         query,
         http,
-        certificate,
+        tls,
         status,
         outcome,
         reason,
@@ -122,6 +133,7 @@ def entry_of(record: Record, ahead: float) -> Entry:
         generation,
         identity,
         hidden,
+        labels,
     ) = record
     until_head, until_end = waited(attempts)
     head = None if head_at is None else head_at - started
@@ -156,7 +168,10 @@ def entry_of(record: Record, ahead: float) -> Entry:
         "tries": len(attempts),
         "generation": generation,
         "subject": None if identity is None else identity.subject,
-        "certificate": None if certificate is None else certificate.subject,
+        "certificate": None if tls is None or tls.certificate is None else tls.certificate.subject,
+        "tls": None if tls is None else tls.version or None,
+        "server_name": None if tls is None else tls.server_name,
+        "labels": labels,
     }
 
 
@@ -214,15 +229,17 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def renderer(style: Literal["json", "text"], fields: Sequence[Field], *, query: bool) -> Render:
-    """Return what makes lines of these fields, or of all if none is named; ``query`` adds the query."""
+def renderer(style: Literal["json", "text"], fields: tuple[Field, ...], *, query: bool, labels: bool = False) -> Render:
+    """Return what makes lines of these fields, or of all if none is named; ``query`` and ``labels`` add these."""
     if style == "text" and not fields:
         return lambda record, ahead: text_line(entry_of(record, ahead), query=query)
     shape = json_line if style == "json" else pairs_line
     if not fields:
-        left_out = () if query else ("query",)
+        left_out = [name for name, asked in (("query", query), ("labels", labels)) if not asked]
         return lambda record, ahead: shape(_without(entry_of(record, ahead), left_out))
-    chosen = (*fields, "query") if query and "query" not in fields else fields
+    chosen: tuple[str, ...] = (*fields, "query") if query and "query" not in fields else fields
+    if labels:
+        chosen = (*chosen, "labels")
     return lambda record, ahead: shape(_only(entry_of(record, ahead), chosen))
 
 
@@ -251,7 +268,9 @@ def json_line(entry: Entry) -> bytes:
 
 def pairs_line(entry: Entry) -> bytes:
     """Write ``name=value`` of whatever is known."""
-    pairs = [f"{name}={_word(str(value))}" for name, value in entry.items() if value is not None]
+    labels = entry.pop("labels", None) or {}
+    named = [*entry.items(), *((f"labels.{name}", value) for name, value in labels.items())]
+    pairs = [f"{name}={_word(str(value))}" for name, value in named if value is not None]
     return (" ".join(pairs) + "\n").encode()
 
 
@@ -267,6 +286,7 @@ def text_line(entry: Entry, *, query: bool = False) -> bytes:
         details["outcome"] = entry["outcome"]
     if entry["tries"] > 1:
         details["tries"] = entry["tries"]
+    details |= {f"labels.{name}": value for name, value in (entry["labels"] or {}).items() if value is not None}
     words += [f"{name}={_word(str(value))}" for name, value in details.items()]
     return (" ".join(words) + "\n").encode()
 

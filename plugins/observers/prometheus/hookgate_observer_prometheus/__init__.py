@@ -4,15 +4,15 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Annotated, Any
-from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from pydantic import Field, field_validator
 from quart import Blueprint, Response
 
 from hookgate import App, Exchange, Host, Observer, Options, Target, hookimpl
 
-from .exposition import CONTENT_TYPE, Sample, Series, histogram, metric
+from .exposition import CONTENT_TYPE, Sample, Series, histogram, metric, shown
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 """Methods that show under their names: those of RFC 9110 and RFC 5789. A client can invent any number of others."""
@@ -25,10 +25,18 @@ NETWORK_ISSUES = ("connect-failed", "timeout")
 TURN = 0.001
 """Seconds that a scrape works until it lets calls have their turn, about."""
 
-CallKey = tuple[str, str, int | str]
+Where = str | tuple[str, ...]
+"""The route of a call, and behind it the labels that the options ask for."""
+CallKey = tuple[Where, str, int | str]
 
-_live: "WeakKeyDictionary[Host, ReferenceType[Prometheus]]" = WeakKeyDictionary()
-"""The observer of each running gateway, through which its page finds it; two gateways of one process do not mix."""
+COUNTERS = (
+    *("requests_total", "response_bytes_total", "northbound_errors_total", "southbound_errors_total"),
+    *("network_issues_total", "upstream_attempts_total"),
+)
+GAUGES = ("requests_in_flight", "target_healthy", "generation")
+HISTOGRAM = "request_seconds"
+MINE = frozenset(f"hookgate_{name}" for name in (*COUNTERS, *GAUGES, HISTOGRAM))
+"""Names on the page that no other plugin may have."""
 
 
 class PrometheusOptions(Options):
@@ -41,6 +49,18 @@ class PrometheusOptions(Options):
     max_series: int = Field(default=5_000, ge=1)
     """Combinations of labels that are told apart: of route, method and status for calls, and of connection and target
     for attempts. Further ones are counted together under `other`."""
+    labels: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,62}$")], ...] = Field(default=(), max_length=16)
+    """Labels that routes or connections of the document have, such as `team`: calls are told apart by them, too. A dot
+    or a dash becomes `_`. Empty where neither the route of a call nor its connection has it."""
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        names = [_label(each) for each in labels]
+        for name in names:
+            if names.count(name) > 1 or name in ("route", "method", "status", "le"):
+                raise ValueError(f"there is a label {name} already")
+        return labels
 
     @field_validator("buckets")
     @classmethod
@@ -89,13 +109,17 @@ class Prometheus(Observer[PrometheusOptions]):
     * `hookgate_network_issues_total` by `connection`: attempts that found no connection or ran into a time-out (HC-20).
     * `hookgate_upstream_attempts_total` by `connection`, `target` and `outcome`, each try on its own.
     * `hookgate_target_healthy` by `connection` and `target`: 1 or 0.
+    * Whatever other plugins have registered by `host.metrics`.
 
-    Numbers start at zero when the process starts or the options change, and are kept over other reloads.
+    The first three also have the labels that `labels` asks for. Numbers start at zero when the process starts or the
+    options change, and are kept over other reloads.
     """
 
     def __init__(self, options: PrometheusOptions) -> None:
         super().__init__(options)
         self._host: Host | None = None
+        self._status: Callable[[], Mapping[str, Any]] = dict
+        self._labels = options.labels
         self._bounds = options.buckets
         self._calls: dict[CallKey, _Calls] = {}
         """By route, method and status; the status is 0 where there was no answer."""
@@ -107,10 +131,19 @@ class Prometheus(Observer[PrometheusOptions]):
         self._newest: dict[Target, _Upstream] = {}
 
     @hookimpl
-    def generation_loaded(self, host: Host) -> None:
-        """Learn the targets, and be the one whose numbers the page shows."""
+    def startup(self, host: Host) -> None:
+        """Take the names on the page, so that no other plugin registers one of them."""
         self._host = host
-        _live[host] = ref(self)
+        for name in COUNTERS:
+            host.metrics.counter(name, "")
+        for name in GAUGES:
+            host.metrics.gauge(name, "")
+        host.metrics.histogram(HISTOGRAM, "")
+
+    @hookimpl
+    def generation_loaded(self, host: Host) -> None:
+        """Learn the targets."""
+        self._status = host.status
         before, self._newest = self._newest, {}
         for name in host.status()["connections"]:
             for target in host.connection(name).targets:
@@ -118,17 +151,15 @@ class Prometheus(Observer[PrometheusOptions]):
         self._targets = {**before, **self._newest}
 
     @hookimpl
-    def shutdown(self) -> None:
-        """Leave the page to another one."""
-        if self._host is not None and _observer_of(self._host) is self:
-            del _live[self._host]
-
-    @hookimpl
     def exchange_finished(self, exchange: Exchange) -> None:
         """Count a call and its attempts."""
         route, response = exchange.route, exchange.response
         status = 0 if response is None else response.status
-        key = ("" if route is None else route.name, exchange.request.method, status)
+        name = "" if route is None else route.name
+        where: Where = name
+        if self._labels:
+            where = (name, *[_labelled(exchange, label) for label in self._labels])
+        key: CallKey = (where, exchange.request.method, status)
         calls = self._calls.get(key) or self._rare(key)
         finished, started = exchange.finished, exchange.started
         seconds = 0.0 if finished is None else finished - started
@@ -153,7 +184,7 @@ class Prometheus(Observer[PrometheusOptions]):
         if method not in METHODS:
             key = (route, OTHER, status)
         if key not in self._calls and len(self._calls) >= self.options.max_series:
-            key = (OTHER, OTHER, OTHER)
+            key = ((OTHER,) * (1 + len(self._labels)) if self._labels else OTHER, OTHER, OTHER)
         return self._calls.setdefault(key, _Calls(len(self._bounds) + 1))
 
     def _upstream(self, connection: str, url: str) -> _Upstream:
@@ -173,29 +204,30 @@ class Prometheus(Observer[PrometheusOptions]):
 
     def pieces(self) -> Iterator[str]:
         """Write the same piece by piece. Calls may be counted between two of them."""
-        status = {} if self._host is None else self._host.status()
+        status = self._status()
+        by = ("route", *map(_label, self._labels))
         calls, upstreams = list(self._calls.items()), list(self._upstreams.items())
         yield from metric(
             "hookgate_requests_total",
             "counter",
             "Calls that are over.",
-            ("route", "method", "status"),
-            (((route, method, code or "none"), sum(found.buckets)) for (route, method, code), found in calls),
+            (*by, "method", "status"),
+            (((*_values(where), method, code or "none"), sum(each.buckets)) for (where, method, code), each in calls),
         )
         routes = _by_route(calls)
         yield from histogram(
             "hookgate_request_seconds",
             "Seconds from the arrival of a call to the last byte of its answer.",
-            "route",
+            by,
             self._bounds,
-            (_summed(route, found) for route, found in routes.items()),
+            (_summed(where, found) for where, found in routes.items()),
         )
         yield from metric(
             "hookgate_response_bytes_total",
             "counter",
             "Bytes of response bodies sent to clients.",
-            ("route",),
-            (((route,), sum(each.bytes for each in found)) for route, found in routes.items()),
+            by,
+            ((_values(where), sum(each.bytes for each in found)) for where, found in routes.items()),
         )
         in_flight = status.get("in_flight", 0)
         yield from metric("hookgate_requests_in_flight", "gauge", "Calls that are not over.", (), [((), in_flight)])
@@ -216,6 +248,9 @@ class Prometheus(Observer[PrometheusOptions]):
         yield from metric("hookgate_target_healthy", "gauge", about, ("connection", "target"), _healthy(status))
         about = "Number of the configuration generation that is live."
         yield from metric("hookgate_generation", "gauge", about, (), [((), status.get("generation", 0))])
+        for found in self._host.metrics.collect() if self._host is not None else ():
+            if found.name not in MINE:
+                yield from shown(found)
 
     def _southbound(self) -> list[Sample]:
         return self._by_connection(lambda upstream: upstream.errors)
@@ -230,16 +265,33 @@ class Prometheus(Observer[PrometheusOptions]):
         return [((connection,), number) for connection, number in sums.items()]
 
 
-def _by_route(calls: Iterable[tuple[CallKey, _Calls]]) -> dict[str, list[_Calls]]:
-    routes: dict[str, list[_Calls]] = {}
-    for (route, _, _), found in calls:
-        routes.setdefault(route, []).append(found)
+def _label(name: str) -> str:
+    """Return the name that Prometheus lets a label have."""
+    return name.replace(".", "_").replace("-", "_")
+
+
+def _labelled(exchange: Exchange, name: str) -> str:
+    """Return a label of the route, or of the connection."""
+    for owner in (exchange.route, exchange.connection):
+        if owner is not None and (value := owner.labels.get(name)) is not None:
+            return str(value)
+    return ""
+
+
+def _values(where: Where) -> tuple[str, ...]:
+    return where if isinstance(where, tuple) else (where,)
+
+
+def _by_route(calls: Iterable[tuple[CallKey, _Calls]]) -> dict[Where, list[_Calls]]:
+    routes: dict[Where, list[_Calls]] = {}
+    for (where, _, _), found in calls:
+        routes.setdefault(where, []).append(found)
     return routes
 
 
-def _summed(route: str, calls: Iterable[_Calls]) -> Series:
+def _summed(where: Where, calls: Iterable[_Calls]) -> Series:
     buckets = [sum(counts) for counts in zip(*(each.buckets for each in calls), strict=True)]
-    return route, buckets, sum(each.seconds for each in calls)
+    return _values(where), list(accumulate(buckets)), sum(each.seconds for each in calls)
 
 
 def _healthy(status: Mapping[str, Any]) -> list[Sample]:
@@ -250,11 +302,6 @@ def _healthy(status: Mapping[str, Any]) -> list[Sample]:
             key, healthy = (name, target["url"]), int(target["health"] == "healthy")
             found[key] = min(healthy, found.get(key, 1))
     return list(found.items())
-
-
-def _observer_of(host: Host) -> Prometheus | None:
-    found = _live.get(host)
-    return None if found is None else found()
 
 
 class PrometheusApp(App[Options]):
@@ -270,11 +317,11 @@ class PrometheusApp(App[Options]):
 
         @pages.get("/metrics")
         async def metrics() -> Response:
-            observer = _observer_of(host)
-            if observer is None:
+            observers = host.find(Prometheus)
+            if not observers:
                 advice = "There are no numbers: add prometheus to gateway.observers.\n"
                 return Response(advice, 503, content_type="text/plain; charset=utf-8")
-            page = await _whole(observer.pieces())
+            page = await _whole(observers[-1].pieces())
             return Response(page, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
         return pages
@@ -286,7 +333,7 @@ async def _whole(pieces: Iterable[str]) -> bytes:
     parts: list[bytes] = []
     began = time.perf_counter()
     for piece in pieces:
-        parts.append(piece.encode())
+        parts.append(piece.encode(errors="replace"))  # half a surrogate pair, of a label
         if time.perf_counter() - began > TURN:
             await asyncio.sleep(0)
             began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Counting calls in the memory of this process."""
+"""Counts limits in the memory of this process."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from hookgate.contract.counters import Decision, Limit
+from pydantic import Field
 
-if TYPE_CHECKING:
-    from hookgate.contract.clock import Clock
-
+from hookgate import CounterStore, Decision, Host, Limit, Options, hookimpl
 
 _LENGTH = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 
@@ -38,27 +35,43 @@ Calendar window: its end in Unix time, and the units used."""
 _NOTHING: Mapping[_Slot, _State | None] = {}
 
 
-class LocalCounters:
-    """Counts in the memory of this process.
+class LocalOptions(Options):
+    """How much is remembered."""
+
+    max_keys: int = Field(default=100_000, ge=1)
+    """Counters that are kept at most. Those that are whole again are dropped, and beyond this the one that nobody asked
+    for longest."""
+
+
+class Local(CounterStore[LocalOptions]):
+    """Counts limits in the memory of this process: a restart begins anew, and every process counts for itself.
 
     A key means one counter for each kind of limit: evenly spread, or per calendar window of one length. Where the
-    amount of a limit changes, it goes on with what was counted. At most ``max_keys`` counters are kept: those that are
-    whole again are dropped, and beyond the bound the one that nobody asked for longest. For one thread; nothing waits.
+    amount of a limit changes, or these options do, it goes on with what was counted. For one thread; nothing waits.
     """
 
-    def __init__(self, clock: Clock, max_keys: int = 100_000) -> None:
-        if max_keys < 1:
-            raise ValueError(f"there must be room for at least 1 counter, not {max_keys}")
-        self._clock = clock
-        self._max_keys = max_keys
+    def __init__(self, options: LocalOptions) -> None:
+        super().__init__(options)
+        self._max_keys = options.max_keys
         self._counted: OrderedDict[_Slot, _State] = OrderedDict()
         """Those asked for last stand last."""
         self._windows: dict[str, tuple[float, float]] = {}
         """Start and end of the calendar windows looked at last, in Unix time."""
 
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Go by the clock of the house."""
+        self._clock = host.clock
+
+    @hookimpl
+    def take_over(self, old: Local) -> None:
+        """Go on with what was counted."""
+        self._counted = old._counted
+
     def __len__(self) -> int:
         return len(self._counted)
 
+    @hookimpl
     def take(self, wants: Sequence[tuple[str, int, Limit]]) -> Decision:
         """Take units from every (key, cost, limit) or, when one refuses, from none of them (KC-32).
 

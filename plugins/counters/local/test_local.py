@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookgate.contract.counters import Limit
-from hookgate.gateway.counters import LocalCounters, calendar_window
+from hookgate import ConfigError, Limit
+from hookgate.testing import LocalCounters
+from hookgate_counters_local import calendar_window
 
 NOON = datetime(2024, 2, 28, 12, 0, tzinfo=UTC).timestamp()
 CALENDAR = ["second", "minute", "hour", "day", "week", "month"]
@@ -119,7 +120,7 @@ def test_nothing_and_less_than_nothing_cannot_be_taken():
         counters.take([])
     with pytest.raises(ValueError, match="costs 0 or more, not -1"):
         counters.take([("a", -1, Limit(1, 1.0))])
-    with pytest.raises(ValueError, match="room for at least 1"):
+    with pytest.raises(ConfigError, match="max_keys: should be greater"):
         LocalCounters(Hands(), max_keys=0)
 
 

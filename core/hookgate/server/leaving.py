@@ -1,0 +1,51 @@
+"""Ending the process, also where a plugin blocks the loop, holds a thread or has a task that does not end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+
+log = logging.getLogger("hookgate")
+
+GRACE = 1.0
+"""Seconds for tasks to end that nobody waits for."""
+ALLOWANCE = 3.0
+"""Seconds beyond what one plugin may take before the whole process is given up."""
+
+
+class Insisting:
+    """A thread that ends the process, from now on, once its loop has had no turn for so many seconds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience: float) -> None:
+        self._loop = loop
+        self._patience = patience
+        self._turn = time.monotonic()
+        self._next = loop.call_soon(self._beat)
+        threading.Thread(target=self._watch, name="hookgate stops", daemon=True).start()
+
+    def _beat(self) -> None:
+        self._turn = time.monotonic()
+        self._next = self._loop.call_later(min(self._patience / 4, 1.0), self._beat)
+
+    def loop_is_over(self) -> None:
+        """Count from now: what is left is to leave."""
+        self._next.cancel()
+        self._turn = time.monotonic()
+
+    def _watch(self) -> None:
+        while (left := self._turn + self._patience - time.monotonic()) > 0:
+            time.sleep(min(left, 0.2))
+        log.error("the process does not stop: a hook or a thread of a plugin blocks it for %g s", self._patience)
+        os._exit(1)
+
+
+async def left_over() -> list[str]:
+    """Cancel every other task there is; return the names of those that do not end."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    late = (await asyncio.wait(tasks, timeout=GRACE))[1] if tasks else set()
+    return sorted(task.get_name() for task in late)

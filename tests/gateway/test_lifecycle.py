@@ -1,0 +1,522 @@
+"""Plugins that hang, fail or call sys.exit as they start and end; their tasks; sources; SIGTERM ends it all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import metadata
+
+import httpx
+import pytest
+
+from hookgate import ConfigError, Options, Source, hookimpl
+from hookgate.document import Catalogue
+from hookgate.gateway import Gateway
+from hookgate.testing import running
+
+PLUGINS = '''
+import asyncio
+import sys
+import time
+
+from hookgate import Interceptor, Observer, Options, Secret, SecretProvider, Source, hookimpl
+
+KEPT = []  # what is done, in order
+
+
+async def never(swallow):
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not swallow:
+                raise
+
+
+class LivingOptions(Options):
+    start: str = ""
+    stop: str = ""
+    task: str = ""
+    health: str = ""
+    take: str = ""
+    name: str = "one"
+
+
+class Living(Interceptor[LivingOptions]):
+    @hookimpl
+    def take_over(self, old):
+        KEPT.append(f"{self.options.name} takes over {old.options.name}")
+        act(self.options.take)
+
+    @hookimpl
+    async def startup(self, host):
+        self.host = host
+        if self.options.task:
+            host.start("work", self._work(self.options.task))
+        await meet(self.options.start)
+
+    async def _work(self, way):
+        KEPT.append(f"{self.options.name} works")
+        try:
+            await meet(way)
+        finally:
+            KEPT.append(f"{self.options.name} has worked")
+
+    @hookimpl
+    async def shutdown(self):
+        KEPT.append(f"{self.options.name} ends")
+        await meet(self.options.stop)
+
+    @hookimpl
+    def health(self):
+        return act(self.options.health)
+
+    @hookimpl
+    def on_request(self, exchange):
+        exchange.variables["name"] = self.options.name
+
+
+class Other(Living):
+    """Of another class; a document may give it the same id."""
+
+
+class BlockingOptions(Options):
+    stop: str = ""
+
+
+class Blocking(Interceptor[BlockingOptions]):
+    @hookimpl
+    def shutdown(self):
+        time.sleep(3600)
+
+    @hookimpl
+    def on_request(self, exchange):
+        pass
+
+
+class Threaded(Interceptor[Options]):
+    @hookimpl
+    async def shutdown(self):
+        await asyncio.to_thread(time.sleep, 3600)
+
+    @hookimpl
+    def on_request(self, exchange):
+        pass
+
+
+class Hidden(SecretProvider[Options]):
+    @hookimpl
+    async def startup(self, host):
+        host.start("watch", self._watch())
+
+    async def _watch(self):
+        KEPT.append("hidden watches")
+        try:
+            await never(False)
+        finally:
+            KEPT.append("hidden has watched")
+
+    @hookimpl
+    def resolve(self, reference):
+        return Secret("value")
+
+
+def act(way):
+    if way == "raise":
+        raise KeyError("broken")
+    if way == "exit":
+        sys.exit(3)
+
+
+async def meet(way):
+    if way == "hang":
+        await never(False)
+    if way == "swallow":
+        await never(True)
+    if way == "cancel":
+        raise asyncio.CancelledError
+    act(way)
+'''
+
+
+@pytest.fixture
+def plugins(tmp_path):
+    (tmp_path / "living.py").write_text(PLUGINS)
+    return tmp_path
+
+
+def document(*steps, name="living", **gateway):
+    return {
+        "gateway": {"startup_timeout": 0.3, "stop_timeout": 0.3, "drain": 0.1, **gateway},
+        "routes": [{"name": "all", "flow": [{name: each} if isinstance(each, dict) else each for each in steps]}],
+    }
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.005)
+
+
+def kept(gate):
+    """What plugins have done so far."""
+    (module,) = {
+        sys.modules[type(each).__module__]
+        for each in gate.gateway.live.config.instances.values()
+        if type(each).__module__.endswith("living")
+    }
+    return module.KEPT
+
+
+def logged(gate, *words):
+    return any(all(word in record.getMessage() for word in words) for record in gate.log)
+
+
+def serves(gate, number):
+    assert gate.gateway.live.number == number
+    assert gate.request("GET", "/").json()["reason"] == "no-destination"
+
+
+@pytest.mark.parametrize("way", ["hang", "swallow"])
+def test_a_hanging_startup_is_given_up_and_the_next_reload_works(plugins, way):
+    with running(document({}), plugins_dir=plugins) as gate:
+        began = time.monotonic()
+        with pytest.raises(ConfigError, match=r"routes\.all/living: does not start within 0\.3 s and was given up"):
+            gate.reload(document({"start": way, "name": "two"}))
+        assert time.monotonic() - began < 10
+        serves(gate, 1)
+        shown = gate.gateway.status()
+        assert any("does not start within" in each for each in shown["problems"])
+        assert any("its startup does not end" in each for each in shown["problems"]) == (way == "swallow")
+        assert gate.reload(document({"name": "three"})) == 2
+        serves(gate, 2)
+        assert "two ends" in kept(gate)
+        (module,) = {type(e).__module__ for e in gate.gateway.live.config.instances.values() if hasattr(e, "host")}
+        sys.modules[module].never.__code__ = _over.__code__  # so that the test's own loop can end
+
+
+async def _over(swallow):
+    pass
+
+
+@pytest.mark.parametrize("way", ["raise", "exit", "cancel"])
+def test_a_startup_that_fails_in_any_way_refuses_the_document(plugins, way):
+    with pytest.raises(ConfigError, match=r"routes\.all/living: could not be started: "):
+        running(document({"start": way}), plugins_dir=plugins).__enter__()
+    with running(document({}), plugins_dir=plugins) as gate:
+        with pytest.raises(ConfigError, match=r"routes\.all/living: could not be started: "):
+            gate.reload(document({"start": way, "name": "two"}))
+        serves(gate, 1)
+
+
+@pytest.mark.parametrize("way", ["hang", "raise", "exit", "cancel"])
+def test_a_shutdown_that_hangs_or_fails_holds_up_nobody(plugins, way):
+    both = document({"stop": way, "name": "bad"}, {"name": "good"})
+    with running(both, plugins_dir=plugins) as gate:
+        gate.reload(document({"name": "new"}))
+        until(lambda: logged(gate, "routes.all/living", "shutdown"))
+        until(lambda: {"bad ends", "good ends"} <= set(kept(gate)))
+        until(lambda: not gate.gateway.status()["draining"])
+        serves(gate, 2)
+        until(lambda: gate.gateway.status()["status"] == "ok")
+
+
+@pytest.mark.parametrize("way", ["raise", "exit"])
+def test_health_that_fails_is_a_problem_of_its_own(plugins, way):
+    with running(document({"health": way}), plugins_dir=plugins) as gate:
+        assert any("routes.all/living: its hook health failed" in each for each in gate.gateway.status()["problems"])
+        serves(gate, 1)
+        shown = httpx.get(f"{gate.management}/-/health").json()
+        assert shown["status"] == "degraded"
+
+
+@pytest.mark.parametrize("way", ["raise", "exit"])
+def test_a_take_over_that_fails_refuses_the_document_and_is_named(plugins, way):
+    with running(document({}), plugins_dir=plugins) as gate:
+        with pytest.raises(ConfigError, match=r"routes\.all/living: could not be started \(take_over\): "):
+            gate.reload(document({"take": way, "name": "two"}))
+        serves(gate, 1)
+        assert gate.reload(document({"name": "three"})) == 2
+        assert kept(gate)[-1] != "three takes over two"
+        assert "three takes over one" in kept(gate)
+
+
+def test_state_is_taken_over_from_an_instance_of_the_same_class_only(plugins):
+    mine = {"_": {"id": "mine"}}
+    with running(document({**mine, "name": "old"}), plugins_dir=plugins) as gate:
+        gate.reload(document({**mine, "name": "new"}, name="other"))
+        assert not [each for each in kept(gate) if "takes over" in each]
+        serves(gate, 2)
+
+
+def test_tasks_end_with_their_instance_and_before_its_shutdown(plugins):
+    with running(document({"task": "hang", "name": "one"}), plugins_dir=plugins) as gate:
+        until(lambda: "one works" in kept(gate))
+        done = kept(gate)
+        gate.reload(document({"task": "hang", "name": "two"}))
+        until(lambda: "one ends" in done)
+        assert done.index("one has worked") < done.index("one ends")
+        with pytest.raises(ConfigError):
+            gate.reload(document({"task": "hang", "name": "three", "start": "raise"}))
+        assert ("three works" in done) == ("three has worked" in done)
+        old = next(each for each in gate.gateway.live.config.instances.values() if hasattr(each, "host"))
+    assert done[-2:] == ["two has worked", "two ends"]
+    with pytest.raises(RuntimeError, match="its instance has ended"):
+        old.host.start("late", old._work("hang"))
+
+
+def test_the_tasks_of_a_secret_provider_end_with_a_document_that_is_refused(plugins):
+    asking = {**document({"name": "${hidden:it}", "start": "raise"})}
+    with running(document({}), plugins_dir=plugins) as gate:
+        done = kept(gate)
+        with pytest.raises(ConfigError):
+            gate.reload(asking)
+        with pytest.raises(ConfigError, match="nonsense"):
+            gate.reload({**document({"name": "${hidden:it}"}), "nonsense": {}})
+        assert done.count("hidden watches") == done.count("hidden has watched")
+        until(lambda: not [host for host in gate.gateway.hosting._hosts.values() if host.plugin.entry.name == "hidden"])
+
+
+@pytest.mark.parametrize("way", ["raise", "exit"])
+def test_a_task_that_fails_is_named_and_shown_until_its_instance_ends(plugins, way):
+    with running(document({"task": way}), plugins_dir=plugins) as gate:
+        until(lambda: any("the task 'work' failed" in each for each in gate.gateway.status()["problems"]))
+        assert logged(gate, "routes.all/living: work", "failed")
+        shown = httpx.get(f"{gate.management}/-/health").json()
+        assert shown["status"] == "degraded"
+        assert "routes.all/living" in shown["plugins"]
+        serves(gate, 1)
+        gate.reload(document({"name": "two"}))
+        until(lambda: gate.gateway.status()["status"] == "ok")
+
+
+# --- a real process ---------------------------------------------------------------------------------------------------
+
+
+def serving(plugins, described, *arguments, **environment):
+    """Start ``hookgate serve`` and wait until it serves; return the process with what it said so far."""
+    file = plugins / "gateway.yaml"
+    listen = {"listen": ["127.0.0.1:0"]}
+    file.write_text(
+        json.dumps({**described, "gateway": {**described["gateway"], **listen}, "management": {**listen, "apps": []}})
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hookgate", "serve", *(arguments or [str(file)])],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HOOKGATE_PLUGINS_DIR": str(plugins), **environment},
+    )
+    said = []
+    for line in iter(process.stderr.readline, ""):
+        said.append(line)
+        if "management on" in line:
+            break
+    return process, said
+
+
+ENDLESS = {
+    "a shutdown that hangs": {"stop": "hang"},
+    "a shutdown that swallows its cancellation": {"stop": "swallow"},
+    "a task that hangs": {"task": "hang"},
+    "a task that swallows its cancellation": {"task": "swallow"},
+    "a shutdown that exits": {"stop": "exit"},
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_sigterm_ends_the_process_whatever_a_plugin_does(plugins, what):
+    process, said = serving(plugins, document(ENDLESS[what], shutdown_timeout=1))
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 0, rest
+    assert time.monotonic() - began < 15
+    if "task that hangs" not in what:
+        assert "routes.all/living" in "".join(said) + rest
+    if "swallows" in what:
+        assert "is given up" in rest
+
+
+@pytest.mark.parametrize("name", ["blocking", "threaded"])
+def test_sigterm_ends_the_process_also_where_a_plugin_blocks_the_loop_or_a_thread(plugins, name):
+    process, _ = serving(plugins, document(name, shutdown_timeout=1, stop_timeout=1))
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "the process does not stop" in rest
+
+
+def test_a_first_document_whose_startup_hangs_ends_the_process_with_the_plugin_named(plugins):
+    process, said = serving(plugins, document({"start": "swallow"}))
+    process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "routes.all/living: does not start within 0.3 s" in "".join(said)
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+SOURCE = """
+import json
+from hookgate import Options, Source, hookimpl
+
+
+class WrittenOptions(Options):
+    text: str
+
+
+class Written(Source[WrittenOptions]):
+    @hookimpl
+    def read(self):
+        return json.loads(self.options.text)
+"""
+
+
+ONE = {"name": "one"}
+
+
+def hookgate(*words, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "hookgate", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_second_source_stands_beside_the_first_and_is_chosen_by_name(plugins):
+    (plugins / "written.py").write_text(SOURCE)
+    (plugins / "file.json").write_text(json.dumps({"routes": [ONE, {"name": "b", "match": {"path": "/b"}}]}))
+    site = {"HOOKGATE_PLUGINS_DIR": str(plugins)}
+    options = json.dumps({"text": json.dumps({"routes": [ONE]})})
+    chosen = {**site, "HOOKGATE_SOURCE": "written", "HOOKGATE_SOURCE_OPTIONS": options}
+
+    assert hookgate("check", str(plugins / "file.json"), **site) == (
+        0,
+        f"{plugins / 'file.json'}: good: 2 routes, 0 connections\n",
+    )
+    assert hookgate("check", **chosen) == (0, "written: good: 1 route, 0 connections\n")
+    code, said = hookgate("check", str(plugins / "file.json"), HOOKGATE_SOURCE="file")
+    assert code == 0, said
+    code, said = hookgate("check", str(plugins / "file.json"), **chosen)
+    assert (code, "the source 'written' reads no file" in said) == (2, True)
+    code, said = hookgate("check", **{**chosen, "HOOKGATE_SOURCE_OPTIONS": "{}"})
+    assert (code, "source.written.text: is required" in said) == (2, True)
+    code, said = hookgate("check", **{**chosen, "HOOKGATE_SOURCE_OPTIONS": "text"})
+    assert (code, "HOOKGATE_SOURCE_OPTIONS: is no JSON" in said) == (2, True)
+    code, said = hookgate("check", HOOKGATE_SOURCE="wrote")
+    assert (code, "no source is installed under the name 'wrote'" in said) == (2, True)
+    code, said = hookgate("check")
+    assert (code, "HOOKGATE_CONFIG" in said) == (2, True)
+
+
+def test_a_gateway_serves_what_another_source_reads(plugins):
+    (plugins / "written.py").write_text(SOURCE)
+    listen = {"listen": ["127.0.0.1:0"]}
+    options = json.dumps({"text": json.dumps({"gateway": listen, "management": listen})})
+    described = {"gateway": {}}
+    process, said = serving(plugins, described, "--", HOOKGATE_SOURCE="written", HOOKGATE_SOURCE_OPTIONS=options)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0, said
+
+
+def test_two_claims_to_be_the_default_source_are_refused_and_both_named(plugins, tmp_path):
+    folder = tmp_path / "other" / "stranger_source-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger-source\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        "[hookgate.sources]\nwritten = written:Written\n\n[hookgate.defaults]\nsource = written:Written\n"
+    )
+    (folder.parent / "written.py").write_text(SOURCE)
+    path = {"PYTHONPATH": str(folder.parent)}
+    (plugins / "file.json").write_text(json.dumps({"routes": [ONE]}))
+    ours = metadata.distribution("hookgate-source-file").name
+
+    code, said = hookgate("check", str(plugins / "file.json"), **path)
+    assert code == 2
+    assert "stranger-source" in said
+    assert ours in said
+    assert "set HOOKGATE_SOURCE to the name of one" in said
+    code, said = hookgate("check", str(plugins / "file.json"), HOOKGATE_SOURCE="file", **path)
+    assert code == 0, said
+    options = json.dumps({"text": json.dumps({"routes": [ONE]})})
+    code, said = hookgate("check", HOOKGATE_SOURCE="written", HOOKGATE_SOURCE_OPTIONS=options, **path)
+    assert code == 0, said
+
+
+class Failing(Source[Options]):
+    """Does as it is told."""
+
+    def __init__(self):
+        super().__init__(Options())
+        self.read_gives = {"gateway": {"listen": ["127.0.0.1:0"]}, "management": {"listen": ["127.0.0.1:0"]}}
+        self.changed_does = "hang"
+        self.asked = []
+
+    @hookimpl
+    async def read(self):
+        if isinstance(self.read_gives, type):
+            raise self.read_gives("broken")
+        return self.read_gives
+
+    @hookimpl
+    async def changed(self):
+        self.asked.append(time.monotonic())
+        if self.changed_does == "hang":
+            import asyncio
+
+            await asyncio.Event().wait()
+        if self.changed_does != "at once":
+            raise self.changed_does("s3cret")
+
+
+@pytest.mark.parametrize("given", [None, 7, "text", [], KeyError, SystemExit])
+async def test_a_source_that_reads_nonsense_or_fails_is_named_and_the_gateway_keeps_serving(given, caplog):
+    source = Failing()
+    gateway = Gateway(source, Catalogue())
+    await gateway.open(watch=False)
+    source.read_gives = given
+    with pytest.raises(ConfigError, match="the source Failing"):
+        await gateway.reload()
+    assert gateway.live.number == 1
+    assert any("the source Failing" in each for each in gateway.status()["problems"])
+    source.read_gives = {}
+    assert await gateway.reload() == 2
+    assert gateway.status()["status"] == "ok"
+    await gateway.close()
+
+
+@pytest.mark.parametrize("does", [KeyError, SystemExit, "at once"])
+async def test_a_source_that_is_never_done_changing_is_asked_less_often_named_and_shown(does, monkeypatch, caplog):
+    import asyncio
+
+    slept = []
+    wait = asyncio.sleep
+
+    async def sleep(seconds, *more):
+        if seconds >= 0.5:
+            slept.append(seconds)
+            seconds = 0
+            if len(slept) >= 9:
+                source.changed_does = "hang"
+        await wait(seconds, *more)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    source = Failing()
+    source.changed_does = does
+    gateway = Gateway(source, Catalogue())
+    await gateway.open()
+    while len(slept) < 8:
+        await wait(0.001)
+        if slept:
+            assert any("the source Failing" in each for each in gateway.status()["problems"])
+    assert slept[:7] == [1, 2, 4, 8, 16, 32, 60]
+    assert sum("the source Failing" in record.getMessage() for record in caplog.records) == 1
+    assert "s3cret" not in str(gateway.status())
+    await gateway.close()
