@@ -96,7 +96,7 @@ def compiled(text):
     try:
         return Expression(text)
     except ExpressionError as error:
-        if re.match(r"column \d+: (strings are joined with \+ only|\w+ has no '\w+'|nested deeper)", str(error)):
+        if re.match(r"column \d+: (strings are joined with \+ only|\w+ has no '[\w-]+'|nested deeper)", str(error)):
             reject()
         raise
 

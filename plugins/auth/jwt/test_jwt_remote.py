@@ -79,10 +79,15 @@ def gate(issuer):
                 made.document = document
                 made.status = status
                 made.advance = lambda seconds: made.run(clock.advance(seconds))
-                made.idle = lambda: made.run(until(lambda: not made.gateway._tasks))
+                made.idle = lambda: made.run(until(lambda: idle(made)))
                 yield made
 
     return run
+
+
+def idle(gate):
+    """Whether no plugin has anything under way."""
+    return not any(host.tasks for host in gate.gateway.hosting._hosts.values())
 
 
 async def until(condition):

@@ -449,6 +449,7 @@ def test_a_file_that_is_read_only_is_told(monkeypatch):
             asked(gate, "PUT", "/kept/a")
         Path("state.db").chmod(0o444)
         with serving(path="state.db") as gate:
+            assert gate.client  # made by who may read what this machine trusts
             with unprivileged():
                 status, text = asked(gate, "PUT", "/kept/a")
                 assert status == 503
