@@ -29,8 +29,8 @@ def answered(**variables):
     exchange = call(**variables)
     exchange.response = Response(404, {"Content-Length": "0"})
     exchange.identity = Identity("ann", "basic", ("admin", "staff"), {"age": 41, "address": {"city": "Bonn"}}, "shop")
-    exchange.route = SimpleNamespace(name="orders", secret="internal")
-    exchange.connection = SimpleNamespace(name="crm", tags=("eu",), secret="internal")
+    exchange.route = SimpleNamespace(name="orders", labels={"team": "x"}, extensions={}, secret="internal")
+    exchange.connection = SimpleNamespace(name="crm", tags=("eu",), labels={}, extensions={}, secret="internal")
     exchange.target = Target("http", "10.0.0.5", 9000)
     exchange.fault = Forbidden("no", reason="network-refused")
     return exchange
