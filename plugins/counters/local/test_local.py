@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookgate import ConfigError, Limit
@@ -266,6 +266,7 @@ pauses = st.one_of(st.just(0.0), st.floats(0, 2), st.floats(0, 100), st.sampled_
 steps = st.lists(st.tuples(pauses, st.integers(0, 4)), min_size=1, max_size=60)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(limits, steps)
 def test_no_window_ever_sees_more_than_its_amount_and_burst(limit, steps):
     clock, counters = counting()
@@ -285,6 +286,7 @@ def test_no_window_ever_sees_more_than_its_amount_and_burst(limit, steps):
             assert sum(cost for at, cost in served if moment <= at < moment + limit.window) <= most
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(limits, steps)
 def test_what_a_decision_says_is_so(limit, steps):
     clock, counters = counting()
@@ -305,6 +307,7 @@ def test_what_a_decision_says_is_so(limit, steps):
                 assert counters.take([("a", cost, limit)]).allowed
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(limits, steps, st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4), limits), max_size=5))
 def test_a_refused_take_changes_nothing(limit, steps, others):
     clock, counters = counting()
@@ -318,6 +321,7 @@ def test_a_refused_take_changes_nothing(limit, steps, others):
         assert dict(counters._counted) == before
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.integers(0, 30), pauses, limits), max_size=80), st.integers(1, 10))
 def test_there_are_never_more_counters_than_there_is_room_for(calls, room):
     clock, counters = counting(max_keys=room)
@@ -327,6 +331,7 @@ def test_there_are_never_more_counters_than_there_is_room_for(calls, room):
         assert len(counters) <= room
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.sampled_from(CALENDAR), st.floats(0, 4e9))
 def test_every_moment_lies_in_its_calendar_window_and_windows_meet(window, wall):
     start, end = calendar_window(window, wall)
