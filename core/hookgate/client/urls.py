@@ -7,9 +7,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 from urllib.parse import quote
 
-from hookgate.exchange.outbound import Target
+from hookgate.exchange.outbound import DEFAULT_PORTS, Target
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<authority>[^/?#\x00-\x1f\x7f]*)"
     r"(?P<path>[^?#\x00-\x1f\x7f]*)(?:\?(?P<query>[^#\x00-\x1f\x7f]*))?(?:#[^\x00-\x1f\x7f]*)?",
@@ -47,7 +46,7 @@ def parsed(url: str) -> Place:
     where = _AUTHORITY.fullmatch(found["authority"]) if found is not None else None
     host = _host(where["host"]) if where is not None else ""
     scheme = found["scheme"].lower() if found is not None else "http"
-    port = int(where["port"] or _DEFAULT_PORTS[scheme]) if where is not None else 0
+    port = int(where["port"] or DEFAULT_PORTS[scheme]) if where is not None else 0
     if found is None or not host or not 0 < port < 65536:
         shown = url.partition("?")[0].rpartition("@")[2]
         raise ValueError(f"{shown!r} cannot be called: write an absolute http or https URL")
