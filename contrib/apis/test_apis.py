@@ -1,11 +1,14 @@
 """APIs: a tree of scopes whose flows come down, made into routes."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from hookgate import ConfigError
+from hookgate.commands import app
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import parse
 from hookgate.gateway.configuration import load
@@ -83,7 +86,7 @@ def document(backend, api, lane=True, **sections):
     described = {
         "gateway": {"lane": lane},
         "apis": [{"name": "orders", "base_path": "/orders", "to": {"connection": "crm"}, **api}],
-        "connections": {"crm": {"targets": backend.url}},
+        "connections": {"crm": {"targets": "http://127.0.0.1:9" if backend is None else backend.url}},
     }
     for name, value in sections.items():
         described[name] = {**described.get(name, {}), **value} if isinstance(value, dict) else value
@@ -110,7 +113,7 @@ def ways(backend, answer):
 
 
 @BOTH
-@pytest.mark.row("FL-4", "FL-5", "FL-6", "FL-25")
+@pytest.mark.row("FL-4", "FL-5", "FL-6")
 def test_the_flow_comes_down_from_the_api_over_the_resource_to_the_operation(lane, plugins):
     with upstream() as backend:
         with running(document(backend, TREE, lane), plugins_dir=plugins) as gate:
@@ -145,7 +148,7 @@ def test_a_method_that_no_operation_lists_is_405_with_those_that_are(plugins):
     assert {method.strip() for method in refused.headers["allow"].split(",")} >= {"GET", "POST"}
 
 
-@pytest.mark.row("FL-26", "FL-27")
+@pytest.mark.row("FL-27")
 def test_values_are_overridden_for_a_scope_and_what_is_below_it(plugins):
     api = {
         "flow": [mark("A", 10)],
@@ -177,7 +180,7 @@ def test_values_are_overridden_for_a_scope_and_what_is_below_it(plugins):
     assert origins == ["orders"]
 
 
-@pytest.mark.row("FL-28", "FL-30")
+@pytest.mark.row("FL-30")
 def test_a_broken_flow_is_its_own_and_what_the_parent_adds_does_not_reach_it(plugins):
     broken = {
         "path": "/broken",
@@ -195,7 +198,6 @@ def test_a_broken_flow_is_its_own_and_what_the_parent_adds_does_not_reach_it(plu
             assert ways(backend, gate.request("GET", "/orders/whole"))[0] == ["A", "B", "C"]
 
 
-@pytest.mark.row("FL-30")
 def test_a_break_is_per_direction(plugins):
     half = {"path": "/half", "inherit": {"request": False}, "request": [{"from": "mark#2"}], "flow": [mark("N")]}
     api = {"flow": [mark("A"), mark("B")], "resources": [half]}
@@ -224,7 +226,25 @@ def test_the_nearest_destination_wins(lane, plugins):
     assert [[request.path for request in each.requests] for each in (a, b, c)] == [["/q"], ["/r"], ["/r"]]
 
 
-@pytest.mark.row("FL-16", "FL-17")
+@BOTH
+def test_limits_come_down_and_the_nearest_counts(lane):
+    operations = {"POST": {}, "PUT": {"limits": {"request_body": 30}}}
+    api = {
+        "limits": {"request_body": 10, "response_body": 1000},
+        "resources": [{"path": "/a", "operations": operations}, {"path": "/b", "limits": {"request_body": 20}}],
+    }
+    with upstream() as backend, running(document(backend, api, lane)) as gate:
+
+        def longest(method, path):
+            sizes = (5, 15, 25, 35)
+            return max(n for n in sizes if gate.request(method, f"/orders{path}", content=b"x" * n).status_code == 200)
+
+        found = [longest("POST", "/a"), longest("PUT", "/a"), longest("POST", "/b")]
+
+    assert found == [5, 25, 15]
+
+
+@pytest.mark.row("FL-17")
 def test_time_outs_come_down_are_capped_and_depend_on_the_environment(plugins):
     api = {
         "to": {"connection": "crm", "timeout": 30},
@@ -258,7 +278,6 @@ def test_time_outs_come_down_are_capped_and_depend_on_the_environment(plugins):
     assert found["prod"]["orders /r4"] == 5
 
 
-@pytest.mark.row("FL-16")
 @pytest.mark.parametrize(
     ("environment", "words"),
     [("test", "has no value 'patience'"), ("", "names no environment"), ("dev", "should be a number")],
@@ -319,7 +338,7 @@ def test_versions_stand_in_the_path_and_the_default_one_need_not(plugins):
     assert (apis[0].name, apis[0].resource, apis[0].operation) == ("orders", "/{rest...}", "")
 
 
-@pytest.mark.row("KC-50", "KC-52")
+@pytest.mark.row("KC-52")
 def test_resources_are_mappings_and_templates_below_the_base_path(plugins):
     paths = ["/a/b", "/a/*", "*.html", "/{one}/{two}", "/"]
     api = {"resources": [{"path": path, "flow": [{"respond": {"body": path}}]} for path in paths]}
@@ -337,7 +356,7 @@ def test_resources_are_mappings_and_templates_below_the_base_path(plugins):
             assert gate.request("GET", "/a/b").status_code == 404
 
 
-@pytest.mark.row("FL-24", "FL-34")
+@pytest.mark.row("FL-24")
 def test_the_flow_of_a_plan_is_entered_where_the_application_is_known(plugins):
     api = {"flow": [mark("A"), "knows", mark("B")]}
     sections = {
@@ -392,6 +411,29 @@ def _said(gate):
 
 
 @pytest.mark.row("FL-10", "FL-11")
+def test_what_is_on_offer_for_a_side_and_a_scope_and_what_is_refused_there(plugins):
+    done = CliRunner().invoke(app, ["plugins", "--json"], env={"HOOKGATE_PLUGINS_DIR": str(plugins)})
+    steps = {each["name"]: each for each in json.loads(done.output) if each["family"] == "interceptor"}
+    offered = {
+        scope: {name for name, step in steps.items() if scope in step["scopes"]} for scope in ("api", "operation")
+    }
+
+    assert offered["api"] - offered["operation"] == {"in-only"}
+    assert "mark" in offered["operation"]
+    assert steps["auth"]["sides"] == steps["in-only"]["sides"] == ["request"]
+    auth = {"auth": {"methods": [{"bearer": {"tokens": {"ann": "t"}}}]}}
+    operation = {"resources": [{"path": "/r", "operations": {"GET": {"flow": ["in-only"]}}}]}
+    for api, place, words in (
+        ({"response": [auth]}, "apis[0].response[0]", "auth cannot stand in `response`"),
+        (operation, "apis[0].resources[0].operations.GET.flow[0]", "may stand on: api"),
+    ):
+        with pytest.raises(ConfigError) as refused, running(document(None, api), plugins_dir=plugins):
+            pass
+        (problem,) = refused.value.problems
+        assert place in str(problem)
+        assert words in str(problem)
+
+
 @pytest.mark.parametrize(
     ("api", "place", "words"),
     [
@@ -438,7 +480,7 @@ def test_an_api_that_is_not_deployed_here_is_checked_and_not_served(plugins):
 def test_applications_and_plans_that_do_not_fit_are_refused(plugins):
     sections = {
         "applications": {
-            "one": {"client_ids": ["a"], "plans": {"order": "gold"}},
+            "one": {"client_ids": ["a", "b", "b"], "plans": {"order": "gold"}},
             "two": {"client_ids": ["a"], "plans": {"orders": "glod"}},
         },
         "plans": {"gold": {}},
@@ -451,6 +493,7 @@ def test_applications_and_plans_that_do_not_fit_are_refused(plugins):
     assert "applications.one.plans.order: there is no API 'order'; did you mean 'orders'" in found
     assert "applications.two.plans.orders: there is no plan 'glod'" in found
     assert "applications.two.client_ids[0]: this client id belongs to the application 'one', too" in found
+    assert "applications.one.client_ids[2]: this client id is there twice; leave one out" in found
 
 
 def test_a_plan_whose_flow_no_call_enters_is_warned_of_and_the_page_explains_it():

@@ -188,7 +188,7 @@ def test_an_application_is_known_where_a_step_asks_for_it_and_a_plan_ties_it_to_
 
 
 @BOTH
-@pytest.mark.row("FL-24", "FL-34", "FL-40")
+@pytest.mark.row("FL-24", "FL-40")
 def test_a_limit_in_the_flow_of_a_plan_counts_each_application_on_its_own(lane):
     limit = {"flow": [{"rate-limit": {"limit": 2, "window": "day"}}]}
     with upstream() as backend, running(document(backend, lane, plan=limit)) as gate:
@@ -225,7 +225,6 @@ def test_an_application_that_is_taken_out_of_the_document_is_unknown_from_then_o
 
 
 @BOTH
-@pytest.mark.row("FL-34")
 def test_the_application_of_a_checked_token_is_known_and_enters_its_plan(lane):
     tokens = {
         name: {"token": f"token-of-{name}", "application": client} for name, client in (("ann", "s1"), ("x", "?"))

@@ -82,7 +82,6 @@ def test_every_step_says_what_it_was_inherited_from(file):
     assert [entry["inherited_from"] for entry in api] == ["orders 1.0", "orders 1.0", None]
 
 
-@pytest.mark.row("FL-32")
 def test_what_runs_is_shown_in_the_order_it_runs(file):
     row = shown(file, "orders 1.0 /items GET")
     b5 = "apis.orders 1.0 /items/headers"
@@ -177,7 +176,8 @@ def changed(file, tmp_path):
         new = tmp_path / "new.yaml"
         new.write_text(text)
         if options.get("json"):
-            return {(row["scope"], row["direction"]): row for row in json.loads(flow("diff", file, new, "--json"))}
+            rows = [row for row in json.loads(flow("diff", file, new, "--json")) if row["kind"] == "scope"]
+            return {(row["scope"], row["direction"]): row for row in rows}
         return flow("diff", file, new)
 
     return run
@@ -186,7 +186,6 @@ def changed(file, tmp_path):
 CACHE = ("    response:\n", "    request: [body-limit: {request: 10}]\n    response:\n")
 
 
-@pytest.mark.row("FL-30")
 def test_a_preview_tells_which_children_are_broken_and_miss_a_change_of_their_parent(changed):
     found = changed(CACHE, json=True)
     request = {scope: row for (scope, direction), row in found.items() if direction == "request"}
@@ -203,7 +202,6 @@ def test_a_preview_tells_which_children_are_broken_and_miss_a_change_of_their_pa
     ]
 
 
-@pytest.mark.row("FL-27")
 def test_a_preview_tells_which_values_children_keep(changed):
     told = changed(("add: {x-in: B}", "add: {x-in: B2}"))
     assert "orders 1.0 → request, and 1 scope below\n  ~ b: request\n" in told
@@ -226,13 +224,129 @@ def test_new_and_mended_breaks_are_told(changed, file):
         ("              - from: b\n              - from: headers\n", ""),
     )
     assert "the flow is not broken any more: it is again as in orders 1.0 /items" in mended
-    assert flow("diff", file, file) == "no flow of an API changes\n"
+    assert flow("diff", file, file) == "no flow, route or connection changes\n"
 
 
 def test_scopes_that_come_and_go_are_told(changed):
     told = changed(("      - path: /rest\n", "      - path: /other\n"))
     assert "orders 1.0 /rest (gone) → request" in told
     assert "orders 1.0 /other (new) → request" in told
+
+
+@pytest.fixture
+def compare(tmp_path, monkeypatch):
+    """Compare two documents that are given as data."""
+    monkeypatch.setenv("FLOW_SECRET", "hunter2-of-a-flow")
+
+    def run(old, new, *options):
+        for name, document in (("old", old), ("new", new)):
+            (tmp_path / f"{name}.json").write_text(json.dumps(document))
+        return flow("diff", tmp_path / "old.json", tmp_path / "new.json", *options)
+
+    return run
+
+
+OLD = {
+    "gateway": {"flow": ["request-id"]},
+    "routes": [
+        {
+            "name": "one",
+            "match": {"path": "/one"},
+            "flow": [
+                {"rate-limit": {"limit": 5, "window": 60}},
+                {"headers": {"request": {"set": {"X": "first-secret"}}}},
+            ],
+            "to": {"connection": "crm"},
+        },
+        {"name": "two", "match": {"path": "/two"}, "flow": ["respond"]},
+    ],
+    "connections": {
+        "crm": {
+            "targets": ["http://127.0.0.1:1"],
+            "auth": [{"basic": {"username": "a", "password": "first-secret"}}],
+            "monitor": {"http": {"path": "/a"}},
+        },
+        "old": {"targets": "http://127.0.0.1:1"},
+    },
+}
+NEW = {
+    "gateway": {"flow": ["request-id", {"headers": {"response": {"remove": ["X"]}}}]},
+    "routes": [
+        {
+            "name": "one",
+            "match": {"path": "/uno"},
+            "flow": [
+                {"headers": {"request": {"set": {"X": "other-secret"}}}},
+                {"rate-limit": {"limit": 6, "window": 60}},
+                {"when": {"if": "request.method == 'GET'", "flow": [{"respond": {"status": 404}}]}},
+            ],
+            "to": {"connection": "crm", "path": "/x"},
+            "x-note": "new",
+        },
+        {"name": "three", "match": {"path": "/three"}, "flow": ["respond"]},
+    ],
+    "connections": {
+        "crm": {
+            "targets": [{"url": "http://127.0.0.1:1", "weight": 5}],
+            "auth": [{"basic": {"username": "a", "password": "${env:FLOW_SECRET}"}}],
+            "monitor": {"http": {"path": "/b"}},
+            "balancer": "random",
+        },
+        "new": {"targets": "http://127.0.0.1:1"},
+    },
+}
+
+
+def test_routes_and_connections_that_change_are_told_without_values(compare):
+    told = compare(OLD, NEW)
+
+    assert told.splitlines() == [
+        "gateway",
+        "  flow:",
+        "    + headers",
+        "route one",
+        "  flow:",
+        "    + when",
+        "    order: headers, rate-limit, when",
+        "    ~ headers: request.set.X",
+        "    ~ rate-limit: limit",
+        "  ~ match.path",
+        "  ~ to.path",
+        "  ~ x-note",
+        "route three (new)",
+        "  flow:",
+        "    + respond",
+        "route two (gone)",
+        "  flow:",
+        "    - respond",
+        "connection crm",
+        "  ~ targets[0].weight",
+        "  ~ balancer",
+        "  ~ monitor[0].http.path",
+        "  ~ auth[0].basic.password",
+        "connection new (new)",
+        "connection old (gone)",
+    ]
+    assert "secret" not in compare(OLD, NEW, "--json")
+    rows = {(row["kind"], row["name"]): row for row in json.loads(compare(OLD, NEW, "--json"))}
+    assert rows["route", "one"]["steps"]["flow"]["values"] == {"headers": ["request.set.X"], "rate-limit": ["limit"]}
+    assert rows["connection", "new"]["state"] == "new"
+
+
+def test_what_is_written_otherwise_and_means_the_same_is_no_change(compare):
+    """Defaults, units, lists of one."""
+    same = json.loads(json.dumps(OLD))
+    same["routes"][0]["match"]["methods"] = None
+    same["routes"][0]["flow"][0]["rate-limit"]["window"] = 60.0
+    same["routes"][1]["flow"] = [{"respond": {}}]
+    same["routes"].reverse()
+    assert compare(OLD, same) == "no flow, route or connection changes\n"
+
+
+def test_steps_inside_of_steps_are_compared_too(compare):
+    new = json.loads(json.dumps(NEW))
+    new["routes"][0]["flow"][2]["when"]["flow"][0]["respond"]["status"] = 410
+    assert compare(NEW, new).splitlines() == ["route one", "  flow:", "    ~ when: flow[0].respond.status"]
 
 
 # --- restore ----------------------------------------------------------------------------------------------------------
@@ -242,7 +356,6 @@ RESTORED = DOCUMENT.replace("            inherit: {request: false}\n", "").repla
 )
 
 
-@pytest.mark.row("FL-31")
 def test_a_preview_shows_the_difference_and_changes_nothing(file):
     told = flow("restore", file, "--scope", "orders 1.0 /items PUT", "--preview")
     assert told.splitlines()[:3] == [
@@ -254,7 +367,6 @@ def test_a_preview_shows_the_difference_and_changes_nothing(file):
     assert file.read_text() == DOCUMENT
 
 
-@pytest.mark.row("FL-31")
 def test_a_restored_document_is_the_old_one_but_for_the_lists(file):
     file.chmod(0o640)
     assert flow("restore", file, "--scope", "orders 1.0 /items PUT").endswith(f"{file}: restored\n")

@@ -63,7 +63,7 @@ def test_every_new_plugin_passes_its_own_test(tmp_path):
     words += ["-o", "asyncio_default_fixture_loop_scope=function"]
     environment = {**os.environ, "PYTHONPATH": folders, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
     tested = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
     )
 
     assert tested.returncode == 0, tested.stdout
@@ -81,7 +81,7 @@ def test_every_new_plugin_is_typed(tmp_path):
     command = [sys.executable, "-m", "mypy", *words, "--cache-dir", tmp_path / "cache", *packages]
     folders = os.pathsep.join(str(folder) for folder in tmp_path.iterdir())
     environment = {**os.environ, "MYPYPATH": folders}
-    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
 
     assert told.returncode == 0, told.stdout
 
@@ -146,7 +146,7 @@ def test_a_new_command_is_typed_and_helps(tmp_path):
 
     def typed(*words):
         command = [sys.executable, "-m", "hookgate", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100).stdout
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240).stdout
 
     assert typed("say-hello", "Ann") == "Hello, Ann\n"
     assert "Say hello to somebody." in typed("--help")

@@ -32,6 +32,12 @@ def test_the_demo_runs_from_start_to_ctrl_c():
         live = iter(process.stdout.readline, "")
         assert next(line for line in live if "is unhealthy" in line)
         assert {httpx.get(url).json()["served_by"] for _ in range(4)} == {"orders-b"}
+        httpx.post(next(line for line in tries if line.rstrip().endswith("/recover")).split()[-1])
+        assert next(line for line in live if "is healthy again" in line)
+        assert httpx.get(url).status_code == 200
+        said = "".join(tries)
+        assert "about 3 seconds" in said, "people who wait know how long"
+        assert "in 4 seconds at most" in said
     finally:
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=60)

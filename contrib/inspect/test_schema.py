@@ -37,7 +37,8 @@ KNOWN = {
     ),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
     *("minProperties", "maxProperties", "propertyNames"),
-    *("title", "description", "default", "format", "writeOnly", "examples"),
+    *("title", "description", "default", "format", "writeOnly", "examples", "x-hookgate-section"),
+    "x-hookgate-options-of",
 }
 
 

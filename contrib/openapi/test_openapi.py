@@ -116,7 +116,6 @@ def errors(answer):
 
 
 @BOTH
-@pytest.mark.row("KC-49", "KC-51", "KC-52", "KC-57")
 def test_an_imported_api_checks_requests_and_forwards_them(lane, imported):
     document, _ = imported(PETS)
     with upstream() as backend, running(live(document, backend, lane)) as gate:
@@ -219,7 +218,6 @@ def test_a_declared_content_type_is_documentation_and_converts_nothing(imported)
     assert (answer.status_code, answer.headers["content-type"], answer.text) == (200, "text/xml", "<pets/>")
 
 
-@pytest.mark.row("KC-57")
 def test_parameters_stay_in_the_document_and_in_the_contract(imported):
     document, contract = imported(PETS)
     (pets, *_) = document["apis"][0]["resources"]

@@ -173,7 +173,7 @@ def run_cli(*arguments, **environment):
         [sys.executable, "-m", "hookgate", "simulate", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **{k: str(v) for k, v in environment.items()}},
     )
 
@@ -551,7 +551,8 @@ def test_everything_wrong_with_the_usage_is_told_at_once_with_its_place(document
         ("/orders", 1, "the method is missing"),
         ("GET", 4, "the path is missing"),
         ("GE(T /", 3, "'(' does not belong into a method"),
-        ("GET http://a/", 5, "the host goes into --header 'Host: …'"),
+        ("GET ftp://a/", 5, "the path begins with /, and a URL with http:// or https://"),
+        ("GET http://u:p@a/", 5, "the path begins with /, and a URL with http:// or https://"),
         ("GET /a b", 7, "' ' must be percent-encoded"),
         ("GET /é", 6, "'é' must be percent-encoded"),
         ("GET /a#b", 7, "a fragment is never sent"),

@@ -256,3 +256,82 @@ def test_the_function_at_its_old_place_says_where_it_is_now():
 
     told = "from hookgate_simulation.testing import simulate (pip install hookgate-simulation)"
     assert str(refused.value) == f"hookgate.testing.simulate has moved; write: {told}"
+
+
+GUARDED = [
+    {"auth": {"methods": [{"basic": {"users": {"ann": "only-for-tests"}}}]}},
+    {"headers": {"request": {"set_from": {"X-Tenant": "claims.tenant", "X-Roles": "identity.roles.{ #this }[0]"}}}},
+]
+
+
+def test_a_call_may_come_over_tls_and_from_whoever_one_says(tmp_path):
+    file = tmp_path / "gateway.json"
+    condition = "request.scheme == 'https' && request.tls.server_name == 'shop.example'"
+    written = routed(*GUARDED)
+    written["routes"][1]["match"] = {"path": "/{rest...}", "host": "shop.example", "when": condition}
+    file.write_text(json.dumps(written))
+    who = '{"subject": "ann", "roles": ["admin"], "claims": {"tenant": "acme"}, "application": "till"}'
+    url = ["--request", "GET https://shop.example:8443/a?x=1"]
+    host = ["--request", "GET /a", "-H", "Host: shop.example"]
+
+    def told(*arguments):
+        done = CliRunner().invoke(app, ["simulate", str(file), "--json", *arguments])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    by_json = told(*url, "-H", "X-A: b", "--identity", who)
+    assert by_json["identity"] == {"subject": "ann", "method": ""}
+    assert (by_json["request"]["scheme"], by_json["request"]["host"]) == ("https", "shop.example:8443")
+    sent = dict(by_json["attempts"][0]["sent"]["headers"])
+    assert (sent["x-tenant"], sent["x-roles"], sent["x-a"]) == ("acme", "admin", "b")
+    assert sent["x-forwarded-proto"] == "https"
+    by_name = told(*host, "--https", "--identity", "ann")
+    assert (by_name["response"]["status"], by_name["identity"]["subject"]) == (200, "ann")
+    assert told(*host, "--https")["response"]["status"] == 401
+    assert told(*host, "--identity", "ann")["response"]["status"] == 404
+
+
+def test_the_function_for_tests_takes_a_scheme_and_an_identity():
+    result = simulate(routed(*GUARDED), scheme="https", identity="ann")
+    assert (result.status, result.trace["identity"]["subject"]) == (200, "ann")
+    assert simulate(routed(*GUARDED)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--identity", " "], "--identity:1:1: the subject is missing"),
+        (["--identity", "{"], "--identity:1:1: Invalid JSON"),
+        (["--identity", '{"subject": "a", "rolls": []}'], "--identity:1:1: rolls: Extra inputs are not permitted"),
+        (["--request", "GET https://a/", "-H", "Host: b"], "--request:1:1: the URL names the host already"),
+        (["--request", "GET https://a b/"], "--request:1:14: "),
+        (["--request", "GET https://ü/"], "--request:1:13: "),
+    ],
+)
+def test_what_is_wrong_with_who_calls_and_for_whom_is_told(tmp_path, arguments, message):
+    file = tmp_path / "gateway.json"
+    file.write_text(json.dumps(routed()))
+    done = CliRunner().invoke(app, ["simulate", str(file), *arguments])
+
+    assert done.exit_code == 1
+    assert message in str(done.exception)
+
+
+def test_no_result_holds_a_value_of_a_reference_but_what_the_client_gets(monkeypatch):
+    """Headers, queries, paths and bodies: of hooks, attempts, calls and the answer."""
+    monkeypatch.setenv("SIMULATED", "hunter2-simulated")
+    steps = [
+        {
+            "headers": {
+                "request": {"set": {"X-A": "${env:SIMULATED}"}},
+                "response": {"set": {"X-B": "${env:SIMULATED}"}},
+            }
+        },
+        {"log": {"message": "says ${env:SIMULATED}"}},
+        {"rewrite": {"path": "/${env:SIMULATED}"}},
+    ]
+    result = simulate(routed(*steps), path="/a?b=hunter2%2Dsimulated", headers={"X-C": "hunter2-simulated"})
+    told = f"{result.as_dict()} {result.hooks} {result.sent}"
+
+    assert ("hunter2" in told, told.count("********") > 8) == (False, True)
+    assert b"hunter2-simulated" in result.content

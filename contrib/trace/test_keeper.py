@@ -4,16 +4,15 @@ import asyncio
 import json
 import logging
 import re
-import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -437,6 +436,7 @@ def test_filters_that_mean_nothing_are_refused(given_, words_):
 class House:
     def __init__(self):
         self.clock = MovableClock(NOW)
+        self.metrics = Mock()
         self.log = logging.getLogger("hookgate.test-trace")
 
 
@@ -497,16 +497,13 @@ async def test_traces_wait_in_a_bounded_queue_and_the_newest_are_dropped(tmp_pat
     writer = Writer(Slow(path, BOUNDS, MovableClock(NOW)), House().log, lambda rows: None, waiting=5)
     writer.put(trace("first"))
     await asyncio.to_thread(reached.wait, 30)
-    began = time.perf_counter()
     for number in range(2000):
         writer.put(trace(str(number)))
-    took = time.perf_counter() - began
     held.set()
     await asyncio.to_thread(writer.close)
 
     assert ids(path) == ["4", "3", "2", "1", "0", "first"]
     assert writer.lost == 1995
-    assert took < 2
     assert errors() == [f"trace: 1995 traces were lost, {path}: more came than can be written; trace fewer calls"]
 
 
@@ -638,10 +635,12 @@ def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path):
     for _ in range(2):
         command = [sys.executable, "-c", WRITES, str(path), str(Path(__file__).parent)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writing:
-            for line in writing.stdout:
-                if int(line) >= 150:
-                    writing.send_signal(signal.SIGKILL)
-                    break
+            try:
+                for line in writing.stdout:
+                    if int(line) >= 150:
+                        break
+            finally:
+                writing.kill()
             told = [int(line) for line in writing.stdout if line.endswith("\n")]
         last = told[-1] if told else 150
 

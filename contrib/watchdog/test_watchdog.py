@@ -48,3 +48,11 @@ def test_patience_is_a_second_unless_written_and_changes_over_a_reload(site):
         assert len(told(gate)) == 1
         with pytest.raises(ConfigError, match=r"watchdog\.patience: should be greater than or equal to 0\.05"):
             gate.reload(document(watchdog={"patience": 0}))
+
+
+def test_a_patience_that_no_clock_can_wait_for_is_refused(site):
+    with (
+        pytest.raises(ConfigError, match="86400"),
+        running(document(watchdog={"patience": 1e300}), plugins_dir=site),
+    ):
+        pass

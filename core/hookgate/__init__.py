@@ -1,5 +1,7 @@
 """hookgate: an API gateway whose every behaviour is a plugin. These names are the promise; everything else may move."""
 
+from pkgutil import extend_path
+
 from hookgate.contract.backends import (
     Balancer,
     Certificate,
@@ -14,6 +16,7 @@ from hookgate.contract.backends import (
 )
 from hookgate.contract.clock import Clock
 from hookgate.contract.counters import CalendarWindow, Decision, Limit
+from hookgate.contract.duration import Duration, PositiveDuration, WholeSeconds
 from hookgate.contract.families import (
     App,
     AuthMethod,
@@ -61,14 +64,14 @@ from hookgate.exchange.errors import (
     UnprocessableContent,
 )
 from hookgate.exchange.exchange import Exchange, Identity, exchange_of
-from hookgate.exchange.masking import MASK, Masking
+from hookgate.exchange.hiding import MASK, hide, hide_in
 from hookgate.exchange.messages import Headers, Message, Request, Response
 from hookgate.exchange.outbound import Attempt, Health, Outbound, Outcome, Target, Timeouts
 from hookgate.exchange.waiting import Signal
 from hookgate.expressions import Expression, ExpressionError
-from hookgate.workshop.calling import Asked, CallOptions, UrlTemplate, VariableOptions
-from hookgate.workshop.nonces import Nonces
 
+__path__ = extend_path(__path__, __name__)
+"""The test kit and the workshop are packages below this one, and distributions of their own."""
 __version__ = "0.1.0"
 
 __all__ = [
@@ -77,7 +80,6 @@ __all__ = [
     "ApiInfo",
     "App",
     "Application",
-    "Asked",
     "Attempt",
     "AuthMethod",
     "BadGateway",
@@ -87,7 +89,6 @@ __all__ = [
     "Branch",
     "Cache",
     "CalendarWindow",
-    "CallOptions",
     "Callout",
     "Certificate",
     "ClientCertificate",
@@ -104,6 +105,7 @@ __all__ = [
     "Decision",
     "Definition",
     "Discovery",
+    "Duration",
     "Entry",
     "Exchange",
     "Expression",
@@ -130,13 +132,11 @@ __all__ = [
     "Loaded",
     "LoopDetected",
     "MachineError",
-    "Masking",
     "Message",
     "MethodNotAllowed",
     "Metrics",
     "Monitor",
     "MonitorOptions",
-    "Nonces",
     "NotFound",
     "Observer",
     "Options",
@@ -145,6 +145,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "Pool",
+    "PositiveDuration",
     "Problem",
     "Refers",
     "Request",
@@ -174,10 +175,11 @@ __all__ = [
     "Transport",
     "Unauthorized",
     "UnprocessableContent",
-    "UrlTemplate",
-    "VariableOptions",
     "Ways",
+    "WholeSeconds",
     "exchange_of",
+    "hide",
+    "hide_in",
     "hookimpl",
     "hookspec",
 ]

@@ -1,6 +1,11 @@
-"""``python -m hookgate``."""
+"""``python -m hookgate``: the command, where it is installed."""
 
-from hookgate.commands import main
+import sys
+from importlib import import_module
 
 if __name__ == "__main__":
-    main()
+    try:
+        commands = import_module("hookgate.commands")
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}: pip install hookgate-commands")
+    commands.main()

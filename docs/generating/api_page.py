@@ -19,21 +19,29 @@ from generating.markdown import prose, table
 FACES = {
     "hookgate.testing": (),
     "hookgate.workshop": (),
-    "hookgate.commands": ("ask", "errors", "out", "print_line", "refused"),
-    "hookgate.document": ("MAX_BYTES", "parse"),
-    "hookgate.http.pool": ("UpstreamPool",),
+    "hookgate.client.keeper": ("Turns",),
+    "hookgate.client.refusing": ("connected_late", "refuses"),
+    "hookgate.commands": ("ask", "errors", "out", "print_line", "refused", "table"),
+    "hookgate.document": ("MAX_BYTES", "Document", "parse"),
+    "hookgate.client": ("UpstreamPool",),
     "hookgate.http.tls": ("UpstreamTls",),
 }
 """What is promised beside `hookgate` itself: the names, or all that stand in `__all__`."""
 GROUPS = {
     "Families": ("contract.families", "contract.steps", "contract.backends", "contract.section.Section"),
-    "Plugins": ("contract.plugin", "contract.hookspecs", "contract.secret", "contract.rules", "contract.metadata"),
+    "Plugins": (
+        "contract.plugin",
+        "contract.hookspecs",
+        "contract.secret",
+        "contract.rules",
+        "contract.metadata",
+        "contract.duration",
+    ),
     "What a host gives": ("contract.host", "contract.clock", "contract.counters", "contract.metrics", "contract.state"),
     "Sections": ("contract.section",),
     "A call": ("exchange",),
     "Faults and errors": ("exchange.errors", "contract.hooks"),
     "Expressions": ("expressions",),
-    "What several plugins need": ("workshop",),
 }
 """Headings by where a name comes from; the longest way to it counts."""
 

@@ -56,7 +56,7 @@ def _lists(listed: Listed) -> list[str]:
     """Return the lists of a flow in which a step has something to do."""
     step: Any = listed.plugin
     bare = step.__new__(step)
-    bare.entry = Entry("", listed.name, listed.family)
+    bare.entry, bare.options = Entry("", listed.name, listed.family), step.options_type.model_construct()
     return [side for side in SIDES if not misplaced(bare, side)]
 
 

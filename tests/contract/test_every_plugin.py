@@ -1,15 +1,22 @@
 """Every installed plugin keeps the contract, on random calls."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from hookgate.document import Document
 from hookgate.document.catalogue import Catalogue
+from hookgate.testing import postgresql
 from hookgate_authoring.conformance import conformance
+from hookgate_storage.serving import Served, put
+from hookgate_storage.store import EMPTY
+from hookgate_storage.variables import FILLED
 
 from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from
 
 OPTIONS = {
+    ("app", "management"): {"callers": {"ann": {"token": "token-of-ann"}}},
     ("auth", "api-key"): {"keys": {"ann": "key-of-ann"}},
     ("auth", "basic"): {"users": {"ann": "secret-of-ann"}},
     ("auth", "bearer"): {"tokens": {"ann": "token-of-ann"}},
@@ -102,6 +109,8 @@ OPTIONS = {
     ("section", "connections"): {"targets": "http://127.0.0.1:9"},
     ("section", "plugins"): {"respond": {"body": "hello"}},
     ("section", "profiles"): {"inbound": {"basic": {"users": {"ann": "secret-of-ann"}}}},
+    ("section", "registration"): {"profile": {"basic": {"users": {"joe": "secret-of-joe"}}}},
+    ("section", "rewrites"): {"name": "old", "pattern": "^/old$", "substitution": "/new"},
     ("section", "redirects"): {"source": "/a", "target": "/b"},
     ("section", "routes"): {
         "name": "orders",
@@ -111,8 +120,11 @@ OPTIONS = {
     ("section", "gateway"): {"flow": ["request-id"], "observers": ["access-log"]},
     ("section", "management"): {"apps": ["health"]},
     ("section", "plans"): {"flow": ["security-headers"]},
+    ("section", "storage"): {"served": "nothing-yet"},
     ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
+    ("section", "variables"): {"value": 9},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
+    ("source", "remote-store"): {"url": "https://127.0.0.1:9", "token": "a token"},
     ("transport", "unix"): {"path": "/nowhere/backend.sock"},
 }
 """What plugins are tried with where they need options, or do little without."""
@@ -125,8 +137,11 @@ BESIDE = {
         "apis": [{"name": "orders", "flow": [{"respond": {}}]}],
         "plans": {"gold": {}},
     },
+    ("section", "variables"): {"storage": {"served": FILLED}},
 }
 """What else the document says that a section is tried in."""
+IN_A_DATABASE = {("counters", "postgresql"), ("state", "postgresql")}
+"""Plugins that are tried with a real database."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {
     ("section", "connections"): {"schema": "`targets` is left out where discovery finds them, and never empty"},
 }
@@ -141,11 +156,16 @@ def installed():
 def test_an_installed_plugin_keeps_the_contract(line, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # stores of state keep it here
     monkeypatch.setenv("HOOKGATE_SCRIPTS", str(Path(__file__).parents[2] / "docs/examples/scripts"))
+    put("nothing-yet", Served(None, "node", EMPTY, (), (), Document({}, "store")))  # what the source reads first
     key = (line.family, line.name)
     assert line.plugin is not None, line.reason
     required = [name for name, field in line.plugin.options_type.model_fields.items() if field.is_required()]
-    assert key in OPTIONS or not required, f"{key} needs {required}: add them to OPTIONS in this file"
-
-    conformance(
-        line.plugin, options=OPTIONS.get(key), examples=20, except_rules=KNOWN.get(key), document=BESIDE.get(key)
+    options = OPTIONS.get(key)
+    assert key in {*OPTIONS, *IN_A_DATABASE} or not required, (
+        f"{key} needs {required}: add them to OPTIONS in this file"
     )
+
+    with ExitStack() as stack:
+        if key in IN_A_DATABASE:
+            options = {"url": stack.enter_context(postgresql())}
+        conformance(line.plugin, options=options, examples=20, except_rules=KNOWN.get(key), document=BESIDE.get(key))

@@ -85,7 +85,7 @@ def test_an_unknown_name_is_refused_with_what_there_is(install):
     install("acme-stamp", "acme_stamp", text, "[hookgate.discovery]\nstamp = acme_stamp:Stamp\n")
     message = refusal(Catalogue(), "discovery", "zzz", NotInstalledError)
 
-    assert message == "no discovery is installed under the name 'zzz'; installed: dns, file, stamp"
+    assert message == "no discovery is installed under the name 'zzz'; installed: dns, file, registered, stamp"
 
 
 def test_a_standard_plugin_that_is_missing_is_refused_with_the_command_that_installs_it(install):
@@ -192,8 +192,9 @@ def test_a_broken_family_harms_no_other(install):
 def test_the_default_of_a_family_is_the_plugin_that_claims_it():
     catalogue = Catalogue()
 
+    assert catalogue.default("balancer", "weighted-balancer") == "weighted-round-robin"
     assert [catalogue.default(family) for family in ("balancer", "transport", "source", "interceptor")] == [
-        "weighted-round-robin",
+        "least-busy",
         "http",
         "file",
         None,
@@ -208,7 +209,7 @@ def test_two_claims_to_be_the_default_are_refused(install):
         "[hookgate.defaults]\nbalancer = acme_stamp:Balancer\n[hookgate.balancers]\nmine = acme_stamp:Balancer\n",
     )
 
-    with pytest.raises(AmbiguousError, match=r"default balancer \(acme-stamp, hookgate-balancer-w"):
+    with pytest.raises(AmbiguousError, match=r"default balancer \(acme-stamp, hookgate-balancer-l"):
         Catalogue().default("balancer")
 
 

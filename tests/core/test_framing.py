@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from hookgate.client.answers import read_response
 from hookgate.http.framing import (
     CHUNKED,
     UNKNOWN,
@@ -20,7 +21,6 @@ from hookgate.http.framing import (
     Counted,
     FramingError,
     read_request,
-    read_response,
     reader_of,
 )
 
@@ -339,7 +339,8 @@ def test_a_response_is_read_back_and_its_length_follows_status_and_method(status
     [
         b"HTTP/1.1 200 OK\nX: 1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: 1\r\n 2\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX : 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX Y : 1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: a\0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",

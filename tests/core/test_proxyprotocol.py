@@ -51,12 +51,12 @@ def headers(draw):
             return line(f"TCP{source.version}", text(source), text(destination), port, to_port), said
         case "unknown line":
             rest = draw(st.text("PROXYtcp 0123:.", max_size=80))
-            return b"PROXY UNKNOWN" + (f" {rest}" if rest else "").encode() + b"\r\n", (None, 0)
+            return b"PROXY UNKNOWN" + (f" {rest}" if rest else "").encode() + b"\r\n", ("unknown", 0)
         case "binary":
             family = 0x11 if source.version == 4 else 0x21
             return binary(ends(source, destination, port, to_port) + draw(EXTENSIONS), family=family), said
         case "unknown":
-            return binary(draw(st.binary(max_size=60)), family=0), (None, 0)
+            return binary(draw(st.binary(max_size=60)), family=0), ("unknown", 0)
         case _:
             return binary(draw(st.binary(max_size=60)), command=0x20, family=draw(st.integers(0, 255))), (None, 0)
 
@@ -175,7 +175,7 @@ def test_what_is_wrong_is_said(data, words):
 def test_the_longest_headers_are_read():
     longest = b"PROXY UNKNOWN ".ljust(LONGEST_V1 - 2, b"x") + b"\r\n"
 
-    assert read(longest + b"GET") == Read(None, 0, LONGEST_V1)
+    assert read(longest + b"GET") == Read("unknown", 0, LONGEST_V1)
     assert read(binary(bytes(4096)) + b"GET") == Read("0.0.0.0", 0, LONGEST_V2)
 
 

@@ -1,7 +1,6 @@
 """``${provider:reference}``: resolved before validation, and never shown."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -136,14 +135,12 @@ def test_references_are_resolved_all_at_once_and_each_once(catalogue, monkeypatc
     safe.asked.clear()
     flow = [{"step": {"name": "${safe:slow}"}}, {"step": {"name": "${safe:slow}", "key": "a ${safe:x} ${safe:x}"}}]
     document = {"routes": [{"name": "one", "flow": flow}], "secrets": {"safe": {"values": {"x": "1"}}}}
-    started = time.perf_counter()
     with pytest.raises(
         ConfigError, match=r"flow\[0\].step.name: the secret provider 'safe' did not answer within 0.2 s"
     ):
         asyncio.run(load(document, catalogue))
 
     assert sorted(safe.asked) == ["slow", "x"]
-    assert time.perf_counter() - started < 5
 
 
 def test_options_of_a_provider_may_be_references_to_another(step, refusal, monkeypatch):

@@ -390,7 +390,7 @@ def test_a_template_is_matched_whatever_the_spelling_of_its_escapes():
 
 
 def test_a_route_carries_what_the_gateway_gives_it_and_equals_only_itself():
-    route = Route("orders", "/orders/{id}/{rest...}", methods=["GET"], flow="f", settings="s")
+    route = Route("orders", "/orders/{id}/{rest...}", methods=["GET"], settings="s")
 
     assert route.parameters == ("id", "rest")
     assert route.methods == frozenset({"GET"})

@@ -18,7 +18,7 @@ from hookgate.testing import running
 
 from .both_ways.wire import Ended, Wire
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 _numbers = itertools.count(1)
 
 
@@ -306,18 +306,36 @@ FAULTS = {
     },
     "204-with-a-body": (
         says(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", then="wait"),
-        [PROTOCOL, served(b"", 204)],
+        served(b"", 204),
     ),
     "304-with-a-body": (
         says(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", then="wait"),
-        [PROTOCOL, served(b"", 304)],
+        served(b"", 304),
     ),
     "304-with-an-answer-behind": (
         says(b"HTTP/1.1 304 Not Modified\r\n\r\n" + ok(b"stolen"), then="wait"),
-        [PROTOCOL, served(b"", 304)],
+        served(b"", 304),
     ),
-    "bytes-behind-the-end": (says(ok(b"right") + b"wrong", then="wait"), [PROTOCOL, served(b"right")]),
-    "an-answer-behind-the-end": (says(ok(b"right") + ok(b"stolen"), then="wait"), [PROTOCOL, served(b"right")]),
+    "204-with-an-answer-behind": (
+        says(b"HTTP/1.1 204 No Content\r\n\r\n" + ok(b"stolen"), then="wait"),
+        served(b"", 204),
+    ),
+    "204-with-chunks": (
+        says(b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", then="wait"),
+        served(b"", 204),
+    ),
+    "204-with-a-body-later": (
+        says(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", then="wait"),
+        served(b"", 204),
+    ),
+    "bytes-behind-the-end": (says(ok(b"right") + b"wrong", then="wait"), served(b"right")),
+    "an-empty-line-behind-the-end": (says(ok(b"right") + b"\r\n", then="wait"), served(b"right")),
+    "an-empty-line-behind-no-body": (says(ok(b"") + b"\r\n", then="wait"), served(b"")),
+    "an-empty-line-behind-chunks": (
+        says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n\r\n", then="wait"),
+        served(b"right"),
+    ),
+    "an-answer-behind-the-end": (says(ok(b"right") + ok(b"stolen"), then="wait"), served(b"right")),
     "an-answer-behind-chunks": (
         says(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n0\r\n\r\n" + ok(b"stolen"), then="wait"
@@ -354,7 +372,16 @@ FAULTS = {
     "a-header-with-bare-cr": (says(ok(b"x", b"X-A: a\rX-B: b"), then="wait"), PROTOCOL),
     "a-header-with-nul": (says(ok(b"x", b"X-A: a\0b"), then="wait"), PROTOCOL),
     "a-folded-header": (says(ok(b"x", b"X-A: a", b" b"), then="wait"), PROTOCOL),
-    "a-space-before-the-colon": (says(ok(b"x", b"X-A : a"), then="wait"), PROTOCOL),
+    # RFC 9112, 5.1: a proxy takes the space out; h11, which reads for httpx, refuses it
+    "a-space-before-the-colon": (says(ok(b"x", b"X-A : a"), then="keep"), [PROTOCOL, served(b"x")]),
+    "a-space-before-the-colon-of-a-length": (
+        says(b"HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\nx", then="wait"),
+        PROTOCOL,
+    ),
+    "a-space-before-the-colon-of-a-coding": (
+        says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding\t: chunked\r\nContent-Length: 1\r\n\r\nx", then="wait"),
+        PROTOCOL,
+    ),
     "a-header-without-colon": (says(ok(b"x", b"X-A"), then="wait"), PROTOCOL),
     "a-header-without-name": (says(ok(b"x", b": a"), then="wait"), PROTOCOL),
     "upper-case": (

@@ -34,7 +34,7 @@ def hookgate(tmp_path):
             [sys.executable, "-m", "hookgate", *map(str, words)],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
             env={
                 **os.environ,
                 "COLUMNS": "300",

@@ -29,7 +29,7 @@ def run_cli(*arguments, **environment):
         [sys.executable, "-m", "hookgate", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
     )
 

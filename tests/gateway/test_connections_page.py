@@ -38,7 +38,7 @@ def command(*arguments, **environment):
         [sys.executable, "-m", "hookgate", "connections", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
     )
 
@@ -74,6 +74,17 @@ def test_a_tag_filters_the_connections_whatever_its_case():
         assert [each["name"] for each in shown(gate, "?tag=%20US")["connections"]] == ["erp"]
         assert shown(gate, "?tag=eu&tag=us") == {"connections": []}
         assert shown(gate, "/crm")["tags"] == ["EU", "customers"]
+
+
+def test_a_tag_is_what_is_left_without_blanks_around_it_and_counts_once():
+    written = document("http://127.0.0.1:1", tags=["  EU ", "eu", "Eu\t", " ", "customers"])
+    with running(written) as gate:
+        tags = shown(gate, "/crm")["tags"]
+        found = [[each["name"] for each in shown(gate, f"?tag={tag}")["connections"]] for tag in ("eu", "EU%20", "")]
+
+    assert [tag.lower() for tag in tags] == ["eu", "customers"]
+    assert found[:2] == [["crm"], ["crm"]]
+    assert all(tag == tag.strip() for tag in tags)
 
 
 @pytest.mark.row("HC-20")

@@ -87,12 +87,14 @@ def test_an_open_circuit_stays_open(lane):
 def test_a_target_that_was_taken_out_stays_out(lane):
     passive = {"passive": {"unhealthy_after": 2, "eject_for": 600, "at_most": 600}}
     with upstream(lambda request: (503, {}, "ill")) as ill, upstream(named("well")) as well:
-        with running(document(ill, well, lane=lane, monitor=passive)) as gate:
+        with running(document(ill, well, lane=lane, balancer="weighted-round-robin", monitor=passive)) as gate:
             statuses = [gate.request("GET", "/").status_code for _ in range(6)]
             assert (statuses.count(503), len(ill.requests)) == (2, 2)
-            gate.reload(document(ill, well, lane=lane, monitor=passive, **OTHER))
+            gate.reload(document(ill, well, lane=lane, balancer="weighted-round-robin", monitor=passive, **OTHER))
             assert [gate.request("GET", "/").text for _ in range(4)] == ["well"] * 4
-            gate.reload(document(ill, well, lane=lane, **OTHER))  # nobody is left to find it well again
+            gate.reload(
+                document(ill, well, lane=lane, balancer="weighted-round-robin", **OTHER)
+            )  # nobody is left to find it well again
             assert sorted(gate.request("GET", "/").text for _ in range(4)) == ["ill", "ill", "well", "well"]
 
 
@@ -102,7 +104,9 @@ def test_a_found_target_that_was_taken_out_stays_out(lane, tmp_path):
     listed = tmp_path / "targets.yaml"
     with upstream(lambda request: (503, {}, "ill")) as ill, upstream(named("well")) as well:
         listed.write_text(f"- {ill.url}\n- {well.url}\n")
-        described = document(lane=lane, monitor=passive, discovery={"file": {"path": str(listed)}})
+        described = document(
+            lane=lane, balancer="weighted-round-robin", monitor=passive, discovery={"file": {"path": str(listed)}}
+        )
         del described["connections"]["crm"]["targets"]
         with running(described) as gate:
             statuses = [gate.request("GET", "/").status_code for _ in range(6)]

@@ -76,7 +76,7 @@ def curl(url, authority, *arguments, show=None):
         pytest.skip("this curl has no HTTP/2")
     known = ["--cert", show["certificate"], "--key", show["key"]] if show else []
     words = [CURL, "-sS", "--cacert", authority.certificate, "-w", "\n%{http_code} %{http_version}", *known, *arguments]
-    done = subprocess.run([*words, url], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([*words, url], capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise ConnectionError(done.stderr)
     body, _, said = done.stdout.rpartition("\n")
@@ -94,7 +94,7 @@ def trusting(authority, show=None):
 def shown_by(gate, authority, host="localhost"):
     """The name in the certificate that a new connection gets."""
     address = urlsplit(gate.url)
-    plain = socket.create_connection((address.hostname, address.port), timeout=10)
+    plain = socket.create_connection((address.hostname, address.port), timeout=60)
     context = trusting(authority)
     context.check_hostname = False
     with context.wrap_socket(plain, server_hostname=host) as connection:
@@ -152,7 +152,7 @@ def test_plain_and_encrypted_listeners_stand_side_by_side(authority, server, lan
 
 def test_serve_says_https(authority, server, tmp_path):
     file = tmp_path / "gateway.yaml"
-    file.write_text(json.dumps({**document(server), "management": {"enabled": False}}))
+    file.write_text(json.dumps({**document(server, lame_duck=0), "management": {"enabled": False}}))
     process = subprocess.Popen(
         [sys.executable, "-m", "hookgate", "serve", str(file)], stderr=subprocess.PIPE, text=True
     )
@@ -162,7 +162,7 @@ def test_serve_says_https(authority, server, tmp_path):
         assert httpx.get(url, verify=trusting(authority)).text == "hello"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         process.stderr.close()
 
 
@@ -296,7 +296,10 @@ def test_a_reload_brings_other_certificates_and_bad_ones_change_nothing(loop, au
         assert client.get(gate.url).text == "hello"  # on the connection that it has
 
 
-def test_a_certificate_that_was_replaced_on_disk_is_used_soon(loop, authority, server, other, tmp_path, monkeypatch):
+def test_a_certificate_that_was_replaced_on_disk_is_used_soon(
+    loop, authority, server, other, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO", "hookgate.tls")
     monkeypatch.setattr(certificates, "EVERY", 0.05)
     paths = {kind: str(tmp_path / kind) for kind in server}
 
@@ -306,7 +309,7 @@ def test_a_certificate_that_was_replaced_on_disk_is_used_soon(loop, authority, s
             (tmp_path / "fresh").replace(paths[kind])
 
     def until(wanted):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not wanted():
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -320,7 +323,17 @@ def test_a_certificate_that_was_replaced_on_disk_is_used_soon(loop, authority, s
 
         put(other)
         until(lambda: shown_by(gate, authority) == "other")
-        assert listener_of(gate)["problems"] == []
+        until(lambda: listener_of(gate)["problems"] == [])
+        recovered = f"{paths['certificate']} was read and is again in force for new connections, until "
+        assert len([line for line in caplog.messages if line.startswith(recovered)]) == 1
+
+        put(server, "key", "certificate")
+        until(lambda: shown_by(gate, authority) == "server")
+        replaced = f"{paths['certificate']} was read and is in force for new connections, until "
+        until(lambda: any(line.startswith(replaced) for line in caplog.messages))
+
+        gate.reload(document(other))
+        assert any(line.startswith(f"{other['certificate']} was read and is in force") for line in caplog.messages)
 
 
 # --- clients that do not shake hands -------------------------------------------------------------------------------
@@ -330,7 +343,7 @@ def test_a_handshake_has_a_time_limit_and_an_aborted_one_leaves_nothing_behind(l
     with running(document(server, lane, limits={"handshake": 0.2})) as gate:
         address = urlsplit(gate.url)
         for words in (b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"):
-            with socket.create_connection((address.hostname, address.port), timeout=5) as client:
+            with socket.create_connection((address.hostname, address.port), timeout=60) as client:
                 client.sendall(words)
                 try:
                     while client.recv(100):  # an alert may come
@@ -339,8 +352,9 @@ def test_a_handshake_has_a_time_limit_and_an_aborted_one_leaves_nothing_behind(l
                     pass
         with socket.create_connection((address.hostname, address.port)):
             pass
-        end = time.monotonic() + 5
-        while listener_of(gate) != {"connections": 0, "refused": {"handshake": 4}, "problems": []}:
+        end = time.monotonic() + 60
+        wanted = {"connections": 0, "refused": {"handshake": 4}, "problems": []}
+        while not wanted.items() <= listener_of(gate).items():
             assert time.monotonic() < end, listener_of(gate)
             time.sleep(0.05)
         assert shown_by(gate, authority) == "server"
@@ -349,7 +363,7 @@ def test_a_handshake_has_a_time_limit_and_an_aborted_one_leaves_nothing_behind(l
 def test_stopping_waits_for_no_handshake(loop, server):
     with running(document(server)) as gate:
         address = urlsplit(gate.url)
-        client = socket.create_connection((address.hostname, address.port), timeout=5)
+        client = socket.create_connection((address.hostname, address.port), timeout=60)
         while listener_of(gate)["connections"] != 1:
             time.sleep(0.02)
         began = time.monotonic()

@@ -34,7 +34,7 @@ from hookgate import (
     Transport,
     hookimpl,
 )
-from hookgate.http.pool import UpstreamPool
+from hookgate.client.pool import UpstreamPool
 
 
 class Numbered:

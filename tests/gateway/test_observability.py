@@ -135,6 +135,13 @@ def test_the_line_of_a_call_to_a_backend(watched):
         "certificate": None,
         "tls": None,
         "server_name": None,
+        "api": None,
+        "api_version": None,
+        "application": None,
+        "operation": None,
+        "plan": None,
+        "rewritten_path": None,
+        "user_agent": line["user_agent"],
     }
     assert line["ms"] >= line["ttfb_ms"] > 0
 

@@ -214,7 +214,7 @@ def document(*targets, lane=True, gateway=None, to=None, **connection):
     }
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to hold"
@@ -527,7 +527,7 @@ def test_observers_that_call_sys_exit_end_nothing_and_what_they_return_is_nothin
             assert gate.request("GET", "/").status_code == 200
         for hook in hooks:
             assert logged(gate, "gateway/observing", hook), hook
-        with urllib.request.urlopen(f"{gate.management}/-/health", timeout=10) as answer:
+        with urllib.request.urlopen(f"{gate.management}/-/health", timeout=60) as answer:
             assert answer.status == 200
 
 

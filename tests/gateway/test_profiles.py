@@ -28,7 +28,6 @@ def document(backend, profile, **connection):
     }
 
 
-@pytest.mark.row("AC-36")
 def test_a_profile_is_swapped_in_one_place():
     with upstream() as backend:
         with running(document(backend, {"inbound": ANNA})) as gate:
@@ -85,7 +84,6 @@ def test_a_name_that_nobody_knows_and_one_that_a_plugin_has_are_refused():
     assert "connections.crm.auth[0]" in found
 
 
-@pytest.mark.row("AC-15")
 def test_two_writers_of_one_header_are_let_through_with_a_warning(caplog):
     auth = [
         {"basic": {"username": "gateway", "password": "secret"}},

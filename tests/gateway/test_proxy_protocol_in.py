@@ -25,6 +25,8 @@ V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n"
 V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x21" + struct.pack(
     "!H16s16sHH", 36, socket.inet_pton(socket.AF_INET6, "2001:db8::7"), bytes(16), 4711, 443
 )
+UNKNOWN = b"PROXY UNKNOWN 203.0.113.9 203.0.113.10 1 2\r\n"
+UNSPECIFIED = b"\r\n\r\n\x00\r\nQUIT\n\x21\x00\x00\x00"
 LOCAL = b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -64,7 +66,7 @@ def encrypted(server, lane=True, **more):
 
 def connect(gate):
     address = urlsplit(gate.url)
-    return socket.create_connection((address.hostname, address.port), timeout=10)
+    return socket.create_connection((address.hostname, address.port), timeout=60)
 
 
 def everything(connection):
@@ -93,7 +95,7 @@ class Balancer:
         self.url = f"{self._address.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self):
-        self._threads = [threading.Thread(target=self._accept)]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
         return self
 
@@ -101,22 +103,22 @@ class Balancer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
     def _accept(self):
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self._threads.append(threading.Thread(target=self._serve, args=(client,)))
+                self._threads.append(threading.Thread(target=self._serve, args=(client,), daemon=True))
                 self._threads[-1].start()
 
     def _serve(self, client):
         with client, socket.create_connection((self._address.hostname, self._address.port)) as inner:
             inner.sendall(self._header)
-            back = threading.Thread(target=self._pass, args=(inner, client))
+            back = threading.Thread(target=self._pass, args=(inner, client), daemon=True)
             back.start()
             self._pass(client, inner)
-            back.join()
+            back.join(60)
 
     @staticmethod
     def _pass(source, sink):
@@ -127,7 +129,13 @@ class Balancer:
             sink.shutdown(socket.SHUT_WR)
 
 
-@pytest.mark.parametrize(("header", "client"), [(V1, "192.0.2.7"), (V2, "2001:db8::7"), (LOCAL, "127.0.0.1")])
+@pytest.mark.parametrize(
+    ("header", "client"),
+    [
+        *[(V1, "192.0.2.7"), (V2, "2001:db8::7"), (LOCAL, "127.0.0.1")],
+        *[(UNKNOWN, "unknown"), (UNSPECIFIED, "unknown")],
+    ],
+)
 @pytest.mark.parametrize("pieces", [1, 3, 1000])
 def test_the_client_is_whom_the_header_names(lane, header, client, pieces):
     data = header + GET
@@ -140,6 +148,22 @@ def test_the_client_is_whom_the_header_names(lane, header, client, pieces):
 
         assert answer.startswith(b"HTTP/1.1 200")
         assert clients(gate) == [client]
+
+
+@pytest.mark.parametrize("header", [UNKNOWN, UNSPECIFIED])
+@pytest.mark.parametrize("told", [b"", b"X-Forwarded-For: 127.0.0.1\r\n", b"Forwarded: for=127.0.0.1\r\n"])
+def test_who_is_unknown_never_passes_for_the_balancer(lane, header, told):
+    described = document(lane)
+    described["routes"][0]["flow"] = [
+        {"ip-filter": {"allow": ["127.0.0.0/8"]}},
+        *described["routes"][0].get("flow", []),
+    ]
+    request = GET.replace(b"\r\n\r\n", b"\r\n" + told + b"\r\n", 1)
+    with running(described) as gate:
+        for sent, status in ((header, b"403"), (LOCAL, b"200")):
+            with connect(gate) as connection:
+                connection.sendall(sent + request)
+                assert everything(connection).split(b" ")[1] == status
 
 
 @needs_openssl
@@ -192,7 +216,7 @@ def test_a_real_client_behind_a_balancer_is_named_to_backends(authority, server,
             (tmp_path / "body").write_text("x" * 200_000)
             sent = ["--data-binary", f"@{tmp_path}/body"]
             words = [curl, "-sS", option, "--cacert", authority.certificate, *sent, balancer.url]
-            subprocess.run(words, check=True, capture_output=True, timeout=30)
+            subprocess.run(words, check=True, capture_output=True, timeout=60)
 
     (received,) = backend.requests
     assert received.header("x-forwarded-for") == "2001:db8::7"
@@ -259,6 +283,16 @@ def test_each_client_behind_the_balancer_has_connections_of_its_own(lane):
             third.sendall(other + GET)
             assert everything(third).startswith(b"HTTP/1.1 200")
         assert clients(gate, 2) == ["192.0.2.7", "192.0.2.8"]
+
+
+@pytest.mark.parametrize(("prefix", "neighbour"), [(64, b"HTTP/1.1 503"), (128, b"HTTP/1.1 200")])
+def test_connections_of_a_network_of_ipv6_count_together(lane, prefix, neighbour):
+    limits = {"connections_per_client": 1, "ipv6_prefix": prefix}
+    with running(document(lane, limits=limits)) as gate, connect(gate) as first, connect(gate) as second:
+        first.sendall(b"PROXY TCP6 2001:db8::1 2001:db8::f 1 2\r\n" + GET.replace(b"close", b"keep-alive"))
+        assert first.recv(65536).startswith(b"HTTP/1.1 200")
+        second.sendall(b"PROXY TCP6 2001:db8::2 2001:db8::f 1 2\r\n" + GET)
+        assert everything(second).startswith(neighbour)
 
 
 def test_there_has_to_be_somebody_who_may_write_headers():

@@ -214,7 +214,7 @@ def test_a_hundred_mebibytes_go_each_way_in_flat_memory():
             while not sampling.wait(0.02):
                 peak[0] = max(peak[0], process.memory_info().rss - before)
 
-        sampler = threading.Thread(target=sample)
+        sampler = threading.Thread(target=sample, daemon=True)
         sampler.start()
         try:
             up = gate.request("POST", "/up", content=(chunk for _ in range(size // len(chunk))))
@@ -225,7 +225,7 @@ def test_a_hundred_mebibytes_go_each_way_in_flat_memory():
                     digest.update(part)
         finally:
             sampling.set()
-            sampler.join()
+            sampler.join(60)
 
     assert up.status_code == 200
     assert backend.received == size

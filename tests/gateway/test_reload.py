@@ -201,7 +201,9 @@ def command(*arguments, **environment):
 
 def test_a_process_reloads_on_sighup_and_on_command_and_stops_on_sigterm(tmp_path):
     file = tmp_path / "gateway.json"
-    text = answering("first", gateway={"listen": ["127.0.0.1:0"]}, management={"listen": ["127.0.0.1:0"]})
+    text = answering(
+        "first", gateway={"listen": ["127.0.0.1:0"], "lame_duck": 0}, management={"listen": ["127.0.0.1:0"]}
+    )
     file.write_text(json.dumps(text))
     environment = {**os.environ, "HOOKGATE_LOG_LEVEL": "info"}
     process = subprocess.Popen(command("serve", file), stderr=subprocess.PIPE, text=True, env=environment)
@@ -224,7 +226,7 @@ def test_a_process_reloads_on_sighup_and_on_command_and_stops_on_sigterm(tmp_pat
         assert httpx.get(url).text == "first"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -11,11 +11,15 @@ from hookgate.testing.upstream import Reset
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 
 
+IN_TURN = {"balancer": "weighted-round-robin"}
+"""The first target gets the first call."""
+
+
 def document(*backends, lane=True, to=None, **connection):
     return {
         "gateway": {"lane": lane},
         "routes": [{"name": "all", "to": {"connection": "backend", **(to or {})}}],
-        "connections": {"backend": {"targets": [backend.url for backend in backends], **connection}},
+        "connections": {"backend": {"targets": [b.url for b in backends], **IN_TURN, **connection}},
     }
 
 
@@ -62,6 +66,20 @@ def test_what_may_do_harm_twice_is_sent_once(method, headers, sent, lane):
 
     assert len(backend.requests) == sent
     assert backend.bodies == [b"body" * 10] * sent
+    expected = ["tried again", "not tried again: max_tries is reached"]
+    assert said == (expected if sent == 2 else [f"not tried again: {method} may do harm twice"])
+
+
+@BOTH
+@pytest.mark.parametrize(("method", "sent"), [("GET", 2), ("PUT", 2), ("POST", 1), ("PATCH", 1)])
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_a_connection_that_broke_is_no_leave_to_do_harm_twice(method, body, sent, lane):
+    with upstream(lambda request: Reset()) as backend:
+        with running(document(backend, lane=lane, max_tries=2, retry={"on": ["connect-failed", "broken"]})) as gate:
+            assert gate.request(method, "/", content=body).status_code == 502
+            said = verdicts(gate)
+
+    assert len(backend.requests) == sent
     expected = ["tried again", "not tried again: max_tries is reached"]
     assert said == (expected if sent == 2 else [f"not tried again: {method} may do harm twice"])
 

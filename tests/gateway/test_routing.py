@@ -50,6 +50,8 @@ def test_exact_paths_come_before_prefixes_before_extensions_before_templates():
         ("/{param1}/{param2}/{param3}", "positional", "/1/2/3"),
         ("/{param3}/{param2}/{param1}", "positional", "/1/2/3"),
         ("/{param1}/{param2}/{param1}", "positional", "/1/2/1"),
+        ("/{param3}/{param2}/{param3}", "positional", "/1/2/1"),
+        ("/{x}/{y}/{z}", "positional", "/1/2/3"),
         ("/{x}/{x}/{y}", "positional", "/1/1/2"),
         ("/{param3}/{param2}/{param1}", "by_name", "/3/2/1"),
     ],
@@ -58,13 +60,14 @@ def test_path_parameters_reach_the_backend(path, mode, called):
     route = {
         "name": "one",
         "match": {"path": "/in/{param1}/{param2}/{param3}"},
+        "flow": [{"headers": {"request": {"set_from": {"X-Second": "request.params.param2"}}}}],
         "to": {"connection": "backend", "path": path, "path_params": mode},
     }
     with upstream() as backend:
         with running({"routes": [route], "connections": {"backend": {"targets": backend.url}}}) as gate:
             gate.request("GET", "/in/1/2/3")
 
-    assert backend.requests[0].path == called
+    assert (backend.requests[0].path, backend.requests[0].header("x-second")) == (called, "2")
 
 
 def test_conditions_hosts_and_methods_choose_between_routes_of_one_path():
@@ -107,6 +110,7 @@ def test_a_host_that_does_not_answer_the_connection_is_given_up_in_time_and_coun
             filler.connect_ex(full.getsockname())
         silent = f"http://127.0.0.1:{full.getsockname()[1]}"
         connection = {"targets": [silent, live.url], "max_tries": 2, "timeouts": {"connect": 0.5}}
+        connection["balancer"] = "weighted-round-robin"
         document = {"routes": [{"name": "one", "to": {"connection": "c"}}], "connections": {"c": connection}}
         with running(document) as gate:
             assert gate.request("GET", "/").status_code == 200

@@ -55,12 +55,12 @@ def test_heavy_hosts_come_up_more_often_and_inactive_ones_never(lane):
 @BOTH
 def test_tries_are_attempts_in_all_and_only_what_could_not_connect_is_tried_again(lane):
     with closed() as a, upstream() as b:
-        with running(document(a, b, lane=lane, max_tries=2)) as gate:
+        with running(document(a, b, lane=lane, balancer="weighted-round-robin", max_tries=2)) as gate:
             assert gate.request("POST", "/", content=iter([b"body"])).status_code == 200
             (exchange,) = gate.wait_for_exchanges(1)
             assert [each.outcome.kind for each in exchange.attempts] == ["connect-failed", "ok"]
         assert b.bodies == [b"body"]
-        with running(document(a, b, lane=lane, max_tries=1)) as gate:
+        with running(document(a, b, lane=lane, balancer="weighted-round-robin", max_tries=1)) as gate:
             assert gate.request("GET", "/").status_code == 502
         assert len(b.requests) == 1
 
@@ -75,7 +75,7 @@ def test_the_third_wrong_code_takes_a_host_out_and_all_out_is_503_unless_told_ot
 
     check = {"path": "/health", "expect": 204, "interval": 30, "backoff": 1, "unhealthy_after": 3}
     with upstream(server("a")) as a, upstream(server("b")) as b:
-        described = document(a, b, lane=lane, monitor={"http": check})
+        described = document(a, b, lane=lane, balancer="weighted-round-robin", monitor={"http": check})
         with running(described, clock=clock) as gate:
             checked(gate, clock)
             said["a"] = 200  # not the code that is configured
@@ -147,7 +147,7 @@ def test_the_known_answer_of_the_signature_comes_out_of_a_gateway(lane):
     assert (refused.status_code, refused.json()["reason"]) == (502, "signature-failed")
 
 
-@pytest.mark.row("AC-19", "AC-20", "AC-21", "AC-22", "AC-24")
+@pytest.mark.row("AC-19", "AC-20", "AC-21", "AC-22")
 @BOTH
 def test_header_actions_add_set_and_compute(lane):
     def action(what, name, provider, value=None):
@@ -163,17 +163,18 @@ def test_header_actions_add_set_and_compute(lane):
     ]
     sent = [("x-a", "1"), ("X-B", "1"), ("X-B", "2"), ("x-user", "joe"), ("digest", "forged")]
     with upstream() as backend, running(document(backend, lane=lane, headers=actions)) as gate:
+        before = int(time.time())
         gate.request("POST", "/", headers=sent, content=iter([b'{"hello": ', b'"world"}']))
+        after = time.time()
         gate.request("GET", "/", headers=sent)
 
     first, second = backend.requests
     assert [first.all(name) for name in ("x-a", "x-b", "x-new", "x-who")] == [["1", "2"], ["3"], ["v"], ["joe-crm"]]
-    assert abs(parsedate_to_datetime(first.header("date")).timestamp() - time.time()) <= 2 + 10
+    assert before <= parsedate_to_datetime(first.header("date")).timestamp() <= after
     assert first.all("digest") == ["SHA-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="]
     assert second.all("digest") == ["SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
 
 
-@pytest.mark.row("AC-23")
 @BOTH
 def test_a_variable_of_the_environment_or_none(lane, monkeypatch):
     monkeypatch.setenv("HOOKGATE_ROW", "1")

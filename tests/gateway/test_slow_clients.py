@@ -51,18 +51,17 @@ def dripping(wire, data, pause):
             except OSError:
                 return
 
-    thread = threading.Thread(target=drip)
+    thread = threading.Thread(target=drip, daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(60)
 
 
-def ends_within(wire, seconds):
-    """Read up to the end of the connection and return what came; fail if that takes too long."""
-    wire.socket.settimeout(seconds)
+def ending(wire):
+    """Read up to the end of the connection and return what came; fail if it does not end."""
     try:
         return wire.rest()
     except ConnectionResetError:
@@ -74,7 +73,7 @@ def ends_within(wire, seconds):
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word():
     with running(document(flow=[HELLO], limits={"head": 0.3})) as gate, Wire(gate.url) as wire:
-        assert ends_within(wire, 5) == b""
+        assert ending(wire) == b""
 
 
 def test_a_head_that_stops_coming_ends_in_408():
@@ -82,7 +81,7 @@ def test_a_head_that_stops_coming_ends_in_408():
         wire.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
         answer = wire.answer()
         assert (answer.status, answer.closes) == (408, True)
-        assert ends_within(wire, 5) == b""
+        assert ending(wire) == b""
     assert gate.finished == [], "it was no call"
 
 
@@ -92,7 +91,6 @@ def test_a_head_that_drips_ends_in_408_when_the_time_for_all_of_it_is_over(befor
         for _ in range(before):
             assert wire.send(GET).answer().body == b"hello"
         with dripping(wire, b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", 0.05):
-            wire.socket.settimeout(4)
             assert wire.answer().status == 408
 
 
@@ -100,14 +98,13 @@ def test_a_head_behind_another_one_has_its_time_from_its_first_byte():
     with running(document(flow=[HELLO], limits={"head": 0.5})) as gate, Wire(gate.url) as wire:
         wire.send(GET + b"GET / HT")
         assert wire.answer().body == b"hello"
-        wire.socket.settimeout(4)
         assert wire.answer().status == 408
 
 
 def test_empty_lines_do_not_buy_time():
     with running(document(flow=[HELLO], limits={"head": 0.4})) as gate, Wire(gate.url) as wire:
         with dripping(wire, b"\r\n" * 1000, 0.05):
-            assert b" 200 " not in ends_within(wire, 4)
+            assert b" 200 " not in ending(wire)
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------
@@ -125,7 +122,7 @@ def test_a_body_that_does_not_come_ends_in_408_and_the_backend_is_let_go(framing
         wire.send(POSTS[framing] + early)
         answer = wire.answer()
         assert (answer.status, answer.closes, b"request-timeout" in answer.body) == (408, True, True)
-        assert ends_within(wire, 5) == b""
+        assert ending(wire) == b""
         backend.wait_for(lambda b: b.connections == 1 and b.open == 0)
         (exchange,) = gate.wait_for_exchanges(1)
 
@@ -206,7 +203,7 @@ def test_a_client_that_sends_its_body_and_does_not_read_the_answer_is_cut():
             wire.send(GET)
             assert wire.head().status == 200
             with dripping(wire, b"GET / HTTP/1.1\r\n" * 100, 0.05):
-                (exchange,) = gate.wait_for_exchanges(1, timeout=10)
+                (exchange,) = gate.wait_for_exchanges(1)
     assert exchange.outcome == "aborted"
 
 
@@ -286,11 +283,11 @@ def test_a_client_that_reads_none_of_many_short_answers_is_cut():
     with running(document(flow=[{"respond": {"body": "x" * 60_000}}], limits={"write_idle": 0.5})) as gate:
         with Wire(gate.url, receive_buffer=4096) as wire:
             wire.send(GET * 500)
-            wait_until(lambda: gate.gateway.status()["listener"]["connections"] == 0, 10)
+            wait_until(lambda: gate.gateway.status()["listener"]["connections"] == 0)
 
 
-def wait_until(condition, seconds):
-    end = time.monotonic() + seconds
+def wait_until(condition):
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it did not come to hold"
         time.sleep(0.01)
@@ -303,14 +300,14 @@ def test_an_idle_connection_is_closed_after_keep_alive():
     with running(document(flow=[HELLO], limits={"keep_alive": 0.3, "head": 30})) as gate, Wire(gate.url) as wire:
         for _ in range(3):
             assert wire.send(GET).answer().body == b"hello"
-        assert ends_within(wire, 5) == b""
+        assert ending(wire) == b""
 
 
 def test_a_connection_carries_so_many_calls_and_says_at_the_last_that_it_ends():
     with running(document(flow=[HELLO], limits={"keep_alive_requests": 3})) as gate, Wire(gate.url) as wire:
         answers = [wire.send(GET).answer() for _ in range(3)]
         assert [answer.closes for answer in answers] == [False, False, True]
-        assert ends_within(wire, 5) == b""
+        assert ending(wire) == b""
         assert len(gate.finished) == 3
 
 
@@ -318,7 +315,7 @@ def test_calls_sent_beyond_the_last_one_are_not_served():
     with running(document(flow=[HELLO], limits={"keep_alive_requests": 2})) as gate, Wire(gate.url) as wire:
         wire.send(GET * 5)
         assert [wire.answer().closes for _ in range(2)] == [False, True]
-        assert ends_within(wire, 5) == b""
+        assert ending(wire) == b""
         assert len(gate.finished) == 2
 
 
@@ -335,13 +332,13 @@ class Attack:
         self.answered = 0
 
     def __enter__(self):
-        self.thread = threading.Thread(target=self._attack)
+        self.thread = threading.Thread(target=self._attack, daemon=True)
         self.thread.start()
         return self
 
     def __exit__(self, *_):
         self.stop.set()
-        self.thread.join()
+        self.thread.join(60)
 
     def _attack(self):
         with ExitStack() as stack:
@@ -366,7 +363,7 @@ class Attack:
         except OSError:
             pass
         finally:
-            wire.socket.settimeout(4)
+            wire.socket.settimeout(60)
 
 
 def latencies(wire, count):
@@ -390,10 +387,10 @@ def test_a_good_client_is_served_while_fifty_of_each_kind_attack(capsys):
         for _ in range(3):
             quiet += latencies(good, 200)
             with Attack(gate.url, 50) as attack:
-                wait_until(lambda: gate.gateway.status()["in_flight"] >= 100, 10)
+                wait_until(lambda: gate.gateway.status()["in_flight"] >= 100)
                 loud += latencies(good, 200)
             assert attack.answered
-        wait_until(lambda: not gate.gateway.status()["in_flight"], 20)
+        wait_until(lambda: not gate.gateway.status()["in_flight"])
     with capsys.disabled():
         shown = [f"{1000 * statistics.median(found):.2f} ms" for found in (quiet, loud)]
         print(f"\n  median of a good client's calls: {shown[0]} in quiet, {shown[1]} under attack")
@@ -405,8 +402,7 @@ def test_a_client_that_trickles_after_408_is_cut_soon():
         wire.send(b"GET / HTTP/1.1\r\n")
         with dripping(wire, b"", 0.05):
             assert wire.answer().status == 408
-            wire.socket.settimeout(10)
-            wait_until(lambda: not gate.gateway.status()["listener"]["connections"], 8)
+            wait_until(lambda: not gate.gateway.status()["listener"]["connections"])
 
 
 def test_a_client_that_leaves_while_it_is_slow_leaves_nothing_behind():
@@ -416,6 +412,6 @@ def test_a_client_that_leaves_while_it_is_slow_leaves_nothing_behind():
                 wire.send(words)
                 if words == GET:
                     wire.head()
-        wait_until(lambda: not gate.gateway.status()["listener"]["connections"], 10)
-        wait_until(lambda: not gate.gateway.status()["in_flight"], 10)
+        wait_until(lambda: not gate.gateway.status()["listener"]["connections"])
+        wait_until(lambda: not gate.gateway.status()["in_flight"])
         backend.wait_for(lambda b: b.open == 0)

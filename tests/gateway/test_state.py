@@ -66,7 +66,7 @@ class Asking(Interceptor[Options]):
             return Response.text(str(error), 503)
 '''
 QUOTA = """
-gateway: {listen: ["127.0.0.1:0"], lane: LANE, state: {sqlite: {path: state.db}}}
+gateway: {listen: ["127.0.0.1:0"], lane: LANE, lame_duck: 0, state: {sqlite: {path: state.db}}}
 management: {enabled: false}
 routes:
   - {name: orders, match: {path: /orders}, flow: [{quota: {calls: 3}}, {respond: {body: fine}}]}
@@ -97,7 +97,10 @@ def served(document, end):
             yield url.rstrip("/")
         finally:
             process.send_signal(end)
-            process.wait(30)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
 
 
 @pytest.mark.parametrize("lane", ["true", "false"], ids=["lane", "edge"])

@@ -71,7 +71,7 @@ def call(gate, authority, name, *, version=None, alpn=(), first=b"", show=None, 
         if show is not None:
             context.load_cert_chain(show["certificate"], show["key"])
     address = urlsplit(gate.url)
-    plain = socket.create_connection((address.hostname, address.port), timeout=10)
+    plain = socket.create_connection((address.hostname, address.port), timeout=60)
     plain.sendall(first)
     with context.wrap_socket(plain, server_hostname=name, session=session) as connection:
         connection.sendall(GET)

@@ -202,12 +202,12 @@ class Listener:
 
     def __enter__(self):
         self._thread.start()
-        assert self._listening.wait(10)
+        assert self._listening.wait(60)
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
@@ -254,7 +254,7 @@ class Client:
             if newest and newest < ssl.TLSVersion.TLSv1_2:
                 context.set_ciphers("DEFAULT@SECLEVEL=0")
         self.context = context
-        plain = socket.create_connection(listener.address, timeout=10)
+        plain = socket.create_connection(listener.address, timeout=60)
         try:
             session = resume and resume.session
             self.socket = context.wrap_socket(plain, server_hostname=host, session=session)
@@ -573,7 +573,7 @@ def test_a_client_that_never_shakes_hands_is_cut_off(made):
         server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context, ssl_handshake_timeout=0.05)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         with contextlib.suppress(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), 60) == b""
         writer.close()
         server.close()
 

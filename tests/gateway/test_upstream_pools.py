@@ -76,13 +76,12 @@ def test_one_call_too_many_waits_and_the_counters_show_it():
 
 
 def until(condition):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it did not come to hold"
         time.sleep(0.005)
 
 
-@pytest.mark.row("AC-27")
 @pytest.mark.parametrize("transport", ["http", {"httpx": {}}])
 def test_the_queue_has_a_time_limit_of_its_own(transport):
     answer, go = held()
@@ -99,10 +98,9 @@ def test_the_queue_has_a_time_limit_of_its_own(transport):
                 assert call.result().status_code == 200
 
     assert (refused.status_code, refused.json()["reason"]) == (503, "pool-exhausted")
-    assert 0.15 < waited < 10
+    assert 0.15 < waited < 30
 
 
-@pytest.mark.row("AC-27")
 @pytest.mark.parametrize("given", [None, -1])
 def test_without_a_limit_every_call_has_a_connection(given):
     answer, go = held()
@@ -166,6 +164,17 @@ def test_a_transport_for_another_scheme_makes_its_targets_possible(tmp_path):
         with running(document("foo://backend:7")):
             pass
     (tmp_path / "foo.py").write_text(FOO)
+    with running(document("foo://backend:7"), plugins_dir=tmp_path) as gate:  # the scheme chooses it
+        assert gate.request("GET", "/x").json()["called"] == "foo://backend:7/x"
+        with pytest.raises(ConfigError, match=r"the transport http calls http, https, not 'foo'"):
+            gate.reload(document("foo://backend:7", transport="http"))
+        with pytest.raises(ConfigError, match=r"the transport http calls http, https, not 'foo'"):
+            gate.reload(document(["foo://backend:7", "http://backend:7"]))
+        gate.reload(document("http://backend:7"))
+    (tmp_path / "bar.py").write_text(FOO.replace("Foo", "Bar"))
+    with pytest.raises(ConfigError, match="bar and foo all call foo; name one of them in transport"):
+        with running(document("foo://backend:7"), plugins_dir=tmp_path):
+            pass
     with running(document("foo://backend:7", transport="foo"), plugins_dir=tmp_path) as gate:
         assert gate.request("GET", "/x?y=1").json() == {"called": "foo://backend:7/x?y=1", "tls": True}
         assert facts(gate) == {}

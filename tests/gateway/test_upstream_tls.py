@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hookgate import ConfigError
+from hookgate.gateway.overview import connection_facts
 from hookgate.testing import MovableClock, running
 
 from .authority import Authority, needs_openssl
@@ -55,6 +56,17 @@ class Late(Credential[LateOptions]):
 """
 """One that knows its certificate only when it was started."""
 
+LOOKING = """
+from hookgate import Interceptor, Options, hookimpl
+
+class Looking(Interceptor[Options]):
+    @hookimpl
+    async def on_request(self, exchange):
+        await exchange.call("GET", "/x", connection="other")
+        await exchange.call("GET", "/y", connection="other")
+"""
+"""A step that calls somebody else amid its call."""
+
 NAMED = """
 import asyncio
 
@@ -94,7 +106,7 @@ def named(authority):
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plugins")
-    for name, text in (("showing", SHOWING), ("late", LATE), ("named", NAMED)):
+    for name, text in (("showing", SHOWING), ("late", LATE), ("named", NAMED), ("looking", LOOKING)):
         (folder / f"{name}.py").write_text(text)
     return folder
 
@@ -123,7 +135,6 @@ def facts(gate):
 # --- certificates of backends ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("AC-28")
 def test_a_certificate_nobody_vouches_for_is_refused_unless_the_document_takes_any(server):
     with tls_backend(server) as backend, running(document(backend)) as gate:
         assert outcome(gate) == (502, "tls-failed")
@@ -133,6 +144,39 @@ def test_a_certificate_nobody_vouches_for_is_refused_unless_the_document_takes_a
 
         assert "connection crm accepts any TLS certificate (tls.verify: false)" in said(gate)
         assert facts(gate)["warnings"] == ["accepts any TLS certificate (tls.verify: false)"]
+
+
+@pytest.mark.row("AC-28")
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
+@pytest.mark.parametrize("transport", ["http", {"httpx": {}}], ids=["http", "httpx"])
+def test_the_trace_warns_of_a_connection_that_takes_any_certificate(authority, named, plugins, lane, transport):
+    def traced(loose):
+        described = document(backend, loose, transport=transport)
+        other = {"targets": backend.url, "tls": {"verify": False}}
+        (route,) = described["routes"]
+        looking = {**route, "name": "looking", "match": {"path": "/looking"}, "flow": ["looking"]}
+        return {
+            **described,
+            "gateway": {"lane": lane},
+            "trace": {"sample": 1},
+            "routes": [looking, route],
+            "connections": {**described["connections"], "other": other},
+        }
+
+    with tls_backend(named) as backend, running(traced({}), plugins_dir=plugins) as gate:
+        outcomes = [outcome(gate)]
+        for loose in ({"verify": False}, {"verify_host": False, "ca_file": str(authority.certificate)}):
+            gate.reload(traced(loose))
+            outcomes.append(outcome(gate))
+        gate.reload(traced({"verify": False}))
+        assert gate.request("GET", "/looking").status_code == 200
+        traces = [exchange.trace.as_dict() for exchange in gate.wait_for_exchanges(4)]
+
+    assert outcomes[:2] == [(502, "tls-failed"), (200, None)]
+    of_any = "warning: connection crm accepts any TLS certificate (tls.verify: false)"
+    of_host = "warning: connection crm accepts TLS certificates of any host (tls.verify_host: false)"
+    of_other = of_any.replace("crm", "other")
+    assert [[n["text"] for n in t["notes"]] for t in traces] == [[], [of_any], [of_host], [of_other, of_any]]
 
 
 def test_without_a_section_nothing_is_warned_of(server):
@@ -147,6 +191,7 @@ def test_a_certificate_of_the_authorities_in_the_document_is_taken_and_the_clien
         assert backend.asked == [None]  # an address is no name to ask for
 
 
+@pytest.mark.row("KC-71")
 def test_a_certificate_of_another_host_is_refused_and_taken_without_the_check_and_by_its_name(authority, named):
     trusted = {"ca_file": authority.certificate}
     with tls_backend(named) as backend, running(document(backend, trusted)) as gate:
@@ -216,7 +261,6 @@ def test_only_the_versions_of_the_document_are_spoken(authority, server):
             assert outcome(gate) == (502, "tls-failed")
 
 
-@pytest.mark.row("AC-30")
 @pytest.mark.parametrize(
     ("tls", "message"),
     [
@@ -248,6 +292,7 @@ def test_authorities_that_are_no_pem_are_refused(tmp_path):
             pass
 
 
+@pytest.mark.row("AC-30")
 def test_only_the_ciphers_of_the_document_are_offered(authority, server):
     tls = {"ca_file": authority.certificate, "versions": ["1.2"], "ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"}
     with tls_backend(server, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256") as backend:
@@ -258,7 +303,8 @@ def test_only_the_ciphers_of_the_document_are_offered(authority, server):
             assert outcome(gate) == (200, None)
 
 
-def test_authorities_that_are_replaced_count_for_the_next_connection(authority, server, tmp_path):
+def test_authorities_that_are_replaced_count_for_the_next_connection(authority, server, tmp_path, caplog):
+    caplog.set_level("INFO", "hookgate.tls")
     other = Authority(tmp_path / "other", "Other")
     ca = tmp_path / "ca.pem"
     shutil.copy(authority.certificate, ca)
@@ -272,6 +318,26 @@ def test_authorities_that_are_replaced_count_for_the_next_connection(authority, 
         ca.write_text("half a fi")
         assert outcome(gate) == (200, None)  # what was in force stays so
         assert any("what was in force stays so" in line for line in said(gate))
+        anew = [line for line in said(gate) if "certificates were read anew; new connections use them" in line]
+        shutil.copy(authority.certificate, ca)
+        assert outcome(gate) == (200, None)
+        assert len([line for line in said(gate) if "were read anew" in line]) == len(anew) + 1, "and so is recovery"
+        assert len(anew) == 2
+
+
+def test_it_is_told_when_a_backend_has_a_right_certificate_again(authority, server, tmp_path, caplog):
+    caplog.set_level("INFO", "hookgate.tls")
+    other = Authority(tmp_path / "other", "Other")
+    with tls_backend(server) as backend:
+        with running(document(backend, {"ca_file": other.certificate}, pool={"keep_alive": 0})) as gate:
+            for _ in range(3):
+                assert outcome(gate) == (502, "tls-failed")
+            assert len([line for line in said(gate) if "its authority is not trusted" in line]) == 1
+            assert not [line for line in said(gate) if "is right again" in line]
+            shutil.copy(authority.certificate, other.certificate)
+            for _ in range(3):
+                assert outcome(gate) == (200, None)
+            assert len([line for line in said(gate) if f"the certificate of {backend.url} is right again" in line]) == 1
 
 
 # --- client certificates --------------------------------------------------------------------------------------------
@@ -281,7 +347,7 @@ def showing(certificate, **more):
     return {"auth": [{"showing": {"certificate": certificate["certificate"], "key": certificate["key"], **more}}]}
 
 
-@pytest.mark.row("HC-13", "FL-13")
+@pytest.mark.row("FL-13")
 def test_a_client_certificate_is_shown_and_replaced_while_the_gateway_runs(authority, server, plugins, tmp_path):
     first = authority.issue("first")
     second = authority.issue("second")
@@ -306,7 +372,6 @@ def test_a_client_certificate_is_shown_and_replaced_while_the_gateway_runs(autho
             assert gate.request("GET", "/").json()["client"] == "first"
 
 
-@pytest.mark.row("HC-13")
 def test_the_whole_chain_is_sent(authority, server, plugins, tmp_path):
     between = Authority(tmp_path / "between", "Between", above=authority)
     client = between.issue("partner")
@@ -328,9 +393,10 @@ def test_without_a_client_certificate_the_handshake_fails(authority, server, ver
     with tls_backend(server, clients=authority.certificate) as backend, running(document(backend, trusted)) as gate:
         assert outcome(gate) == (502, "tls-failed")
         assert any("client certificate" in line for line in said(gate))
+        assert connection_facts(gate.gateway.connection("crm"))["network_issues"] == 1
+        assert gate.gateway.connection("crm").counts["connect-failed"] == 1
 
 
-@pytest.mark.row("HC-13")
 def test_a_client_certificate_that_cannot_be_used_is_refused_at_load(authority, plugins):
     one, two = authority.issue("one"), authority.issue("two")
     locked = authority.issue("locked", password="open sesame")

@@ -14,7 +14,7 @@ JSON = {"content-type": "application/json"}
 
 
 @BOTH
-@pytest.mark.row("FL-22", "FL-53", "FL-51")
+@pytest.mark.row("FL-22", "FL-53")
 def test_a_call_is_enriched_before_it_goes_on(lane):
     """The backend of the orders is told what the API of the customers knows."""
     with upstream() as orders, upstream(lambda request: (200, JSON, '{"tier": "gold"}')) as customers:
@@ -69,7 +69,7 @@ def test_where_a_call_comes_from_is_read(lane):
 
 
 @BOTH
-@pytest.mark.row("FL-52", "FL-53", "FL-22")
+@pytest.mark.row("FL-52")
 def test_what_another_api_says_decides_where_a_call_goes(lane):
     def directory(request):
         return 200, JSON, json.dumps({"system": "new" if request.path == "/7" else None})

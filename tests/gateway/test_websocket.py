@@ -82,14 +82,14 @@ def chatting(handler):
             await stop.wait()
 
     loop = stop = None
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
-    ready.wait()
+    assert ready.wait(60)
     try:
         yield f"http://127.0.0.1:{port[0]}"
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join()
+        thread.join(60)
 
 
 async def echo(socket):
@@ -570,7 +570,7 @@ def test_a_client_that_reads_nothing_is_given_up_after_the_idle_time():
     def flood(connection):
         framing = Connection(ConnectionType.SERVER)
         frame = bytes(framing.send(BytesMessage(os.urandom(65536))))
-        connection.settimeout(20)
+        connection.settimeout(60)
         try:
             while True:
                 connection.sendall(frame)
@@ -603,7 +603,23 @@ def test_a_websocket_over_http_2_takes_the_same_flow(tmp_path, lane):
         seen = gate.gateway.live.config.instances["gateway/notes"].events
     assert seen == ["in websocket", "out 101", "done ok"]
     assert (exchange.request.method, exchange.request.http_version, exchange.request.scheme) == ("GET", "2", "http")
-    assert exchange.bytes_sent == 300_005
+    assert (exchange.bytes_received, exchange.bytes_sent) == (300_005, 300_005)
+
+
+def test_bytes_are_counted_both_ways(lane):
+    """The lane counts what passes, frames and all; the edge counts messages. The head is no part of either."""
+    with chatting(echo) as url, running(document(url, lane=lane)) as gate:
+
+        async def talk():
+            async with connect(address(gate), compression=None, subprotocols=["chat"]) as socket:
+                for message in ("x" * 100_000, "y" * 1000):
+                    await socket.send(message)
+                    assert await socket.recv() == message
+
+        asyncio.run(talk())
+        [exchange] = gate.wait_for_exchanges(1)
+    for counted in (exchange.bytes_received, exchange.bytes_sent):
+        assert (101_000 < counted < 101_100) if lane else counted == 101_000
 
 
 CHAT = ("sec-websocket-protocol", "chat")
@@ -734,7 +750,7 @@ class AsgiServer:
             self.incoming.put_nowait({"type": "websocket.disconnect", "code": message.get("code", 1000)})
 
     async def call(self, gateway):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await WebSocketEdge(gateway)(self.scope, self.incoming.get, self.send)
         return [message["type"] for message in self.sent]
 
@@ -773,7 +789,7 @@ def test_a_client_that_leaves_is_reported_as_the_server_says(message, told, outc
     async def talk(gateway):
         server = AsgiServer()
         call = asyncio.create_task(server.call(gateway))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(server.sent) < 2:
                 await asyncio.sleep(0.01)
         server.incoming.put_nowait({"type": "websocket.disconnect", **message})

@@ -10,7 +10,7 @@ import pytest
 from hookgate.testing import upstream
 
 DOCUMENT = """
-gateway: {{listen: ["127.0.0.1:0"]}}
+gateway: {{listen: ["127.0.0.1:0"], lame_duck: 0}}
 management: {{listen: ["127.0.0.1:0"]}}
 routes:
   - name: all
@@ -45,7 +45,10 @@ def test_a_gateway_that_serves_and_calls_out_imports_httpx_for_the_transport_of_
                     assert answer.read() == b"ok"
             finally:
                 gateway.terminate()
-            said += gateway.stderr.read()
+                try:
+                    said += gateway.communicate(timeout=60)[1]
+                finally:
+                    gateway.kill()
 
     assert [request.path for request in backend.requests] == ["/score", "/orders"]
     assert "hookgate.client" in said  # so that the list would show the others
@@ -59,7 +62,7 @@ def test_commands_import_no_httpx(tmp_path, command):
     file.write_text(DOCUMENT.format(url="http://127.0.0.1:1", transport="http"))
     arguments = [command, file] if command in {"check", "routes"} else [command]
     environment = {"HOOKGATE_MANAGEMENT_URL": "http://127.0.0.1:1"}
-    ended = subprocess.run([*WITHOUT, *arguments], capture_output=True, text=True, timeout=100, env=environment)
+    ended = subprocess.run([*WITHOUT, *arguments], capture_output=True, text=True, timeout=240, env=environment)
 
     assert ended.returncode == (3 if command == "connections" else 0)  # no gateway is there to ask
     assert "hookgate.client" in ended.stderr
@@ -76,20 +79,6 @@ for module in pkgutil.walk_packages(hookgate.__path__, "hookgate."):
         importlib.import_module(module.name)
 print(sorted({name for name in sys.modules if name in ("httpx", "httpcore")}))
 """
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=True)
 
     assert said.stdout == "[]\n"
-
-
-def test_a_test_without_httpx_is_told_what_to_install():
-    program = """
-import sys
-sys.modules["httpx"] = None
-from hookgate.testing import running
-with running({"routes": []}) as gate:
-    gate.request("GET", "/")
-"""
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
-
-    assert said.returncode == 1
-    assert said.stderr.endswith("install hookgate-core[testing]\n")

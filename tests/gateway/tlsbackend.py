@@ -76,7 +76,7 @@ class TlsBackend:
                 each.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 @contextmanager

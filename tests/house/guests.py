@@ -7,7 +7,7 @@ from pathlib import Path
 from installation import got, pip, refused, serving, together, typed
 
 STRANGERS = Path(__file__).with_name("strangers")
-PORTS = 'gateway: {listen: ["127.0.0.1:0"]}\nmanagement: {listen: ["127.0.0.1:0"]}\n'
+PORTS = 'gateway: {listen: ["127.0.0.1:0"], lame_duck: 0}\nmanagement: {listen: ["127.0.0.1:0"]}\n'
 HELLO = PORTS + "routes: [{name: hello, match: {path: /hello}, flow: [respond: {body: hello}]}]\n"
 BANNERS = PORTS + "banners: [{path: /welcome, text: Be welcome.}]\n"
 POSTERS = PORTS + "posters: {wanted: {path: /wall}}\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 HOOKGATE = Path(sys.executable).with_name("hookgate")
-PATIENCE = 60
+PATIENCE = 240
 """Seconds after which a command that does not come to an end is killed."""
 
 
@@ -70,7 +70,7 @@ def serving(document: str, name: str, site: Path | None = None) -> Iterator[str]
 
 def got(url: str) -> tuple[str, dict[str, str]]:
     """Call once; return the body, and the headers by their names in small letters."""
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=60) as answer:
         return answer.read().decode(), {name.lower(): value for name, value in answer.headers.items()}
 
 

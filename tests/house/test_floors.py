@@ -9,6 +9,7 @@ import pytest
 
 import hookgate
 import hookgate.testing
+import hookgate.workshop
 
 from .workspace import ROOT, plugins, project, under
 
@@ -19,23 +20,20 @@ THIRD_PARTY = {
     "http": {"httptools", "pydantic"},
     "flow": {"pydantic"},
     "document": {"pydantic", "pydantic_core", "yaml"},
-    "workshop": {"pydantic", "pydantic_core", "watchfiles"},
     "connections": {"pydantic"},
-    "client": set(),
     "gateway": {"pydantic"},
-    "server": {"hypercorn", "pydantic_settings", "quart", "uvloop", "wsproto"},
-    "commands": {"rich", "typer"},
-    "testing": {"h11", "httpx"},
-    "fixtures": {"pytest"},
+    "server": {"h11", "h2", "hypercorn", "pydantic_settings", "quart", "uvloop", "wsproto"},
     "__main__": set(),
     "__init__": set(),
 }
 """What each package of core may import from outside, as docs/architecture.md says it."""
 
 PROMISED_BESIDE = {
-    "hookgate.commands": {"ask", "errors", "out", "print_line", "refused"},
-    "hookgate.document": {"MAX_BYTES", "parse"},
-    "hookgate.http.pool": {"UpstreamPool"},
+    "hookgate.commands": {"ask", "errors", "out", "print_line", "refused", "table"},
+    "hookgate.document": {"MAX_BYTES", "Document", "parse"},
+    "hookgate.client": {"UpstreamPool"},
+    "hookgate.client.keeper": {"Turns"},
+    "hookgate.client.refusing": {"connected_late", "refuses"},
     "hookgate.http.tls": {"UpstreamTls"},
     "hookgate.workshop": set(hookgate.workshop.__all__),
 }
@@ -132,4 +130,4 @@ def test_a_plugin_imports_only_what_hookgate_promises_and_no_other_plugin(plugin
             elif top.startswith("hookgate"):
                 assert top == plugin.package, f"{place} is not for plugins"
             elif top == "httpx" and plugin.distribution != "hookgate-transport-httpx":
-                assert is_test, f"{place}: use host.http, or hookgate.http.pool.UpstreamPool in a transport"
+                assert is_test, f"{place}: use host.http, or hookgate.client.UpstreamPool in a transport"

@@ -35,20 +35,19 @@ from .pages import anchors, blocks, every, links, pages, sections, write_files
 from .workspace import FAMILIES, ROOT, members, project
 
 EXAMPLES = sorted((ROOT / "docs/examples").rglob("*.yaml"))
-TUTORIAL = Path("docs/first-plugin.md")
+TUTORIALS = {Path("docs/first-plugin.md"), Path("docs/first-gateway.md")}
 SIGNATURE = re.compile(r"`?(?:async )?def (\w+)")
 NO_USER_YET = {
     "interceptor.on_message",
     "observer.exchange_started",
-    "observer.target_changed",
     "section.connections",
 }
 """Hooks that no plugin of this checkout implements. The list only gets shorter."""
 NO_TEST_FILE_YET: set[str] = set()
 """Hooks that only their example exercises, on the page that `test_python_on_a_page_runs` runs. The list only gets
 shorter."""
-NOTHING_TO_WRITE: set[str] = set()
-"""Sections that are always there, and have no options."""
+NOTHING_TO_WRITE = {"storage", "variables"}
+"""Sections that nobody writes into a file: they are always there, or their items are stored."""
 
 
 def is_hook(spec, name):
@@ -225,7 +224,7 @@ async def test_the_example_of_a_plugin_uses_it(listed, world):
 
 @pytest.mark.parametrize(
     "block",
-    [block for block in every("yaml") if block.page != TUTORIAL and block.page.parent.name != "plugins"],
+    [block for block in every("yaml") if block.page not in TUTORIALS and block.page.parent.name != "plugins"],
     ids=str,
 )
 async def test_yaml_that_is_a_document_loads(block, world, tmp_path, monkeypatch):
@@ -242,7 +241,7 @@ async def test_yaml_that_is_a_document_loads(block, world, tmp_path, monkeypatch
 # --- Python and shell -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", sorted({block.page for block in every("python") if block.run} - {TUTORIAL}), ids=str)
+@pytest.mark.parametrize("page", sorted({block.page for block in every("python") if block.run} - TUTORIALS), ids=str)
 def test_python_on_a_page_runs(page, tmp_path, monkeypatch):
     """The blocks of a page run one after the other in one namespace; then every function called `test_…` runs.
 
@@ -335,22 +334,24 @@ def free_port():
 
 
 @pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="needs bash and curl")
-def test_the_tutorial_can_be_followed_from_the_first_line_to_the_last(tmp_path):
+@pytest.mark.parametrize("page", sorted(TUTORIALS), ids=str)
+def test_a_tutorial_can_be_followed_from_the_first_line_to_the_last(tmp_path, page):
     """Files are written, commands run, and what a `text` block shows is what the commands before it have printed.
 
     In such a block `…` stands for anything. The ports of the page are exchanged for free ones, and blocks below
     `<!-- not run: … -->` are left out.
     """
-    ports = {"8080": free_port(), "8001": free_port()}
+    ports = {"8080": free_port(), "8001": free_port(), "9000": free_port()}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOOKGATE_", "PYTEST_", "COV"))}
+    kept["HOOKGATE_MANAGEMENT_URL"] = f"http://127.0.0.1:{ports['8001']}"
     shell = Shell(tmp_path, kept | {"PATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "*"})
     printed = ""
     try:
-        for block in blocks(TUTORIAL):
+        for block in blocks(page):
             if not block.run:
                 continue
-            text = re.sub(r"(?<=:)(8080|8001)\b", lambda match: ports[match[1]], block.text)
+            text = re.sub(r"(?<=[: ])(8080|8001|9000)\b", lambda match: ports[match[1]], block.text)
             if block.title:
                 file = tmp_path / block.title
                 file.parent.mkdir(parents=True, exist_ok=True)

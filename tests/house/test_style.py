@@ -5,7 +5,7 @@ from .workspace import ROOT, files, under
 
 LONGEST = 450
 """Lines a file of core may have; one that passes 300 asks for a second look."""
-MOST = 24_000
+MOST = 21_500
 """Lines that core may have in all. What grows past it belongs into a plugin or a contribution."""
 EMPTY_NAMES = {"utils", "common", "helpers", "base"}
 LOCKS = {"uv.lock", "poetry.lock", "Pipfile.lock", "pylock.toml", "package-lock.json", "yarn.lock", "pnpm-lock.yaml"}

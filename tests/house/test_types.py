@@ -41,6 +41,6 @@ def test_the_code_of_the_guide_is_typed(tmp_path):
     for page in PAGES:
         written(page, folder)
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", sys.executable, "."]
-    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
+    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
 
     assert told.returncode == 0, told.stdout + told.stderr

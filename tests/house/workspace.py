@@ -79,6 +79,18 @@ def contributions() -> list[Path]:
     return sorted({Path(*path.parts[:2]) for path in files() if path.parts[0] == "contrib" and len(path.parts) > 2})
 
 
+def package(folder: Path) -> Path:
+    """The package of a contribution: beside its tests, or below `hookgate` where it is a part of that package."""
+    own = folder / "hookgate" / folder.name
+    found = {path.parent for path in under(*folder.parts) if len(path.parts) == 4 and path.name == "__init__.py"}
+    return own if (ROOT / own / "__init__.py").is_file() else found.pop()
+
+
+def module(folder: Path) -> str:
+    """What the package of a contribution is imported as."""
+    return ".".join(package(folder).relative_to(folder).parts)
+
+
 def members() -> list[Path]:
     """Every distribution but the bundle."""
     return [Path("core"), *(plugin.folder for plugin in plugins()), *contributions()]

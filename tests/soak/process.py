@@ -69,7 +69,13 @@ class Gateway:
         timeouts = {"connect": 5, "read": 10 + self._revision // 2 % 2, "request": 20}
         stamp = {"headers": {"response": {"set": {"x-revision": str(self._revision)}}}}
         document: dict[str, Any] = {
-            "gateway": {"listen": [f"127.0.0.1:{self.port}"], "limits": LIMITS, "drain": 15, "flow": ["request-id"]},
+            "gateway": {
+                "listen": [f"127.0.0.1:{self.port}"],
+                "limits": LIMITS,
+                "drain": 15,
+                "lame_duck": 0,
+                "flow": ["request-id"],
+            },
             "management": {"listen": [f"127.0.0.1:{self._management}"]},
             "routes": [{"name": "all", "flow": [stamp], "to": {"connection": "backend"}}],
             "connections": {

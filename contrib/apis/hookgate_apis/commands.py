@@ -17,8 +17,9 @@ from hookgate.exchange import near
 from hookgate.flow import Flow, RouteConfig, order
 from hookgate.gateway import Configuration
 from hookgate.server import Settings
+from hookgate_apis.compare import Changed, compared
 from hookgate_apis.inheritance import Difference, Item, difference, restored
-from hookgate_apis.preview import Change, broken_at, preview
+from hookgate_apis.preview import Change, as_data, broken_at, difference_as_data, preview
 from hookgate_apis.restore import CannotEdit, restored_text
 from hookgate_apis.tree import DIRECTIONS, Direction, Scope, Tree
 
@@ -55,10 +56,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def show(
     document: Annotated[
-        str | None, typer.Argument(metavar="[DOCUMENT]", help="The configuration. Default: $HOOKGATE_CONFIG.")
+        str | None, typer.Argument(metavar="DOCUMENT", help="The configuration. Default: $HOOKGATE_CONFIG.")
     ] = None,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this API, scope ('orders /items GET') or route.")
+        str | None, typer.Argument(metavar="NAME", help="Only this API, scope ('orders /items GET') or route.")
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -184,36 +185,34 @@ def diff(
     json: AsJson = False,
 ) -> None:
     """Show what changes in the flow of every API, resource and operation, and what does not get to children: those with
-    a broken flow, and those that set the values themselves. Values are not shown, since they may be secret."""
-    before, after = ([scope for tree in _trees(configuration(path)) for scope in tree.scopes()] for path in (old, new))
-    changes = list(preview(before, after))
+    a broken flow, and those that set the values themselves; then what changes in the flow of the gateway, in routes and
+    in connections. Values are not shown, since they may be secret."""
+    was, will_be = configuration(old), configuration(new)
+    before, after = ([scope for tree in _trees(config) for scope in tree.scopes()] for config in (was, will_be))
+    changes, others = list(preview(before, after)), list(compared(was, will_be))
     if json:
-        out.print_json(data=[_as_data(change) for change in changes])
+        out.print_json(data=[*map(as_data, changes), *map(_other_as_data, others)])
         return
     told = _folded(changes)
     for change, alike in told:
         _tell(change, alike)
-    if not told:
-        _print("no flow of an API changes")
+    for other in others:
+        _tell_other(other)
+    if not told and not others:
+        _print("no flow, route or connection changes")
 
 
-def _as_data(change: Change) -> dict[str, Any]:
+def _other_as_data(change: Changed) -> dict[str, Any]:
     return {
-        "scope": change.scope,
-        "direction": change.direction,
-        "state": "changed" if change.existed and change.exists else "new" if change.exists else "gone",
-        **_difference(change.difference),
-        "order": change.order,
-        "values": dict(change.values),
-        "breaks_at": change.breaks_at,
-        "mended": change.mended,
-        "missed": _difference(change.missed) if change.missed else None,
-        "shadowed": {shadow.key: shadow.options for shadow in change.shadowed},
+        "kind": change.kind,
+        "name": change.name,
+        "state": change.state,
+        "steps": {
+            side: {**difference_as_data(steps.difference), "order": steps.order, "values": dict(steps.values)}
+            for side, steps in change.steps.items()
+        },
+        "settings": change.settings,
     }
-
-
-def _difference(found: Difference) -> dict[str, Any]:
-    return {"added": found.added, "removed": found.removed, "moved": found.moved}
 
 
 def _folded(changes: Sequence[Change]) -> list[tuple[Change, int]]:
@@ -250,6 +249,23 @@ def _tell(change: Change, alike: int) -> None:
     for shadow in change.shadowed:
         own = ", ".join(shadow.options)
         _print(f"  ! {shadow.key} keeps its own {own}: the change of {change.parent} does not get here", "red")
+
+
+def _tell_other(change: Changed) -> None:
+    state = "" if change.state == "changed" else f" ({change.state})"
+    _print(f"{change.kind} {change.name}{state}" if change.kind != "gateway" else change.kind, "bold")
+    for side, steps in change.steps.items():
+        _print(f"  {side}:")
+        for key in steps.difference.added:
+            _print(f"    + {key}", "green")
+        for key in steps.difference.removed:
+            _print(f"    - {key}", "red")
+        if steps.difference.moved:
+            _print(f"    order: {', '.join(steps.order)}")
+        for key, options in steps.values:
+            _print(f"    ~ {key}: {', '.join(options)}", "yellow")
+    for place in change.settings:
+        _print(f"  ~ {place}", "yellow")
 
 
 def _print_difference(found: Difference, order: Sequence[str]) -> None:
@@ -293,7 +309,7 @@ def restore(
     try:
         text = restored_text(data, document.name, found.path, wanted)
     except CannotEdit as error:
-        errors.print(f"{document}: {error}", style="red", highlight=False, markup=False)
+        errors.print(f"{document}: {error}", style="red")
         raise typer.Exit(FAILED) from None
     _print_lines(data, text, str(document))
     if not preview:
@@ -333,4 +349,4 @@ def _write(path: Path, text: bytes, scope: str, expected: dict[Direction, list[s
 
 
 def _print(text: str, style: str = "") -> None:
-    out.print(text, style=style or None, highlight=False, markup=False)
+    out.print(text, style=style or None)

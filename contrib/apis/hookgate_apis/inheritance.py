@@ -31,6 +31,8 @@ class Item:
     """Where it stands in the document."""
     overrides: tuple[tuple[str, tuple[str | int, ...], Mapping[str, Any]], ...] = ()
     """Values set by scopes below, outermost first: scope, place and options (FL-27)."""
+    again: tuple[str | int, ...] = field(default=(), compare=False)
+    """Where a broken list names it."""
 
 
 @dataclass(frozen=True, slots=True)

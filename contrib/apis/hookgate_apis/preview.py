@@ -67,6 +67,28 @@ class Change:
         return plain and same and self.existed == self.exists == other.existed == other.exists
 
 
+def as_data(change: Change) -> dict[str, Any]:
+    """Tell a change as JSON can."""
+    return {
+        "kind": "scope",
+        "scope": change.scope,
+        "direction": change.direction,
+        "state": "changed" if change.existed and change.exists else "new" if change.exists else "gone",
+        **difference_as_data(change.difference),
+        "order": change.order,
+        "values": dict(change.values),
+        "breaks_at": change.breaks_at,
+        "mended": change.mended,
+        "missed": difference_as_data(change.missed) if change.missed else None,
+        "shadowed": {shadow.key: shadow.options for shadow in change.shadowed},
+    }
+
+
+def difference_as_data(found: Difference) -> dict[str, Any]:
+    """Tell a difference as JSON can."""
+    return {"added": found.added, "removed": found.removed, "moved": found.moved}
+
+
 def options_of(item: Item) -> Mapping[str, Any]:
     """Return what an entry is given where its list ends up: its own options and those that scopes below set."""
     entry = written(item.entry)

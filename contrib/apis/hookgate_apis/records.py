@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator, model_validator
+from typing_extensions import TypeAliasType
 
-from hookgate import ConnectionName, Options
+from hookgate import ConnectionName, Options, PositiveDuration
 from hookgate.contract import Described
 from hookgate.document import Interceptors
 from hookgate.flow import Method, Name, RouteLimitsSection, parse
+
+PLACES = ("path", "query", "header", "cookie", "querystring")
+"""Where parameters of an operation are."""
 
 
 def _empty_mapping(value: object) -> object:
@@ -38,6 +42,16 @@ class InheritSection(Options):
     """The way out."""
 
 
+StepOptions = Annotated[dict[str, Any], Field(json_schema_extra={"x-hookgate-options-of": "interceptor"})]
+"""Options of a step that stands elsewhere. What is a secret among them its own options say."""
+Hidden = Annotated[str, Field(json_schema_extra={"writeOnly": True})]
+Kept = TypeAliasType(
+    "Kept",
+    "Hidden | int | float | bool | list[Kept] | dict[str, Kept] | None",
+)
+"""A value that may be a secret: nobody knows of which step it is."""
+
+
 def _inherit(value: object) -> object:
     return {"request": value, "response": value} if isinstance(value, bool) else value
 
@@ -45,17 +59,20 @@ def _inherit(value: object) -> object:
 class ScopeDestination(Options):
     """Where calls go; what a scope does not say comes from the scope above it (FL-12, FL-17)."""
 
-    connection: ConnectionName | None = None
+    connection: ConnectionName | None = Field(
+        default=None, validation_alias=AliasChoices("connection", "session_holder")
+    )
     """Name of a connection."""
     prefix: Annotated[str, AfterValidator(_base)] | None = None
     """Put in front of the path that is left when base path and version are taken off."""
     path: str | None = None
-    """Path on the backend with variables, in place of the one the client asked for (FL-18 to FL-21)."""
+    """Path on the backend with variables, in place of the one the client asked for (FL-18 to FL-21), with a method in
+    front of it where the backend is asked for another one: `GET /path/{id}`."""
     by_name: bool | None = None
     """Whether variables of `path` are filled by their names and not in the order received (FL-21)."""
     keep_base_path: bool | None = None
     """Pass base path and version on to the backend."""
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: PositiveDuration | None = None
     """Seconds until the response is complete (FL-15), at most `gateway.timeout_cap`."""
     preserve_host: bool | None = None
     """Pass on the Host of the client instead of that of the target."""
@@ -78,19 +95,29 @@ class ScopeSection(Described):
         InheritSection()
     )
     """`false` for a broken flow: the lists then hold every step, and `{from: ID}` stands for one of the parent's."""
-    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
+    overrides: dict[str, StepOptions] = Field(default_factory=dict, repr=False)
     """Options of inherited steps that are different here and below, by the step's id (FL-27)."""
+    inherited: dict[str, dict[str, Kept]] = Field(default_factory=dict, repr=False)
+    """Options of inherited steps as they were when the scope was made or its parent changed them, by the step's id. The
+    management API writes it, with `value_inheritance: snapshot` (FL-27). Values are shown as secrets are."""
     to: ScopeDestination = ScopeDestination()
     """Where calls go; each part that is left out comes from above."""
     limits: RouteLimitsSection = RouteLimitsSection()
-    """What differs from `gateway.limits`."""
+    """What differs from `gateway.limits`; each that is left out comes from above."""
+
+
+def _parameter(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(value.get("name"), str) or value.get("in") not in PLACES:
+        raise ValueError(f"a parameter has a name, and in: {', '.join(PLACES)}")
+    return value
 
 
 class OperationSection(ScopeSection):
     """A method of a resource."""
 
-    parameters: tuple[Mapping[str, Any], ...] = ()
-    """Parameters, for documentation (KC-57)."""
+    parameters: tuple[Annotated[Mapping[str, Any], AfterValidator(_parameter)], ...] = ()
+    """Parameters, for documentation (KC-57), as OpenAPI writes them: `name`, `in`, `required`, `description` and a
+    `schema`, or only its `type`. `hookgate openapi export` shows them."""
     produces: tuple[str, ...] = ()
     """Content types of the answers, for documentation: nothing is converted (KC-56)."""
 
@@ -112,8 +139,11 @@ class ApiSection(ScopeSection):
     """What it is called; together with the version it is unique."""
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,30}$")] = ""
     """Its version, which stands in the path behind the base path: `/orders/1.2/items`."""
-    base_path: Annotated[str, AfterValidator(_base)] = "/"
+    base_path: Annotated[str, AfterValidator(_base)] = Field(default="/", validate_default=True)
     """In front of every path of the API."""
+    value_inheritance: Literal["snapshot", "live"] | None = None
+    """What a change of a step's options does to the scopes below: `live` passes it on; with `snapshot`, the default of
+    an API that is stored, a scope keeps what it inherited when it was made (FL-27). In a file values are live."""
     default_version: bool = False
     """It can also be called without a version in the path."""
     hosts: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Plans whose flow no call enters, since nothing identifies the application (FL-34)."""
+"""What is written correctly and hardly meant so: plans whose flow no call enters (FL-34), limits that never act."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from hookgate import Branch, Interceptor, Item, Loaded, Problem, Ways
 from hookgate_apis.plan import PlanStep
 from hookgate_apis.records import ApplicationSection
+from hookgate_apis.tree import Scope
 
 
 def plans_never_entered(config: Loaded, applications: Iterable[Item[ApplicationSection]]) -> Iterator[Problem]:
@@ -43,3 +44,12 @@ def _enters_plans(steps: Iterable[Interceptor[Any]]) -> bool:
         )
         for step in steps
     )
+
+
+def limits_above(cap: float | None, scopes: Iterable[Scope]) -> Iterator[Problem]:
+    """Give a warning for each time limit that the cap of the gateway makes shorter (FL-17)."""
+    for scope in scopes:
+        timeout = scope.section.to.timeout
+        if cap is not None and timeout is not None and timeout > cap:
+            message = f"{timeout:g} s never pass, as gateway.timeout_cap ends calls of APIs after {cap:g} s: write less"
+            yield Problem((*scope.path, "to", "timeout"), f"{message} here, or more there [limit-never-acts]")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from hookgate import ApiInfo, Route, Site
+from hookgate.flow import RouteLimitsSection
 from hookgate_apis.records import ApiSection, ResourceSection, ScopeDestination
 from hookgate_apis.steps import Steps
 from hookgate_apis.tree import Scope, Tree
@@ -47,7 +48,7 @@ class Maker:
         info = ApiInfo(section.name, section.version, resource.path, method)
         said = {
             "description": scope.section.description,
-            "limits": scope.section.limits,
+            "limits": limits(scope),
             "to": self._to(to),
             "labels": labels(scope),
             **extensions(scope),
@@ -96,6 +97,16 @@ def destination(scope: Scope) -> ScopeDestination:
     return ScopeDestination.model_construct(
         **{name: above_value if said[name] is None else said[name] for name, above_value in vars(above).items()}
     )
+
+
+def limits(scope: Scope) -> RouteLimitsSection:
+    """Return the limits of a scope: of each, what the nearest scope says."""
+    said = scope.section.limits
+    if scope.parent is None:
+        return said
+    above = limits(scope.parent)
+    own = {name: value for name, value in vars(said).items() if value is not None}
+    return RouteLimitsSection.model_construct(**{**vars(above), **own})
 
 
 def labels(scope: Scope) -> dict[str, str]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookgate import Interceptor, Site, Ways
-from hookgate.document import HOST_KEY, misplaced, written
+from hookgate.document import HOST_KEY, Inside, out_of_place, written
+from hookgate.exchange import Path
 from hookgate_apis.inheritance import Item
 from hookgate_apis.plan import NAME as PLAN
 from hookgate_apis.plan import PlanStep
@@ -24,7 +25,7 @@ class Steps:
         plans = site.section("plans")
         self._plans = plans.items if plans is not None else ()
         self._built: dict[tuple[str, str, tuple[str, ...]], Interceptor[Any] | PlanStep | None] = {}
-        self._checked: set[tuple[str, str]] = set()
+        self._checked: set[tuple[str, str, Path]] = set()
 
     def ways(self, api: str, scope: Scope) -> Ways:
         """Build the steps of a scope, as they are drawn on its way in and on its way out."""
@@ -53,10 +54,11 @@ class Steps:
         variant = tuple(scope for scope, _, _ in item.overrides)
         key = (api, item.key, variant)
         if key not in self._built:
-            step = self._built[key] = self._build(api, item, variant)
-            if step is not None:
-                self._check(api, item, step)
-        return self._built[key]
+            self._built[key] = self._build(api, item, variant)
+        step = self._built[key]
+        if step is not None:
+            self._check(api, item, step)
+        return step
 
     def _build(self, api: str, item: Item, variant: tuple[str, ...]) -> Interceptor[Any] | None:
         entry = written(item.entry)
@@ -76,7 +78,9 @@ class Steps:
         if not self._plans:
             return None
         flows = {
-            plan.name: self._site.flow(dict(plan.record), plan.path, f"plans.{plan.name}@{api}", f"plans.{plan.name}")
+            plan.name: self._site.flow(
+                dict(plan.record), plan.path, f"plans.{plan.name}@{api}", f"plans.{plan.name}", scope="plan"
+            )
             for plan in self._plans
         }
         step = PlanStep(flows, f"apis.{api}")
@@ -101,12 +105,11 @@ class Steps:
 
     def _check(self, api: str, item: Item, step: Interceptor[Any]) -> None:
         """Refuse a step that has nothing to do where it was placed (FL-10), or may not stand there (FL-11)."""
-        if (api, item.key) in self._checked or isinstance(step, PlanStep):
+        place = item.again or item.place
+        changed = item.overrides[-1][1] if item.overrides else ()
+        if (api, item.key, (*place, *changed)) in self._checked or isinstance(step, PlanStep):
             return
-        self._checked.add((api, item.key))
-        reason = misplaced(step, str(item.place[-2]))
-        if not reason and item.kind not in type(step).scopes:
-            allowed = ", ".join(sorted(type(step).scopes))
-            reason = f"{step.entry.name} cannot be placed on the {item.kind}; it may stand on: {allowed}"
-        if reason:
-            self._site.problem(item.place, reason)
+        self._checked.add((api, item.key, (*place, *changed)))
+        inside = Inside(step, changed or place, str(place[-2]), None if item.again or changed else item.entry)
+        for problem in out_of_place([inside], item.kind):
+            self._site.problem(problem.path, problem.message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hookgate import Problem
@@ -82,6 +82,8 @@ class Tree:
         path: Path,
         parent: Scope | None,
     ) -> Scope:
+        live = getattr(self.section, "value_inheritance", None) == "live"
+        frozen = {} if live else section.inherited
         items = self._own_items(kind, name, raw, path, parent)
         overrides = {key: (name, (*path, "overrides", key), values) for key, values in section.overrides.items()}
         own: dict[Direction, Own] = {}
@@ -89,10 +91,11 @@ class Tree:
         known: set[str] = set()
         for direction in DIRECTIONS:
             above = parent.lists[direction] if parent is not None else ()
+            above = [_kept(item, name, path, frozen) for item in above]
             inherits = parent is None or getattr(section.inherit, direction)
             inherited = {item.key: item for item in above}
             mine = [
-                inherited[item.key] if item.entry is None else item
+                replace(inherited[item.key], again=item.again) if item.entry is None else item
                 for item in items[direction]
                 if item.entry is not None or (not inherits and item.key in inherited)
             ]
@@ -160,4 +163,16 @@ class Tree:
             return
         for direction in DIRECTIONS:
             if side in ("flow", direction):
-                found[direction].append(Item(key, None))
+                found[direction].append(Item(key, again=place))
+
+
+def _kept(item: Item, scope: str, path: Path, frozen: Mapping[str, Mapping[str, Any]]) -> Item:
+    """Return an inherited entry with the options that a scope keeps of it (FL-27)."""
+    values = frozen.get(item.key)
+    if values is None:
+        return item
+    entry = written(item.entry)
+    options = {**values, **({HOST_KEY: entry.host} if entry.host is not None else {})}
+    return replace(
+        item, entry={entry.name: options}, overrides=(*item.overrides, (scope, (*path, "inherited", item.key), values))
+    )

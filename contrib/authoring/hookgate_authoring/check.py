@@ -38,12 +38,12 @@ def command(
     project = Project(folder, Catalogue().families)
     found = _look_at(project)
     for finding in found:
-        out.print(str(finding), style="red", highlight=False, markup=False)
+        out.print(str(finding), style="red")
     if found:
-        errors.print(f"{len(found)} finding{'s' if len(found) != 1 else ''}", highlight=False)
+        errors.print(f"{len(found)} finding{'s' if len(found) != 1 else ''}")
         raise typer.Exit(1)
     assert project.names is not None, "a project without names has findings"
-    out.print(f"{folder}: good: {project.names.distribution}", highlight=False, markup=False)
+    out.print(f"{folder}: good: {project.names.distribution}")
 
 
 def _look_at(project: Project) -> list[Finding]:

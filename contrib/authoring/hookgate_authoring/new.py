@@ -138,7 +138,7 @@ def _refused(message: str) -> ConfigError:
 
 
 def _warn(message: str) -> None:
-    errors.print(f"warning: {message}", style="yellow", highlight=False, markup=False)
+    errors.print(f"warning: {message}", style="yellow")
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -163,4 +163,4 @@ def _say_what_to_do(names: Names, folder: Path, *, in_workspace: bool) -> None:
         f"  in a document:   {entry}",
         f"  before others:   hookgate plugin check {shown}",
     ):
-        out.print(line, highlight=False, markup=False)
+        out.print(line)

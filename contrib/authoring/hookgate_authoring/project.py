@@ -14,6 +14,8 @@ from hookgate_authoring.findings import Finding
 from hookgate_authoring.names import Names, near, normalised
 
 CORE = "hookgate-core"
+SHARED = {CORE, "hookgate-client", "hookgate-commands", "hookgate-metrics", "hookgate-workshop"}
+"""What a plugin may depend on of ours: core, and what plugins and what commands have in common."""
 SECTIONS = "hookgate.sections"
 
 
@@ -96,7 +98,7 @@ class Project:
         if group == DEFAULTS:
             right = names.entry(names.family)
             for name, value in entries.items():
-                if name != names.family.name or not names.fits(names.family, str(value)):
+                if name.rpartition("-")[2] != names.family.name or not names.fits(names.family, str(value)):
                     message = f'claims {name} = "{value}"; {names.family.name} = "{right}" would be right'
                     self._note((*where, name), message)
             return
@@ -122,7 +124,7 @@ class Project:
         if CORE not in wanted:
             self._note(("dependencies",), f'does not depend on core; dependencies = ["{CORE}"] would be right')
         for other in sorted(wanted):
-            if other == "hookgate" or (other.startswith("hookgate-") and other != CORE):
+            if other == "hookgate" or (other.startswith("hookgate-") and other not in SHARED):
                 message = f"depends on {other}; a plugin depends on {CORE} and on no other plugin"
                 self._note(("dependencies",), message)
 

@@ -14,10 +14,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from hookgate import Command, Options, hookimpl
-from hookgate.commands import errors, start_logging
-from hookgate.server import Server, gateway_for
-from hookgate_demo.orders import orders_service
+from hookgate import Command, MachineError, Options, hookimpl
+from hookgate.commands import Signals, errors, start_logging
 
 HERE = Path(__file__).parent
 console = Console(soft_wrap=True, highlight=False)
@@ -42,11 +40,16 @@ def command(
     """
     start_logging("warning")
     logging.getLogger("hookgate.health").setLevel(logging.ERROR)  # the live line tells it better
-    asyncio.run(_run(port, management_port))
+    asyncio.run(_run(Signals(), port, management_port))
 
 
-async def _run(port: int, management_port: int) -> None:
+async def _run(signals: Signals, port: int, management_port: int) -> None:
+    from hookgate.server import Server, gateway_for  # they bring Quart and Hypercorn
+    from hookgate_demo.orders import orders_service
+
     async with AsyncExitStack() as stack:
+        signals.listen()
+        stack.callback(signals.ignore)
         errors.print("starting two instances of the orders service…")
         first = await stack.enter_async_context(orders_service("orders-a"))
         second = await stack.enter_async_context(orders_service("orders-b"))
@@ -59,8 +62,13 @@ async def _run(port: int, management_port: int) -> None:
             HOOKGATE_DEMO_PASSWORD=password,
         )
         errors.print("starting the gateway…")
-        server = await stack.enter_async_context(Server(gateway_for(HERE / "demo.yaml", HERE / "site")))
-        server.obey_signals()
+        try:
+            server = await stack.enter_async_context(
+                Server(gateway_for(HERE / "demo.yaml", HERE / "site"), at_once=True)
+            )
+        except MachineError as error:
+            raise MachineError(f"{error} (--port and --management-port; 0 takes a free one)") from error
+        signals.obey(server)
         _say_what_to_try(server.urls[0], server.management_urls[0], first, password)
         await server.until_stopped()
         errors.print("\nstopping…")
@@ -80,8 +88,14 @@ def _say_what_to_try(url: str, management: str, first: str, password: str) -> No
                 "-H 'Access-Control-Request-Method: POST'"
             ),
         ),
-        ("make one backend fail, watch it leave the rotation", f"curl -s -X POST {first}/fail"),
-        ("and come back", f"curl -s -X POST {first}/recover"),
+        (
+            "make one backend fail; after two failed checks, about 3 seconds, it leaves the rotation",
+            f"curl -s -X POST {first}/fail",
+        ),
+        (
+            "have it recover; it is back after the next check, in 4 seconds at most",
+            f"curl -s -X POST {first}/recover",
+        ),
         ("how everything is", f"curl -s {management}/-/health"),
     ]
     console.rule(f"hookgate on {url}", style="green")

@@ -65,7 +65,7 @@ def orders_app(name: str) -> Quart:
 @asynccontextmanager
 async def orders_service(name: str) -> AsyncIterator[str]:
     """Run an instance on a free loopback port; yields its URL."""
-    (opened,) = listen(["127.0.0.1:0"])
+    opened = listen("127.0.0.1:0")
     url = url_of(opened)
     config = Config()
     config.bind = [f"fd://{opened.detach()}"]

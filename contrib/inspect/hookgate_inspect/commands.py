@@ -59,4 +59,4 @@ def command(
         output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise MachineError(f"cannot write {output}: {error.strerror}") from error
-    errors.print(f"wrote {output}", highlight=False)
+    errors.print(f"wrote {output}")

@@ -6,11 +6,10 @@ import inspect
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from hookgate import Interceptor, Plugin
-from hookgate.commands import errors, out
+from hookgate.commands import errors, out, table
 from hookgate.contract import hooks_of
 from hookgate.document import Catalogue
 from hookgate.server import Settings
@@ -27,7 +26,7 @@ def command(
         family, _, wanted = name.rpartition("/")
         listing = [entry for entry in listing if entry.name == wanted and family in ("", entry.family)]
         if not listing:
-            errors.print(f"no plugin is installed under the name {name!r}; `hookgate plugins` lists them", markup=False)
+            errors.print(f"no plugin is installed under the name {name!r}; `hookgate plugins` lists them")
             raise typer.Exit(1)
     if json:
         out.print_json(data=[_facts(catalogue, entry) for entry in listing])
@@ -39,13 +38,16 @@ def command(
 
 
 def _table(listing: list[Any]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("family", "name", "version", "what it does"):
-        table.add_column(title, header_style="bold")
-    for entry in listing:
-        said = Text(f"broken: {entry.reason}", style="red") if entry.plugin is None else Text(_summary(entry.plugin))
-        table.add_row(entry.family, entry.name, entry.version, said)
-    out.print(table)
+    rows = [
+        (
+            entry.family,
+            entry.name,
+            entry.version,
+            Text(f"broken: {entry.reason}", style="red") if entry.plugin is None else _summary(entry.plugin),
+        )
+        for entry in listing
+    ]
+    out.print(table(("family", "name", "version", "what it does"), rows, whole=("family", "name", "version")))
 
 
 def _summary(plugin: type[Plugin[Any]]) -> str:
@@ -102,15 +104,18 @@ def _details(facts: dict[str, Any]) -> None:
     if not schema.get("properties"):
         out.print(Text("\nIt has no options."))
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("option", "type", "default", "meaning"):
-        table.add_column(title, header_style="bold", overflow="fold")
     required = schema.get("required", [])
-    for name, field in schema["properties"].items():
-        default = "required" if name in required else repr(field.get("default"))
-        table.add_row(name, Text(_type(field)), Text(default), Text(field.get("description", "")))
+    rows = [
+        (
+            name,
+            _type(field),
+            "required" if name in required else repr(field.get("default")),
+            " ".join(field.get("description", "").split()),
+        )
+        for name, field in schema["properties"].items()
+    ]
     out.print()
-    out.print(table)
+    out.print(table(("option", "type", "default", "meaning"), rows, whole=("option",)))
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from hookgate.commands import DocumentArgument, configuration, document_path, out
+from hookgate.commands import DocumentArgument, configuration, document_path, out, table
 from hookgate.flow import Flow, RouteConfig, order
 from hookgate.gateway import Configuration
 
@@ -23,18 +21,11 @@ def command(
     if json:
         out.print_json(data=rows)
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("route", "match", "request →", "← response", "to"):
-        table.add_column(title, overflow="fold", header_style="bold")
-    for row in rows:
-        table.add_row(
-            Text(str(row["name"])),
-            Text(str(row["match"])),
-            Text("\n".join(row["request"])),
-            Text("\n".join(row["response"])),
-            Text(str(row["to"])),
-        )
-    out.print(table)
+    cells = (
+        (row["name"], row["match"], "\n".join(row["request"]), "\n".join(row["response"]), row["to"]) for row in rows
+    )
+    titles = ("route", "match", "request →", "← response", "to")
+    out.print(table(titles, cells, whole=titles))
 
 
 def _row(config: Configuration, route: RouteConfig) -> dict[str, Any]:
@@ -43,7 +34,8 @@ def _row(config: Configuration, route: RouteConfig) -> dict[str, Any]:
     methods = ",".join(match.methods) if match.methods else "*"
     return {
         "name": route.name,
-        "match": f"{methods} {match.host or ''}{match.path}" + (f" when {match.when.text}" if match.when else ""),
+        "match": f"{methods} {route.route.host or ''}{route.route.path}"
+        + (f" when {match.when.text}" if match.when else ""),
         "request": _names(flow, "request"),
         "response": _names(flow, "response"),
         "to": _destination(route),

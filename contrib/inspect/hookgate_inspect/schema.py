@@ -19,6 +19,8 @@ from hookgate.document import ANY, HOST_KEY, NEVER_PLACED, Catalogue, HostOption
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ALSO_NAMED_IN = {"auth": ("profiles",), "credential": ("profiles",)}
 _FAMILY = "x-hookgate-family"
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+"""Pydantic leaves bounds as they are where a number may have a unit."""
 _ABOUT = ("title", "description", "default", "deprecated", "examples")
 """What stays outside when a value may also be a reference."""
 
@@ -54,6 +56,11 @@ def document_schema(catalogue: Catalogue) -> dict[str, Any]:
     definitions[ANY] = _entries_of_any({name: each for name, each in options.items() if name not in NEVER_PLACED})
     described: dict[str, Any] = {
         "$schema": {"type": "string", "description": "Where an editor finds this schema."},
+        "include": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Other files of this document; their names count from its folder.",
+        },
         **{name: _section(catalogue, name, definitions) for name in _usable(catalogue, "section")},
         "environments": {"description": "Values by environment, for `${environment:NAME}`.", **values},
         "secrets": {
@@ -111,9 +118,10 @@ def _rewritten(schema: Any) -> Any:
         may_be_null = "default" in rest and rest["default"] is None
         return {**rest, "anyOf": [entry, {"type": "null"}]} if may_be_null else {**rest, **entry}
     properties = schema.get("properties")
-    schema = {key: value for key, value in schema.items() if key != "x-hookgate-section"}  # for forms, not for editors
     inner = {
-        key: value if key in ("default", "const", "enum", "examples", "required") else _rewritten(value)
+        _BOUNDS.get(key, key): value
+        if key in ("default", "const", "enum", "examples", "required")
+        else _rewritten(value)
         for key, value in schema.items()
         if key != "properties"
     }

@@ -11,8 +11,15 @@ RULES = {
     "signature-before-change": "A step signs what another one changes afterwards.",
     "digest-before-change": "A step computes a digest of what another one changes afterwards.",
     "unreachable": "A step further left always answers, so that no call gets to this one.",
+    "goes-nowhere": "A route has no destination, and no step that could answer.",
+    "names-differ": "The path of a destination has other names than the path of the route.",
+    "hidden-by-host": "A route never gets the calls of a host, of which another one takes everything.",
+    "body-dropped": "A destination is asked by a method without a body, on a route whose methods have one.",
+    "body-missing": "A destination is asked by a method with a body, on a route whose methods have none.",
+    "limit-never-acts": "A time limit is above another one, which always ends the call sooner.",
     "accepted-in-vain": "An entry accepts a warning that there is none of.",
 }
 """Rule -> what it finds."""
-ACCEPTABLE = tuple(rule for rule in RULES if rule != "accepted-in-vain")
+OF_ROUTES = {"goes-nowhere", "names-differ", "hidden-by-host", "body-dropped", "body-missing", "limit-never-acts"}
+ACCEPTABLE = tuple(rule for rule in RULES if rule not in {"accepted-in-vain", *OF_ROUTES})
 """The rules that find something in an entry, which can accept it."""

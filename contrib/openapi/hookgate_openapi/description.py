@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -41,6 +42,8 @@ class Description:
         self.document = document
         self.value: dict[str, Any] = document.value
         self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        """What was mended, each with its file, line and JSON pointer."""
         self.version = self._version()
         if not self.problems:
             self._check_references()
@@ -48,6 +51,11 @@ class Description:
     def refuse(self, path: Path, message: str) -> None:
         """Note a mistake at a place."""
         self.problems.append(Problem(path, message))
+
+    def warn(self, path: Path, message: str) -> None:
+        """Note what was mended at a place."""
+        problem = self.document.locate(Problem(path, message))
+        self.warnings.append(str(replace(problem, path=(pointer(path),))))
 
     def settle(self) -> None:
         """Raise what was noted.
@@ -170,6 +178,44 @@ def read(file: FilePath) -> Description:
     found = Description(parse(data, str(file)))
     found.settle()
     return found
+
+
+def check_data(description: Description, contract: Mapping[str, Any]) -> None:
+    """Refuse values that YAML can write and JSON cannot, if any of them came into the contract.
+
+    Raises:
+        ConfigError: each of them with its place.
+    """
+    try:
+        json.dumps(contract, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        for path, value in _leaves(description.value):
+            if not _is_json(value):
+                description.refuse(path, "no JSON can say this: it is no number, too large, or half a character")
+        description.settle()
+        raise
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return True
+
+
+def _leaves(value: Any) -> Iterator[tuple[Path, Any]]:
+    pending: list[tuple[Path, Any]] = [((), value)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, Mapping):
+            pending += [((*path, key), item) for key, item in value.items()]
+            for key in value:
+                yield (*path, key), key
+        elif isinstance(value, list):
+            pending += [((*path, index), item) for index, item in enumerate(value)]
+        else:
+            yield path, value
 
 
 def references(value: Any) -> Iterator[tuple[Path, str]]:

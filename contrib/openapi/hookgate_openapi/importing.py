@@ -9,14 +9,14 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from hookgate import ConfigError, Problem
-from hookgate_openapi.description import Description
+from hookgate_openapi.description import Description, check_data
 from hookgate_openapi.operations import Operation, Operations
+from hookgate_openapi.servers import Server, base, first, taken_apart, urls, urls_of_swagger
 
 Checks = Literal["requests", "responses", "both", "none"]
 CONTRACT_VERSION = "3.1.1"
 LONGEST = 160
 """Characters of a description that go into the document; the contract has all of them."""
-_VARIABLE = re.compile(r"\{([^{}]*)\}")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
@@ -65,100 +65,66 @@ def described(description: Description, wishes: Wishes) -> Imported:
     schemas = reader.schemas.components()
     info = description.mapping(description.value.get("info"), ("info",))
     name = _name(wishes.name or str(info.get("title", "")))
-    server = _server(description, wishes)
+    needed = any(operation.server is None or not operation.server.origin for operation in operations)
+    server = _server(description, wishes, needed=needed or not operations)
     description.settle()
     contract = _contract(info, server, operations, schemas, reader.examples)
+    check_data(description, contract)
     api: dict[str, Any] = {"name": name}
     if info.get("title"):
         api["description"] = _text(info["title"])
     api["base_path"] = _base_path(wishes, server)
-    connections = {}
+    places = _Destinations(wishes.connection or name, server)
     if server.origin or wishes.connection:
-        connection = wishes.connection or name
-        api["to"] = {"connection": connection, **({"prefix": server.path} if server.path else {})}
-        if server.origin:
-            connections = {connection: {"targets": server.origin}}
-    api["resources"] = _resources(operations, wishes)
+        api["to"] = places.of_api()
+    api["resources"] = _resources(operations, wishes, places)
     document: dict[str, Any] = {"apis": [api]}
-    if connections:
-        document["connections"] = connections
-    return Imported(document, contract, [*dict.fromkeys(reader.warnings), *_left_to_do(description, server, api)])
+    if places.connections:
+        document["connections"] = places.connections
+    return Imported(
+        document,
+        contract,
+        [
+            *dict.fromkeys([*description.warnings, *reader.warnings]),
+            *_left_to_do(description, wishes, server, api, operations),
+        ],
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    origin: str = ""
-    path: str = ""
-    others: int = 0
-
-
-def _server(description: Description, wishes: Wishes) -> _Server:
+def _server(description: Description, wishes: Wishes, *, needed: bool) -> Server:
     """Find where the backend is: what was wished for, or the first server with a whole URL."""
     if wishes.server:
-        found = _taken_apart(wishes.server)
+        found = taken_apart(wishes.server)
         if found is None or not found.origin:
             raise ConfigError(
                 [Problem(("--server",), f"{wishes.server!r} is no URL such as https://api.example.org/v1")]
             )
         return found
-    urls = _urls_of_swagger(description) if description.version == "2.0" else _urls(description)
-    whole = [found for url in urls if (found := _taken_apart(url)) is not None and found.origin]
-    if whole:
-        return _Server(whole[0].origin, whole[0].path, len(whole) - 1)
-    paths = [found.path for url in urls if (found := _taken_apart(url)) is not None]
-    if not wishes.connection and not wishes.mock:
+    value = description.value
+    if description.version == "2.0":
+        found = first(urls_of_swagger(description, value.get("schemes"), ("schemes",)))
+    else:
+        found = first(urls(description, value.get("servers"), ("servers",)))
+    if (found is None or not found.origin) and needed and not wishes.connection and not wishes.mock:
         place = ("host",) if description.version == "2.0" else ("servers",)
-        description.refuse(place, "no server has a whole URL; say where the backend is with --server https://…")
-    return _Server("", paths[0] if paths else "")
+        description.refuse(
+            place, "no server has a whole URL that calls could go to; say where the backend is with --server https://…"
+        )
+    return found or Server()
 
 
-def _urls(description: Description) -> list[str]:
-    found: list[str] = []
-    for index, server in enumerate(description.listed(description.value.get("servers"), ("servers",))):
-        server = description.mapping(server, ("servers", index))  # noqa: PLW2901
-        variables = description.mapping(server.get("variables"), ("servers", index, "variables"))
-
-        def chosen(match: re.Match[str], variables: Mapping[str, Any] = variables) -> str:
-            variable = variables.get(match[1])
-            return str(variable.get("default", "")) if isinstance(variable, Mapping) else ""
-
-        found.append(_VARIABLE.sub(chosen, str(server.get("url", ""))))
-    return found
-
-
-def _urls_of_swagger(description: Description) -> list[str]:
-    host, base = description.value.get("host"), str(description.value.get("basePath", ""))
-    schemes = [each for each in description.listed(description.value.get("schemes"), ("schemes",)) if each in _SCHEMES]
-    scheme = "https" if "https" in schemes or not schemes else "http"
-    return [f"{scheme}://{host}{base}" if host else base]
-
-
-_SCHEMES = ("http", "https")
-
-
-def _taken_apart(url: str) -> _Server | None:
+def _base_path(wishes: Wishes, server: Server) -> str:
+    if wishes.base_path is None:
+        return server.path or "/"
     try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port is not None else ""
-    except ValueError:
-        return None
-    path = parts.path.rstrip("/")
-    if parts.query or parts.fragment or "@" in parts.netloc or (path and not path.startswith("/")):
-        return None
-    if parts.scheme.lower() not in _SCHEMES or not parts.hostname:
-        return _Server("", path) if not parts.scheme and not parts.netloc else None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return _Server(f"{parts.scheme.lower()}://{host}{port}", path)
-
-
-def _base_path(wishes: Wishes, server: _Server) -> str:
-    base = server.path if wishes.base_path is None else wishes.base_path
-    return "/" + base.strip("/")
+        return base("/" + wishes.base_path.strip("/")) or "/"
+    except ValueError as error:
+        raise ConfigError([Problem(("--base-path",), f"{error}; write a path such as /orders")]) from None
 
 
 def _contract(
     info: Mapping[str, Any],
-    server: _Server,
+    server: Server,
     operations: list[Operation],
     schemas: dict[str, Any],
     examples: dict[str, Any],
@@ -180,15 +146,50 @@ def _contract(
     }
 
 
-def _resources(operations: list[Operation], wishes: Wishes) -> list[dict[str, Any]]:
+class _Destinations:
+    """Where calls go, with the connections for it: one for each origin."""
+
+    def __init__(self, connection: str, server: Server) -> None:
+        self._connection = connection
+        self._server = server
+        self.connections: dict[str, dict[str, Any]] = {}
+        self._by_origin: dict[str, str] = {}
+        if server.origin:
+            self._named(server.origin, connection)
+
+    def of_api(self) -> dict[str, Any]:
+        """Say where the calls of the API go."""
+        return {"connection": self._connection, **({"prefix": self._server.path} if self._server.path else {})}
+
+    def of(self, server: Server) -> dict[str, Any]:
+        """Say what is different for an operation with a server of its own."""
+        origin = server.origin or self._server.origin
+        said: dict[str, Any] = {}
+        if origin and origin != self._server.origin:
+            said["connection"] = self._by_origin.get(origin) or self._named(origin, _name(urlsplit(origin).netloc))
+        if server.path != self._server.path:
+            said["prefix"] = server.path or "/"
+        return said
+
+    def _named(self, origin: str, base: str) -> str:
+        name, number = base, 1
+        while name in self.connections:
+            number += 1
+            name = f"{base}-{number}"
+        self.connections[name] = {"targets": origin}
+        self._by_origin[origin] = name
+        return name
+
+
+def _resources(operations: list[Operation], wishes: Wishes, places: _Destinations) -> list[dict[str, Any]]:
     resources: dict[str, dict[str, Any]] = {}
     for operation in operations:
         resource = resources.setdefault(operation.path, {"path": operation.path, "operations": {}})
-        resource["operations"][operation.method] = _operation(operation, wishes) or None
+        resource["operations"][operation.method] = _operation(operation, wishes, places) or None
     return list(resources.values())
 
 
-def _operation(operation: Operation, wishes: Wishes) -> dict[str, Any]:
+def _operation(operation: Operation, wishes: Wishes, places: _Destinations) -> dict[str, Any]:
     said: dict[str, Any] = {}
     contract = operation.contract
     summary = contract.get("summary") or contract.get("description") or contract.get("operationId")
@@ -198,6 +199,8 @@ def _operation(operation: Operation, wishes: Wishes) -> dict[str, Any]:
         said["parameters"] = parameters
     if operation.produces:
         said["produces"] = [_plain(media) for media in operation.produces]
+    if operation.server is not None and not wishes.server and (to := places.of(operation.server)):
+        said["to"] = to
     if steps := _steps(operation, wishes):
         said["flow"] = steps
     return said
@@ -209,7 +212,7 @@ def _steps(operation: Operation, wishes: Wishes) -> list[dict[str, Any]]:
     told = {"file": _plain(wishes.contract), "operation": f"{operation.method} {_plain(operation.path)}"}
     steps: list[dict[str, Any]] = []
     requests = wishes.checks in ("requests", "both") and operation.checks_request
-    responses = wishes.checks in ("responses", "both") and bool(operation.produces)
+    responses = wishes.checks in ("responses", "both") and bool(operation.produces) and not wishes.mock
     if requests or responses:
         check = "both" if requests and responses else "responses" if responses else "requests"
         steps.append({"schema": {**told, **({"check": check} if check != "requests" else {})}})
@@ -231,10 +234,21 @@ def _documented(parameter: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _left_to_do(description: Description, server: _Server, api: Mapping[str, Any]) -> list[str]:
+def _left_to_do(
+    description: Description, wishes: Wishes, server: Server, api: Mapping[str, Any], operations: list[Operation]
+) -> list[str]:
     found = []
+    if wishes.mock and wishes.checks in ("responses", "both"):
+        found.append("answers are not checked where they are mocks: they come from the description itself")
     if server.others:
         found.append(f"{server.others} more servers are listed; calls go to the first one, {server.origin}")
+    apart = [each for each in operations if each.server is not None]
+    if wishes.server and apart:
+        which = f"{apart[0].method} {apart[0].path}"
+        found.append(f"operations with servers of their own go to {server.origin} as well, such as {which}")
+    if more := [each for each in apart if each.server is not None and each.server.others and not wishes.server]:
+        which = f"{more[0].method} {more[0].path}"
+        found.append(f"some operations list several servers, such as {which}; calls go to the first one of each")
     if "to" in api and not server.origin:
         found.append(f"the connection {api['to']['connection']!r} is not in the document: add it, or give --server")
     schemes = description.value.get("securityDefinitions")

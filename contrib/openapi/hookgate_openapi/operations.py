@@ -13,9 +13,11 @@ from hookgate.flow import Template, parse
 from hookgate_openapi.description import Description
 from hookgate_openapi.parameters import Parameters
 from hookgate_openapi.schemas import Schemas
+from hookgate_openapi.servers import Server, own
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace", "query")
 """Keys of a path item that are methods; `query` since OpenAPI 3.2."""
+_OF_FIELDS = ("style", "explode", "allowReserved", "contentType")
 _STATUS = re.compile(r"default|[1-5](\d\d|XX|xx)")
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -31,6 +33,8 @@ class Operation:
     """In capitals."""
     contract: dict[str, Any]
     """What OpenAPI 3.1 says of it."""
+    server: Server | None = None
+    """Where its calls go, if not where those of the others do."""
 
     @property
     def checks_request(self) -> bool:
@@ -73,7 +77,8 @@ class Operations:
                     self.warnings.append(f"{method} {written} is left out: it cannot be told from {known}")
                     continue
                 if isinstance(operation, Mapping):
-                    yield Operation(path, method, self._contract(item, place, operation, at, renamed))
+                    contract = self._contract(item, place, operation, at, renamed)
+                    yield Operation(path, method, contract, own(self._description, item, place, operation, at))
                 else:
                     self._description.refuse(at, "an operation is a mapping")
 
@@ -191,7 +196,7 @@ class Operations:
                 written["schema"] = self.schemas.translated(each["schema"], (*at, "schema"))
             if not examples and isinstance(each.get("encoding"), Mapping):
                 written["encoding"] = {
-                    name: {word: rule[word] for word in ("style", "explode") if word in rule}
+                    name: {word: rule[word] for word in _OF_FIELDS if word in rule}
                     for name, rule in each["encoding"].items()
                     if isinstance(rule, Mapping)
                 }

@@ -100,7 +100,7 @@ class Parameters:
         for parameter, path in found:
             if parameter["in"] == "body":
                 schema = self._schemas.translated(parameter.get("schema", True), (*path, "schema"))
-                media = [each for each in consumes if "form" not in each] or ["application/json"]
+                media = [each for each in consumes if not _is_form(each)] or ["application/json"]
                 return _body(parameter.get("required") is True, {each: {"schema": schema} for each in media})
         fields = [(parameter, path) for parameter, path in found if parameter["in"] == "formData"]
         if not fields:
@@ -113,12 +113,16 @@ class Parameters:
             schema["properties"][parameter["name"]] = member
             if isinstance(member, Mapping) and member.get("type") == "array":
                 encoding[parameter["name"]] = self._collected(parameter, "query")
-        media = [each for each in consumes if "form" in each]
+        media = [each for each in consumes if _is_form(each)]
         if not media:
             has_file = any(parameter.get("type") == "file" for parameter, _ in fields)
             media = ["multipart/form-data" if has_file else "application/x-www-form-urlencoded"]
         content = {"schema": schema, **({"encoding": encoding} if encoding else {})}
         return _body(bool(required), dict.fromkeys(media, content))
+
+
+def _is_form(media: str) -> bool:
+    return media.partition(";")[0].strip().lower() in ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def _body(required: bool, content: dict[str, Any]) -> dict[str, Any]:

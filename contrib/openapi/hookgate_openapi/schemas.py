@@ -7,11 +7,12 @@ may refer to each other in circles; each one that is referred to is written once
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hookgate.exchange import Path
 from hookgate_openapi.description import Description, steps
+from hookgate_openapi.mending import Mending
 
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -19,6 +20,8 @@ _SINGLE = (
     *("additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "items"),
     *("unevaluatedItems", "unevaluatedProperties", "contentSchema", "additionalItems"),
 )
+_COMPOSED = ("allOf", "anyOf", "oneOf", "then", "else")
+"""Keywords whose schemas speak of the same value, so that what is read only in one of them is in all."""
 _HOLDING = frozenset({*_NAMED, *_LISTED, *_SINGLE})
 _DIALECTS = {
     "https://json-schema.org/draft/2020-12/schema": True,
@@ -35,109 +38,166 @@ class Schemas:
     def __init__(self, description: Description) -> None:
         self._description = description
         self._old = description.version in ("2.0", "3.0")
-        self._names: dict[Path, str] = {}
+        self._mending = Mending(description.refuse, description.warn)
+        self._names: dict[tuple[Path, frozenset[str]], str] = {}
         self._taken: set[str] = set()
-        self._waiting: list[Path] = []
+        self._waiting: list[tuple[Path, frozenset[str]]] = []
         dialect = description.value.get("jsonSchemaDialect", next(iter(_DIALECTS)))
         if not self._old and not _known(dialect):
             description.refuse(
                 ("jsonSchemaDialect",), f"{dialect!r} is not known; leave it out for JSON Schema 2020-12"
             )
 
-    def translated(self, schema: Any, path: Path) -> Any:
-        """Return a schema in JSON Schema 2020-12; note what is wrong with it."""
+    def translated(self, schema: Any, path: Path, loose: frozenset[str] = frozenset()) -> Any:
+        """Return a schema in JSON Schema 2020-12; note what is wrong with it.
+
+        ``loose`` names members that may be missing, whatever it says: a schema around it has them for one direction.
+        """
+        if schema in (None, "true", "false"):
+            self._description.warn(path, f"{schema!r} is read as {schema != 'false'}")
+            schema = schema != "false"
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, Mapping):
             self._description.refuse(path, "a schema is a mapping")
             return True
+        if "required" in schema or "$ref" in schema or _has(schema, _COMPOSED):
+            loose |= self._one_way(schema)
         if self._old:
-            return self._from_old(schema, path)
+            return self._from_old(schema, path, loose)
         if "$schema" in schema and not _known(schema["$schema"]):
             self._description.refuse((*path, "$schema"), f"the dialect {schema['$schema']!r} is not known")
-        found = self._inner(schema, path)
+        found = self._inner(schema, path, loose)
         for key in ("$id", "$schema", "discriminator", "xml", "externalDocs", "example"):
             found.pop(key, None)
-        return self._loosened(found, schema)
+        return _loosened(self._mending.mended(_bounded(found), path), loose)
 
     def components(self) -> dict[str, Any]:
         """Return every schema that is referred to, directly or by another one, by name, in the order of names."""
         found: dict[str, Any] = {}
         while self._waiting:
-            path = self._waiting.pop()
-            found[self._names[path]] = self.translated(self._description.at(path), path)
+            path, loose = self._waiting.pop()
+            found[self._names[path, loose]] = self.translated(self._description.at(path), path, loose)
         return dict(sorted(found.items()))
 
-    def named(self, reference: str) -> str:
+    def named(self, reference: str, loose: frozenset[str] = frozenset()) -> str:
         """Return the reference to a schema in the contract, and see to it that it is there."""
         path = steps(reference)
-        if path not in self._names:
+        if loose:
+            target = {"$ref": reference}
+            loose &= self._required(target) - self._one_way(target)
+        if (path, loose) not in self._names:
             own = path[-1:] if path[:-1] in (("components", "schemas"), ("definitions",)) else path
-            name = base = _WRITTEN.sub("-", ".".join(map(str, own))).strip("-") or "schema"
+            name = base = _WRITTEN.sub("-", ".".join(map(str, (*own, *(["partial"] if loose else []))))).strip("-")
+            name = base = base or "schema"
             number = 1
             while name in self._taken:
                 number += 1
                 name = f"{base}-{number}"
             self._taken.add(name)
-            self._names[path] = name
-            self._waiting.append(path)
-        return f"#/components/schemas/{self._names[path]}"
+            self._names[path, loose] = name
+            self._waiting.append((path, loose))
+        return f"#/components/schemas/{self._names[path, loose]}"
 
-    def _from_old(self, schema: Mapping[str, Any], path: Path) -> Any:
+    def _from_old(self, schema: Mapping[str, Any], path: Path, loose: frozenset[str]) -> Any:
         if isinstance(schema.get("$ref"), str):
-            return {"$ref": self.named(schema["$ref"])}  # what stands beside it says nothing in this dialect
-        found = {key: value for key, value in self._inner(schema, path).items() if key not in _NOT_IN_OLD}
-        for bound, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            if isinstance(found.get(flag), bool) and found.pop(flag) and bound in found:
-                found[flag] = found.pop(bound)
+            return {"$ref": self.named(schema["$ref"], loose)}  # what stands beside it says nothing in this dialect
+        found = {key: value for key, value in self._inner(schema, path, loose).items() if key not in _NOT_IN_OLD}
         if "example" in schema:
             found["examples"] = [schema["example"]]
-        if not isinstance(found.get("required", []), list):
+        if isinstance(found.get("required"), bool):
             del found["required"]  # a flag on the member itself, which is an older way to write it
-        if found.get("type") in ("file", "any"):
+        if found.get("type") == "file":
+            found |= {"type": "string", "format": "binary"}
+        elif found.get("type") == "any":
             del found["type"]
-        found = self._loosened(found, schema)
-        nullable = schema.get("nullable", schema.get("x-nullable")) is True
+        found = _loosened(self._mending.mended(_bounded(found), path), loose)
+        nullable = schema.get("nullable", schema.get("x-nullable")) in (True, "true")
         return _or_null(found) if nullable else found
 
-    def _inner(self, schema: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    def _inner(self, schema: Mapping[str, Any], path: Path, loose: frozenset[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in schema.items():
+            beside = loose if key in _COMPOSED else frozenset()
             if key.startswith("x-"):
                 continue
             if key == "$ref" and isinstance(value, str):
-                found[key] = self.named(value)
+                found[key] = self.named(value, loose)
             elif key not in _HOLDING:
                 found[key] = value
             elif key in _NAMED:
                 members = self._description.mapping(value, (*path, key))
-                found[key] = {name: self.translated(item, (*path, key, name)) for name, item in members.items()}
-            elif key in _LISTED or isinstance(value, list):
+                found[key] = {
+                    self._pattern(key, name, path): self.translated(item, (*path, key, name))
+                    for name, item in members.items()
+                }
+            elif key in _LISTED or (key == "items" and isinstance(value, list)):
                 items = self._description.listed(value, (*path, key))
                 found["prefixItems" if key == "items" else key] = [
-                    self.translated(item, (*path, key, index)) for index, item in enumerate(items)
+                    self.translated(item, (*path, key, index), beside) for index, item in enumerate(items)
                 ]
             else:
-                found[key] = self.translated(value, (*path, key))
-        return found
+                found[key] = self.translated(value, (*path, key), beside)
+        return {key: value for key, value in found.items() if value != [] or key not in _LISTED}
 
-    def _loosened(self, found: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Take out of ``required`` what one direction lacks: ``readOnly`` is not sent, ``writeOnly`` not answered."""
-        members = schema.get("properties")
-        if isinstance(found.get("required"), list) and isinstance(members, Mapping):
-            left = [name for name in found["required"] if not self._of_one_direction(_member(members, name))]
-            if len(left) < len(found["required"]):
-                found["required"] = left
-        return found
+    def _pattern(self, key: str, name: str, path: Path) -> str:
+        return self._mending.pattern(name, (*path, key, name)) if key == "patternProperties" else name
+
+    def _one_way(self, schema: Any) -> frozenset[str]:
+        """Name the members that one direction lacks: ``readOnly`` is not sent, ``writeOnly`` not answered."""
+        found: set[str] = set()
+        for part in self._parts(schema, ("allOf",)):
+            members = part.get("properties")
+            if isinstance(members, Mapping):
+                found |= {name for name, member in members.items() if self._of_one_direction(member)}
+        return frozenset(found)
+
+    def _required(self, schema: Any) -> frozenset[str]:
+        """Name the members that a schema asks for, wherever it does."""
+        lists = [part.get("required") for part in self._parts(schema, _COMPOSED)]
+        return frozenset(name for each in lists if isinstance(each, list) for name in each if isinstance(name, str))
 
     def _of_one_direction(self, member: Any) -> bool:
-        if isinstance(member, Mapping) and isinstance(member.get("$ref"), str) and self._old:
-            member, _ = self._description.resolved(member, ())
-        return isinstance(member, Mapping) and (member.get("readOnly") is True or member.get("writeOnly") is True)
+        return any(part.get(word) in (True, "true") for part in self._parts(member, ("allOf",)) for word in _DIRECTIONS)
+
+    def _parts(self, schema: Any, composed: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+        """Walk over a schema and those that speak of the same value, each once, references followed."""
+        seen: set[str] = set()
+        pending = [schema]
+        while pending:
+            part = pending.pop()
+            if not isinstance(part, Mapping):
+                continue
+            reference = part.get("$ref")
+            if isinstance(reference, str):
+                if reference not in seen:
+                    seen.add(reference)
+                    pending.append(self._description.at(steps(reference)))
+                if self._old:
+                    continue
+            yield part
+            for word in composed:
+                value = part.get(word)
+                pending += value if isinstance(value, list) else [value]
 
 
-def _member(members: Mapping[str, Any], name: object) -> Any:
-    return members.get(name) if isinstance(name, str) else None
+_DIRECTIONS = ("readOnly", "writeOnly")
+
+
+def _loosened(schema: dict[str, Any], loose: frozenset[str]) -> dict[str, Any]:
+    """Take out of ``required`` what may be missing."""
+    required = schema.get("required")
+    if loose and isinstance(required, list):
+        schema["required"] = [name for name in required if name not in loose]
+    return schema
+
+
+def _bounded(schema: dict[str, Any]) -> dict[str, Any]:
+    """Write exclusive bounds that are flags as the bounds they are."""
+    for bound, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(schema.get(flag), bool) and schema.pop(flag) and bound in schema:
+            schema[flag] = schema.pop(bound)
+    return schema
 
 
 def _known(dialect: object) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
-from hookgate import Command, ConfigError, Headers, Options, Problem, hookimpl
+from hookgate import Command, ConfigError, Headers, Identity, Options, Problem, hookimpl
 from hookgate.commands import DocumentArgument, configuration, document_path, out
 from hookgate.exchange import TOKEN
 from hookgate_simulation import Call, Mock, mocks_in, recorded, simulate
@@ -20,6 +22,17 @@ from hookgate_simulation.shown import show
 _NOT_IN_TARGET = re.compile(r"[^!-~]|#")
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _EXAMPLE = "write a method and a path, such as 'GET /orders?page=2'"
+_URL = re.compile(r"(https?)://([^/?#@]+)(?=[/?#]|$)", re.IGNORECASE)
+
+
+class Caller(Options):
+    """Who calls, as `--identity` says it."""
+
+    subject: str
+    method: str = ""
+    roles: tuple[str, ...] = ()
+    claims: dict[str, Any] = {}
+    application: str | None = None
 
 
 class Simulate(Command[Options]):
@@ -34,14 +47,28 @@ class Simulate(Command[Options]):
 def command(
     document: DocumentArgument = None,
     request: Annotated[
-        str, typer.Option("--request", metavar="'METHOD PATH'", help="The call, such as 'POST /orders?x=1'.")
+        str,
+        typer.Option(
+            "--request",
+            metavar="'METHOD PATH'",
+            help="The call, such as 'POST /orders?x=1' or 'GET https://shop.example/orders'.",
+        ),
     ] = "GET /",
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", metavar="'NAME: VALUE'", help="A header of it; may be given again and again."),
+        typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="A header of it; may be given again and again."),
     ] = None,
     body: Annotated[str, typer.Option(metavar="TEXT", help="Its body, or @FILE for the bytes of a file.")] = "",
     client: Annotated[str, typer.Option(metavar="IP", help="The IP address it comes from.")] = "127.0.0.1",
+    https: Annotated[bool, typer.Option("--https", help="As if it came over TLS.")] = False,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|JSON",
+            help="Who calls, as if every method of authentication had found that out: a subject, or JSON with subject, "
+            "method, roles, claims, application.",
+        ),
+    ] = None,
     upstream: Annotated[
         Path | None,
         typer.Option(
@@ -69,6 +96,7 @@ def command(
     """
     problems: list[Problem] = []
     call = _call(request, header or [], body, client, problems)
+    call = replace(call, scheme="https" if https else call.scheme, identity=_identity(identity, problems))
     mocks = _read(upstream, "--upstream", mocks_in, problems)
     replayed = _read(recording, "--recording", recorded, problems)
     path = document_path(document)
@@ -84,20 +112,47 @@ def command(
 
 def _call(request: str, headers: list[str], body: str, client: str, problems: list[Problem]) -> Call:
     """Make the call of what was typed, and note what is wrong with it."""
-    method, path, query = _request_line(request, problems)
+    method, target, scheme, host = _request_line(request, problems)
+    path, _, query = target.partition("?")
     fields = [_header(index, header, problems) for index, header in enumerate(headers)]
+    if host:
+        if any(field is not None and field[0].lower() == "host" for field in fields):
+            problems.append(Problem((), "the URL names the host already; leave out the header Host", "--request", 1, 1))
+        fields.append(("Host", host))
     try:
         ip_address(client)
     except ValueError:
         problems.append(Problem((), f"{client!r} is no IP address; write one such as 10.0.0.1", "--client", 1, 1))
-    return Call(method, path, query, tuple(field for field in fields if field), _body(body, problems), client)
+    return Call(method, path, query, tuple(field for field in fields if field), _body(body, problems), client, scheme)
 
 
-def _request_line(line: str, problems: list[Problem]) -> tuple[str, str, str]:
+def _identity(given: str | None, problems: list[Problem]) -> Identity | None:
+    """Take a subject, or an object with what else is known of whoever calls."""
+    if given is None:
+        return None
+    if not given.lstrip().startswith("{"):
+        if not given.strip():
+            problems.append(Problem((), "the subject is missing; write a name, or JSON", "--identity", 1, 1))
+        return Identity(given)
+    try:
+        caller = Caller.model_validate_json(given)
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_input=False):
+            place = ".".join(map(str, each["loc"]))
+            problems.append(Problem((), f"{place + ': ' if place else ''}{each['msg']}", "--identity", 1, 1))
+        return None
+    return Identity(caller.subject, caller.method, caller.roles, caller.claims, caller.application)
+
+
+def _request_line(line: str, problems: list[Problem]) -> tuple[str, str, Any, str]:
+    """Take method and target apart, and off the target what stands in front of the path in a URL."""
+
     def refuse(column: int, message: str) -> None:
         problems.append(Problem((), message, "--request", 1, column))
 
     method, space, target = line.partition(" ")
+    url = _URL.match(target)
+    path = target if url is None else target[url.end() :] or "/"
     good = TOKEN.match(method)
     if not method or method.startswith("/"):
         refuse(1, f"the method is missing; {_EXAMPLE}")
@@ -106,14 +161,15 @@ def _request_line(line: str, problems: list[Problem]) -> tuple[str, str, str]:
         refuse(end + 1, f"{method[end]!r} does not belong into a method (RFC 9110, 5.6.2); {_EXAMPLE}")
     elif not target:
         refuse(len(line) + 1, f"the path is missing; {_EXAMPLE}")
-    elif not target.startswith("/"):
-        hint = "; the host goes into --header 'Host: …'" if "://" in target else ""
+    elif not path.startswith("/"):
+        hint = ", and a URL with http:// or https://" if "://" in target else ""
         refuse(len(method) + 2, f"the path begins with /{hint}; {_EXAMPLE}")
     elif (bad := _NOT_IN_TARGET.search(target)) is not None:
         why = "a fragment is never sent" if bad[0] == "#" else f"{bad[0]!r} must be percent-encoded in a URL"
         refuse(len(method) + len(space) + bad.start() + 1, f"{why}; {_EXAMPLE}")
-    path, _, query = target.partition("?")
-    return method, path, query
+    if url is None:
+        return method, path, "http", ""
+    return method, path, url[1].lower(), url[2]
 
 
 def _header(index: int, line: str, problems: list[Problem]) -> tuple[str, str] | None:
@@ -170,5 +226,5 @@ def _file(path: Path, option: str, problems: list[Problem]) -> bytes:
         return path.read_bytes()
     except OSError as error:
         message = f"cannot be read: {error.strerror}; name a file"
-        problems.append(Problem((option,), message, str(path)))
+        problems.append(Problem((option,), message, str(path), outside=True))
         return b""

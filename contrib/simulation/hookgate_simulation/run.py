@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, NoReturn
+from ipaddress import ip_address
+from typing import Any, Literal, NoReturn
 
-from hookgate import Exchange, Options, Outbound, Request, Source
+from hookgate import Exchange, Identity, Options, Outbound, Request, Source, TlsFacts, hide, hide_in
 from hookgate.connections import TargetConfig
 from hookgate.document import Catalogue
 from hookgate.gateway import Configuration, Gateway, bring_up
@@ -45,6 +47,25 @@ class Call:
     body: bytes = b""
     client: str = "127.0.0.1"
     """IP address it comes from."""
+    scheme: Literal["http", "https"] = "http"
+    """``https`` as if over TLS 1.3, asking for the host that the call is for (SNI), without a client certificate."""
+    identity: Identity | None = None
+    """Who calls, as if every method of authentication had found that out; credentials are not looked at then."""
+
+    @property
+    def host(self) -> str:
+        """The host that it is for, with a port if it names one."""
+        return next((value for name, value in self.headers if name.lower() == "host"), "localhost")
+
+    @property
+    def server_name(self) -> str | None:
+        """What a client asks for in TLS: the host, unless it is an address (RFC 6066, 3)."""
+        name = self.host.lower().rpartition(":")[0] if re.search(r":\d*$", self.host) else self.host.lower()
+        try:
+            ip_address(name.strip("[]"))
+        except ValueError:
+            return name
+        return None
 
 
 class StandingClock:
@@ -87,8 +108,9 @@ def installed() -> Catalogue:
 class _Rehearsal(Gateway):
     """A gateway whose connections lead to mocks and whose hooks are recorded. It serves one call."""
 
-    def __init__(self, mocks: Sequence[Mock] | None) -> None:
+    def __init__(self, mocks: Sequence[Mock] | None, identity: Identity | None = None) -> None:
         super().__init__(Source(Options()), installed(), StandingClock())
+        self._identity = identity
         self._script = Script(mocks)
         self.http = MockClient(self._script, self)
         self.exchange: Exchange | None = None
@@ -125,6 +147,10 @@ class _Rehearsal(Gateway):
             connections[name] = replace(
                 connection, transport=transport, monitors=(), discovery=None, targets=tuple(targets)
             )
+        if self._identity is not None:
+            for plugin in config.instances.values():
+                if plugin.entry.family == "auth":
+                    setattr(plugin, "identify", lambda _: self._identity)  # noqa: B010 - for mypy it is no attribute
         return replace(
             config,
             observers=(),
@@ -157,6 +183,7 @@ class _Rehearsal(Gateway):
         exchange = super().begin(request)
         if self.exchange is None:
             self.exchange = exchange
+            exchange.identity = self._identity
         else:
             self.visits.append(exchange)
         return exchange
@@ -189,14 +216,16 @@ class _Client:
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in call.headers]
         names = {name for name, _ in headers}
         if b"host" not in names:
-            headers.insert(0, (b"host", b"localhost"))
+            headers.insert(0, (b"host", call.host.encode("latin-1")))
         if call.body and not names & {b"content-length", b"transfer-encoding"}:
             headers.append((b"content-length", b"%d" % len(call.body)))
+        tls = TlsFacts(call.server_name, "TLSv1.3", "TLS_AES_128_GCM_SHA256") if call.scheme == "https" else None
         return {
             "type": "http",
             "http_version": "1.1",
             "method": call.method,
-            "scheme": "http",
+            "scheme": call.scheme,
+            "hookgate.tls": tls,
             "path": call.path,
             "raw_path": call.path.encode("latin-1"),
             "query_string": call.query.encode("latin-1"),
@@ -230,7 +259,7 @@ async def simulate(config: Configuration, call: Call, mocks: Sequence[Mock] | No
     Raises:
         ConfigError: a plugin could not be started.
     """
-    gateway = _Rehearsal(mocks)
+    gateway = _Rehearsal(mocks, call.identity)
     client = _Client(call)
     try:
         await gateway.stage(config)
@@ -267,7 +296,7 @@ def _result(gateway: _Rehearsal, client: _Client) -> Simulation:
     told["calls"] = [facts(gateway.shown(sent)) for sent in gateway.calls]
     told["visits"] = [visit.trace.as_dict() for visit in gateway.visits if visit.trace is not None]
     return Simulation(
-        told,
+        hide_in(told),
         [] if trace is None else [trace.shown(run) for run in trace.hooks],
         list(exchange.passed) if exchange is not None else [],
         content,
@@ -279,8 +308,8 @@ def _untraced(client: _Client, exchange: Exchange | None) -> dict[str, Any]:
     call, fault = client.call, exchange.fault if exchange is not None else None
     request: Mapping[str, Any] = {
         "method": call.method,
-        "scheme": "http",
-        "host": next((value for name, value in call.headers if name.lower() == "host"), "localhost"),
+        "scheme": call.scheme,
+        "host": call.host,
         "path": call.path,
         "query": masked_query(call.query),
         "headers": masked_head(call.headers),
@@ -311,6 +340,6 @@ def _text(body: bytes, trace: Trace | None) -> str | None:
     except UnicodeDecodeError:
         return None
     if trace is None:
-        return body[:SHOWN].decode(errors="ignore")
+        return hide(body.decode())[:SHOWN]
     trace.body_limit = SHOWN
     return trace.body("response.body", body)

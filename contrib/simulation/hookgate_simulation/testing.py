@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from hookgate import ConfigError, Problem
+from hookgate import ConfigError, Identity, Problem
 from hookgate.document import Catalogue, checked, parse
 from hookgate.gateway import Configuration, load
 from hookgate_simulation import Call, Mock, Simulation, mocks_in, recorded
@@ -24,15 +24,18 @@ def simulate(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     body: bytes | str = b"",
     client: str = "127.0.0.1",
+    scheme: Literal["http", "https"] = "http",
+    identity: Identity | str | None = None,
     mocks: Sequence[Mock | Mapping[str, Any]] | Path | None = None,
     recording: Path | None = None,
     plugins_dir: Path | None = None,
 ) -> Simulation:
     """Take one call through a document without a network and return its whole trace.
 
-    ``document`` is a mapping, YAML text, the path of a file, or a configuration that is live nowhere. ``path`` may have
-    a query behind it. ``mocks`` are entries as in a mock file, or such a file; ``recording`` is a HAR file or the trace
-    of a live call, which answers where no mock does. Without either, backends answer 200 with what they received. The
+    ``document`` is a mapping, YAML text, the path of a file, or a configuration that is live nowhere. ``path`` may
+    have a query behind it. ``identity`` is who calls, as if every method of authentication had found that out.
+    ``mocks`` are entries as in a mock file, or such a file; ``recording`` is a HAR file or the trace of a live
+    call, which answers where no mock does. Without either, backends answer 200 with what they received. The
     function is sync and may be called from a coroutine, too, which then waits in it.
 
     Raises:
@@ -41,7 +44,8 @@ def simulate(
     fields = tuple(headers.items() if isinstance(headers, Mapping) else headers)
     data = body.encode() if isinstance(body, str) else body
     place, _, query = path.partition("?")
-    call = Call(method, place, query, fields, data, client)
+    who = Identity(identity) if isinstance(identity, str) else identity
+    call = Call(method, place, query, fields, data, client, scheme, who)
     answers = _answers(mocks, recording)
     described = parse(document.encode(), "document.yaml") if isinstance(document, str) else document
 

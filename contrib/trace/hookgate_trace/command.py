@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hookgate import Command, MachineError, Options, hookimpl
-from hookgate.commands import ask, errors, management_url, out, print_line, refused
+from hookgate.commands import ask, errors, management_url, out, print_line, refused, table
 from hookgate.exchange import printable
 from hookgate_trace.shown import as_lines
 
@@ -120,18 +120,18 @@ def _list(url: str, query: Sequence[tuple[str, str]], *, full: bool, json: bool)
     elif full:
         for number, each in enumerate(found):
             if number:
-                out.rule()
+                out.print("─" * 80)
             _show(each["trace"])
     elif found:
         out.print(_table(found))
     if page["trouble"]:
-        errors.print(printable(f"the gateway cannot keep traces: {page['trouble']}"), style="red", markup=False)
+        errors.print(printable(f"the gateway cannot keep traces: {page['trouble']}"), style="red")
     if page["lost"]:
-        errors.print(f"{page['lost']} traces were lost", highlight=False)
+        errors.print(f"{page['lost']} traces were lost")
     if page["next"] is not None and not json:
-        errors.print(f"more with --before {page['next']}", highlight=False)
+        errors.print(f"more with --before {page['next']}")
     if not found:
-        errors.print("no trace matches" if query else "there are no traces", highlight=False)
+        errors.print("no trace matches" if query else "there are no traces")
         raise typer.Exit(1)
 
 
@@ -142,11 +142,9 @@ def _show(document: Mapping[str, Any]) -> None:
 
 def _table(traces: Sequence[Mapping[str, Any]]) -> Table:
     """Make a table with a line for each trace."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("time", "status", "ms", "call", "route", "why", "id"):
-        drawn.add_column(title, overflow="fold", header_style="bold", justify="right" if title == "ms" else "left")
-    for trace in traces:
-        drawn.add_row(*_cells(trace))
+    titles = ("time", "status", "ms", "call", "route", "why", "id")
+    drawn = table(titles, map(_cells, traces), whole=("time", "ms", "call", "id"))
+    drawn.columns[2].justify = "right"
     return drawn
 
 
@@ -173,14 +171,14 @@ def _follow(url: str, query: Sequence[tuple[str, str]], *, json: bool) -> None:
     try:
         for kind, data in _events(url, query):
             if kind == "dropped":
-                errors.print(f"{data['dropped']} traces came too fast and were left out", highlight=False)
+                errors.print(f"{data['dropped']} traces came too fast and were left out")
             elif json:
                 print(json_text.dumps(data), flush=True)
             else:
                 out.print(Text("  ").join(_cells(data)))
     except KeyboardInterrupt:
         return
-    errors.print("the gateway has ended this: it stops, or keeps its traces elsewhere now", highlight=False)
+    errors.print("the gateway has ended this: it stops, or keeps its traces elsewhere now")
 
 
 def _events(url: str, query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Any]]:

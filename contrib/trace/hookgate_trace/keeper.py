@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from hookgate import Exchange, Host, Observer, Options, hookimpl
+from hookgate import Duration, Exchange, Host, Observer, Options, hookimpl
 from hookgate_trace.file import Bounds, TraceFile
 from hookgate_trace.followers import Followers
 from hookgate_trace.writer import Writer
@@ -21,7 +21,7 @@ class KeeperOptions(Options):
     """The file, in a folder that is there; it is made with permissions 0600. Left out: `traces.db` in the folder that
     systemd's `StateDirectory=` provides, else in `$XDG_STATE_HOME/hookgate` or `~/.local/state/hookgate`, which is
     made."""
-    keep: float = Field(default=7 * 86400.0, gt=0)
+    keep: Duration = Field(default=7 * 86400.0, gt=0)
     """Seconds that a trace is kept."""
     at_most: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
     """Bytes of the file; the oldest traces go first. A log of a few MB lies beside it while the gateway runs."""
@@ -36,8 +36,8 @@ class Keeper(Observer[KeeperOptions]):
 
     The section `trace` says which calls are traced; those that are not cost nothing here. A traced call only puts its
     trace into a queue; a thread writes. What is wrong with the file (broken, locked, full, not ours to write) harms no
-    call: traces are lost and counted, an error says so once a minute, and writing goes on as soon as the file can be
-    written again.
+    call: traces are lost and counted (the metric `hookgate_trace_lost_total`), an error says so once a minute, and
+    writing goes on as soon as the file can be written again.
 
     Traces are masked when they come here, but they hold what calls hold: headers, and the beginning of bodies that a
     step has read. Mask what nobody may see, keep traces as long as they are needed, and protect the file. What has
@@ -65,6 +65,8 @@ class Keeper(Observer[KeeperOptions]):
         file = TraceFile(self.path, bounds, host.clock, private=options.path is None)
         self.followers.open(asyncio.get_running_loop())
         self._writer = Writer(file, log, self.followers.publish, waiting=options.waiting)
+        about = "Traces that were dropped or could not be written."
+        host.metrics.counter("trace_lost_total", about, read=lambda: self.lost)
 
     @hookimpl
     async def shutdown(self) -> None:

@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import Any
 
 from hookgate import MASK, Credential, Exchange, Outbound
-from hookgate.exchange import SECRET_NAME
+from hookgate.workshop import SECRET_NAME
 
 _PARAMETER = re.compile(r"([^&=]+)=([^&]*)")
 

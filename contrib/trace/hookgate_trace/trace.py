@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
-from hookgate import MASK, Attempt, Callout, Exchange
-from hookgate_trace.difference import HookRun, Recorded
+from hookgate import MASK, Attempt, Callout, Exchange, hide, hide_in
+from hookgate_trace.difference import Change, HookRun, Recorded
 from hookgate_trace.masking import masked_head, masked_query
 
 ASKED = "header"
@@ -19,13 +20,16 @@ NOTES = 200
 """Notes of one trace; further ones are dropped."""
 NOTE_LENGTH = 2000
 """Characters of a note."""
+BEHIND = 4096
+"""Bytes behind the part of a body that is shown in which the rest of a secret is looked for that begins in it."""
 
 
 class Trace:
     """The trace of a call while it runs; :meth:`as_dict` tells it afterwards.
 
     Differences are kept as they are until then, since a step may ask at any time that something is not shown (FL-22).
-    Values of headers and parameters whose names say that they are secret are never shown (HC-7).
+    Values of headers and parameters whose names say that they are secret are never shown, nor is what a reference of
+    the document was resolved to, wherever it stands (HC-7).
     """
 
     def __init__(self, exchange: Exchange, reason: str, body_limit: int = 2048) -> None:
@@ -64,7 +68,7 @@ class Trace:
     def note(self, message: str) -> None:
         """Write a line."""
         if len(self.notes) < NOTES:
-            self.notes.append((self.now(), message[:NOTE_LENGTH]))
+            self.notes.append((self.now(), hide(message)[:NOTE_LENGTH]))
 
     def hide(self, *places: str) -> None:
         """Show none of these, whenever it stood there: see :meth:`Exchange.hide`."""
@@ -72,7 +76,10 @@ class Trace:
 
     def shown(self, run: Recorded) -> HookRun:
         """Return what a hook did, as it may be shown."""
-        return run.shown(self)
+        shown = run.shown(self)
+        return replace(
+            shown, changes=[Change(*hide_in((each.what, each.before, each.after))) for each in shown.changes]
+        )
 
     def fact(self, what: str, value: str) -> str:
         """Return a fact, or asterisks in its place."""
@@ -102,16 +109,19 @@ class Trace:
                 _blot(value, member)
             data = json.dumps(value, ensure_ascii=False).encode()
         try:
-            return data[: self.body_limit].decode("utf-8", "strict" if len(data) <= self.body_limit else "ignore")
+            data[: self.body_limit].decode("utf-8", "strict" if len(data) <= self.body_limit else "ignore")
         except UnicodeDecodeError:
             return None
+        text = hide(data[: self.body_limit + BEHIND].decode("utf-8", "ignore"))
+        return text.encode()[: self.body_limit].decode("utf-8", "ignore")
 
     def finish(self, exchange: Exchange) -> None:
         """The call is over: put into words what happened."""
         route, api, fault, response = exchange.route, exchange.api, exchange.fault, exchange.response
         identity = exchange.identity
         self.name(exchange)
-        self._told = {
+        notes = [*self.notes, *self._dangers(exchange)]
+        told = {
             "id": self.id,
             "reason": self.reason,
             "time": self.started,
@@ -130,7 +140,7 @@ class Trace:
             "application": None if exchange.application is None else exchange.application.name,
             "plan": exchange.plan or None,
             "hooks": [asdict(self.shown(run)) for run in self.hooks],
-            "notes": [{"at": at, "text": text} for at, text in self.notes],
+            "notes": [{"at": at, "text": text} for at, text in sorted(notes, key=lambda note: note[0])],
             "facts": dict(exchange.facts),
             "callouts": [_callout(each, self._monotonic) for each in exchange.callouts],
             "attempts": [_attempt(each, exchange.started) for each in exchange.attempts],
@@ -145,6 +155,22 @@ class Trace:
             },
             "outcome": exchange.outcome,
         }
+        self._told = hide_in(told)
+
+    def _dangers(self, exchange: Exchange) -> Iterator[tuple[float, str]]:
+        """Warn once of each connection whose document lets it do something dangerous, such as taking any TLS
+        certificate (AC-28), where it was first called."""
+        called: dict[str, tuple[float, Any]] = {}
+        for attempt in exchange.attempts:
+            called.setdefault(attempt.connection, (attempt.started - exchange.started, exchange.connection))
+        for callout in exchange.callouts:
+            with suppress(LookupError):  # it was called by nobody's, or has gone with a reload
+                live = exchange.home.house.connection(callout.connection)
+                called.setdefault(callout.connection, (callout.started - self._monotonic, live))
+        for name, (at, connection) in called.items():
+            transport = getattr(connection, "transport", None)
+            for warning in () if transport is None else transport.facts().get("warnings", ()):
+                yield max(0.0, at), f"warning: connection {name} {warning}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole trace as plain data, once the call is over.

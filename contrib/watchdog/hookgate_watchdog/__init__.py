@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from hookgate import Host, Item, Options, Section, hookimpl
+from hookgate import Duration, Host, Item, Options, Section, hookimpl
 from hookgate_watchdog.watch import Watch
 
 __all__ = ["WatchdogOptions", "Watchdogs"]
@@ -16,7 +16,7 @@ __all__ = ["WatchdogOptions", "Watchdogs"]
 class WatchdogOptions(Options):
     """Who is told of hooks that block every call."""
 
-    patience: float = Field(default=1.0, ge=0.05)
+    patience: Duration = Field(default=1.0, ge=0.05, le=86400)
     """Seconds that the event loop may stand still before the log names the plugin."""
 
 

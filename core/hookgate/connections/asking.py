@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from inspect import isawaitable, iscoroutine
 from typing import Any, TypeVar
 
-from hookgate.exchange.errors import Fault, PluginError
+from hookgate.exchange.errors import Fault, PluginError, outside
 from hookgate.exchange.messages import Headers, Response
 from hookgate.exchange.outbound import Due, Health, Outbound
 from hookgate.exchange.waiting import Signal
@@ -169,7 +169,8 @@ class Failing:
         text = f"{name}: its hook {where} failed: {what}"
         if self.known.get((plugin.entry.id, hook)) != text:
             self.known[plugin.entry.id, hook] = text
-            log.error("connection %s: %s failed in %s: %s", self._connection, name, where, what, exc_info=error)
+            shown = None if outside(error) else error  # a server that is away is nothing to look for in a program
+            log.error("connection %s: %s failed in %s: %s", self._connection, name, where, what, exc_info=shown)
 
     def over(self, plugin: Any, hook: str) -> None:
         """A plugin did what it should."""

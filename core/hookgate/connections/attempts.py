@@ -35,7 +35,8 @@ class Closing:
     def _kind(self, error: BaseException) -> OutcomeKind:
         """Name a failure: ``aborted`` for whatever is not the target's."""
         kind = outcome_of(error)
-        if not self.is_sent or (kind == "broken" and isinstance(error, Fault) and not isinstance(error, BadGateway)):
+        spared = not self.is_sent or getattr(error, "spares_target", False)
+        if spared or (kind == "broken" and isinstance(error, Fault) and not isinstance(error, BadGateway)):
             return "aborted"  # no place in the pool, a body of the client that is too long, a plugin that failed
         return kind
 
@@ -48,30 +49,55 @@ def outcome_of(error: BaseException | None) -> OutcomeKind:
         return "connect-failed"
     if isinstance(error, GatewayTimeout | TimeoutError):
         return "timeout"
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return "aborted"
-    return "broken"
+    return "aborted" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "broken"
+
+
+class Silence(Due):
+    """Falls due again and again: so many seconds after somebody has begun to wait for the next chunk."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.fault = lambda: GatewayTimeout("The backend did not answer in time.", reason="read-timeout")
+
+    @property
+    def at(self) -> float:  # type: ignore[override]
+        """Time of the event loop."""
+        return asyncio.get_running_loop().time() + self._seconds
 
 
 class Until:
     """Passes chunks on until they are due. A class, since closing a generator that was never started would leave the
     source open."""
 
-    __slots__ = ("_chunks", "_due")
+    __slots__ = ("_began", "_chunks", "_due", "_read", "_since")
 
-    def __init__(self, source: AsyncIterable[bytes], due: Due) -> None:
+    def __init__(self, source: AsyncIterable[bytes], due: Due, before: float = 0.0) -> None:
+        """``before`` says how many seconds the attempt has taken up to here."""
         self._chunks = aiter(source)
         self._due = due
+        self._since = asyncio.get_running_loop().time()
+        self._began = self._since - before
+        self._read = 0.0
+        """Seconds in which the client read what it had got."""
 
     def __aiter__(self) -> Until:
         return self
 
     async def __anext__(self) -> bytes:
+        now = asyncio.get_running_loop().time
+        asked = now()
+        self._read += asked - self._since
         try:
             async with asyncio.timeout_at(self._due.at) as bound:
                 return await anext(self._chunks)
         except TimeoutError:
-            raise (self._due.fault() if bound.expired() else BadGateway("The backend stopped answering.")) from None
+            fault = self._due.fault() if bound.expired() else BadGateway("The backend stopped answering.")
+            fault.spares_target = asked >= self._due.at or 2 * self._read >= now() - self._began
+            raise fault from None
+        finally:
+            self._since = now()
 
     async def aclose(self) -> None:
         """Let go of the source."""

@@ -11,49 +11,34 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from hookgate.connections.asking import (
-    Failing,
-    asked,
-    check_signed,
-    checked_health,
-    checked_response,
-    failed,
-    nonsense,
-)
-from hookgate.connections.attempts import Closing, Until
+from hookgate.connections.asking import Failing, checked_health, checked_response, failed
+from hookgate.connections.attempts import Closing, Silence, Until
 from hookgate.connections.choice import TargetChoice
 from hookgate.connections.destination import Destination
+from hookgate.connections.preparing import HeaderAction, Preparation
 from hookgate.connections.retrying import AGAIN, Retries, RetrySection
-from hookgate.contract.backends import Balancer, Credential, HeaderProvider, Monitor, Transport
+from hookgate.contract.backends import Balancer, Credential, Monitor, Transport
 from hookgate.contract.clock import Clock
 from hookgate.exchange.bodies import Body
-from hookgate.exchange.errors import BadGateway, ContentTooLarge, Fault, GatewayTimeout, ServiceUnavailable
+from hookgate.exchange.errors import ContentTooLarge, Fault, GatewayTimeout, ServiceUnavailable, Unsendable
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Attempt, Due, Health, Outbound, Outcome, OutcomeKind, Target, Timeouts
 from hookgate.exchange.streams import Owner
-from hookgate.http.forwarding import Disclosure, add_forwarded, add_via, end_to_end, onward
+from hookgate.flow.paths import as_received
+from hookgate.http.forwarding import BODILESS, Disclosure, add_forwarded, add_via, end_to_end, onward, without_content
 
 log = logging.getLogger("hookgate.connection")
 
 _NONE: set[Target] = set()
 ANSWER_LIMIT = 8 * 1024 * 1024
 """Bytes of an answer to a call of the house itself."""
+EARLY = 0.005  # seconds that a timer may be
 ONLY_CONNECTING = RetrySection()
 """What is tried again where nothing else is said."""
 Judge = Callable[[Monitor[Any], Target, Health], None]
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderAction:
-    """What a connection does to one header of every attempt (AC-19)."""
-
-    action: Literal["add", "set", "remove"]
-    name: str
-    provider: HeaderProvider[Any] | None = None
 
 
 class Connection:
@@ -70,9 +55,11 @@ class Connection:
         actions: Iterable[HeaderAction] = (),
         credentials: Iterable[Credential[Any]] = (),
         base_path: str = "/",
+        host: str = "",
         max_tries: int = 1,
         retry: RetrySection = ONLY_CONNECTING,
         timeouts: Timeouts | None = None,
+        beside: Timeouts | None = None,
         on_all_unhealthy: Literal["fail", "use_all"] = "fail",
         slow_start: float = 0.0,
         disclosure: Disclosure = Disclosure(),  # noqa: B008 - it cannot be changed
@@ -89,31 +76,30 @@ class Connection:
         self.choice = TargetChoice(
             targets, balancer, monitors, on_all_unhealthy=on_all_unhealthy, slow_start=slow_start, clock=clock
         )
-        self.actions = tuple(actions)
-        self.credentials = tuple(credentials)
+        self.preparation = Preparation(actions, credentials, hook_timeout)
+        self.credentials = self.preparation.credentials
         self.base_path = base_path.rstrip("/")
+        self.host = host
+        """What backends are told in ``Host``; empty for the name of the target."""
         self.retries = Retries(retry, max_tries)
         self.timeouts = timeouts or Timeouts()
+        self.beside = beside or self.timeouts
+        """What holds beside the time limit of a destination: without it, a default would cut that short (FL-17)."""
         self.disclosure = disclosure
         self.tags = tags
         self.labels = labels or {}
         self.extensions = extensions or {}
-        self.hook_timeout = hook_timeout
-        """Seconds that a header or a credential may wait."""
         self.clock = clock
-        plugins = [*(a.provider for a in self.actions if a.provider is not None), *self.credentials]
-        self._signing = [credential for credential in self.credentials if hasattr(credential, "sign")]
-        self._renewing = [credential for credential in self.credentials if hasattr(credential, "rejected")]
-        self._keeps_body = any("request.body" in plugin.reads for plugin in plugins)
         self.inline = transport.inline and not any(
             inspect.iscoroutinefunction(getattr(plugin, hook, None))
-            for plugin in plugins
+            for plugin in self.preparation.plugins
             for hook in ("value", "sign", "rejected")
         )
         """Whether a call waits for nothing that needs a task."""
         self._chosen = getattr(balancer, "chosen", None)
         self._release = getattr(balancer, "release", None)
         self._observers = [(monitor, monitor.observe) for monitor in monitors if hasattr(monitor, "observe")]
+        self._hearing = [(monitor, monitor.begun) for monitor in monitors if hasattr(monitor, "begun")]
         self.judge: Judge | None = None
         """Told what passive observation found; the health watch sets it."""
         self.failing = Failing(name)
@@ -198,7 +184,7 @@ class Connection:
             raise ContentTooLarge(detail)
         if retries.after_sending:
             retries.begun()
-        if (retries.after_sending or self._renewing) and retries.keeps(body):
+        if (retries.after_sending or self.preparation.renewing) and retries.keeps(body):
             await body.read()
         tried: set[Target] = _NONE
         again: Target | None = None
@@ -225,8 +211,8 @@ class Connection:
             except Fault as fault:
                 failure = fault
             else:
-                if response.status == 401 and self._renewing and not renewed:
-                    renewed = await self.renewed(exchange, outbound, response)
+                if response.status == 401 and self.preparation.renewing and not renewed:
+                    renewed = await self.preparation.renewed(exchange, outbound, response)
                     if renewed:
                         exchange.attempts[-1].verdict = "sent again: credentials were renewed"
                         await response.body.close()
@@ -237,12 +223,13 @@ class Connection:
             record = exchange.attempts[-1]
             ended = record.outcome.kind if record.outcome is not None else "ok"
             kind = failure.status if isinstance(failure, Response) else ended
-            verdict = record.verdict = retries.verdict(request, body, kind, attempt, due)
+            unsure = getattr(failure, "may_be_done", False)
+            verdict = record.verdict = retries.verdict(outbound, kind, attempt, due, unsure=unsure)
             if verdict is not AGAIN:
                 if isinstance(failure, Response):
                     break
                 raise failure
-            log.info("%s: %s failed (%s), trying again", self.name, target.url, _told(failure))
+            log.info("%s: %s failed (%s), trying again", self.name, target.url, _how(failure))
             if isinstance(failure, Response):
                 await failure.body.close()
             tried, again = tried | {target}, None
@@ -253,7 +240,7 @@ class Connection:
         answer = response.body
         length = answer.length
         if length is not None and length > bounds.response:
-            refusal = BadGateway(f"The answer is {length} bytes long, more than this route takes.", reason="too-large")
+            refusal = Unsendable(f"The answer is {length} bytes long, more than this route takes.", reason="too-large")
             await answer.close(refusal)
             raise refusal
         if answer.held is None:
@@ -262,7 +249,7 @@ class Connection:
 
     def _outbound(self, exchange: Exchange, target: Target, destination: Destination, attempt: int) -> Outbound:
         request = exchange.request
-        host = request.host if destination.preserve_host else target.host_name
+        host = request.host if destination.preserve_host else self.host or target.host_name
         told = self.disclosure
         raw = onward(request, host.encode(), add_forwarded=told.x_forwarded and exchange.route is not None)
         if told.forwarded and exchange.route is not None:
@@ -271,22 +258,32 @@ class Connection:
             add_via(raw, told.via, request.http_version)
         if destination.path is not None:
             path = destination.prefix + destination.path(exchange.params)
-        elif destination.cut or destination.prefix:
-            path = destination.prefix + (request.path[destination.cut :] or "/")
         else:
-            path = request.path
+            path, received = request.path, request.received
+            if "%" in received and not received.startswith(path):
+                path = as_received(received, path, destination.cut)
+            if destination.cut or destination.prefix:
+                path = destination.prefix + (path[destination.cut :] or "/")
+            elif received[-1:] == "?" and received == f"{path}?" and not (request.query or self.credentials):
+                path = received  # an empty query, too, may be signed
+        method, body = request.method, request.body
+        if destination.method and method not in (destination.method, "HEAD" if destination.method == "GET" else ""):
+            method = destination.method
+            if method in BODILESS:
+                raw, body = without_content(raw), Body()
         outbound = Outbound(
-            request.method,
+            method,
             target,
             self.base_path + path,
             request.query,
-            Headers.of(raw),
-            request.body,
-            self.timeouts,
+            request.headers.of(raw),
+            body,
+            self.timeouts if destination.timeout is None else self.beside,
             self.name,
             attempt,
         )
-        if request.upgrade:
+        outbound.interim = exchange.inform
+        if request.upgrade and method == request.method:
             outbound.upgrade = request.upgrade
         return outbound
 
@@ -299,10 +296,10 @@ class Connection:
         target.in_flight += 1
         ending = Closing(record, self.clock, self.ended)
         try:
-            if self.actions or self.credentials:
-                await self.prepare(exchange, outbound, due)
+            if self.preparation.plugins or self.preparation.actions:
+                await self.preparation.prepare(exchange, outbound, due)
             ending.is_sent = True
-            limit = self.timeouts.request
+            limit = outbound.timeouts.request
             if limit is not None:
                 at = asyncio.get_running_loop().time() + limit
                 if due is None or at < due.at:
@@ -316,12 +313,15 @@ class Connection:
                     response = checked_response(self.transport, response)
             else:
                 response = await self._bounded(outbound)
-                response.headers.raw = end_to_end(response.headers.raw)
+                response.headers.raw = end_to_end(response.headers.raw, response.status)
         except BaseException as error:
             if ending.is_sent and isinstance(error, Exception | SystemExit) and not isinstance(error, Fault):
                 failure = failed(self.transport, "send", error)  # the target is not to blame
                 ending(failure)
                 raise failure from error
+            if due is not None and not isinstance(error, Fault) and due.at - asyncio.get_running_loop().time() < EARLY:
+                error = due.fault()  # which cancelled it
+                error.spares_target = outbound.body.held is None
             ending(error)
             raise
         record.head_at = self.clock.now()
@@ -330,11 +330,18 @@ class Connection:
         whole = body.held is not None and response.tunnel is None
         if not whole:
             body.on_close(ending)
+        is_stream = not whole and _is_stream(response, destination)
+        if is_stream:
+            for monitor, begun in self._hearing:
+                so_far = Outcome("ok", record.status, record.head_at - record.started)
+                self._told(monitor, "begun", begun, target, so_far)
         if body.held is None and due is not None:
-            if _is_stream(response, destination):
-                outbound.due = None
-            elif not self.transport.inline:
-                body.wrap(lambda source: Until(source, due))
+            if is_stream:
+                outbound.due, outbound.timeouts = None, self.timeouts
+                due = None if self.timeouts.read is None else Silence(self.timeouts.read)
+            if due is not None and not self.transport.inline:
+                took = record.head_at - record.started
+                body.wrap(lambda source: Until(source, due, took))
         if body.held is None and not self.transport.inline:
             body.belongs_to(Owner(self.transport.entry.id, "send", timeout=None))
         if self._chosen is not None:
@@ -358,51 +365,12 @@ class Connection:
                 if inspect.isawaitable(response):
                     response = await response
         except TimeoutError:
-            if due is not None and bound.expired():
-                raise due.fault() from None
-            raise
+            if due is None or not bound.expired():
+                raise
+            fault = due.fault()
+            fault.spares_target = outbound.body.held is None  # whose time it was, nobody knows
+            raise fault from None
         return checked_response(self.transport, response)
-
-    async def prepare(self, exchange: Exchange, outbound: Outbound, due: Due | None = None) -> None:
-        """Run the header actions, then the credentials, each in the order written; none waits longer than ``due``.
-
-        Raises:
-            PluginError: one of them failed; the attempt is not sent without it.
-        """
-        if self._keeps_body:
-            await outbound.body.read()
-        for action in self.actions:
-            if action.provider is None:
-                outbound.headers.remove(action.name)
-                continue
-            value = await asked(action.provider, "value", exchange, outbound, patience=self.hook_timeout, due=due)
-            if value is None:
-                if action.action == "set":  # what the client wrote there must not pass for what we would have
-                    outbound.headers.remove(action.name)
-                continue
-            try:
-                getattr(outbound.headers, action.action)(action.name, value)
-            except (ValueError, AttributeError, TypeError) as error:
-                if not isinstance(value, str):
-                    raise nonsense(action.provider, "value", value, "a text or None") from error
-                raise failed(action.provider, "value", str(error)) from error
-        for credential in self._signing:
-            left = await asked(credential, "sign", exchange, outbound, patience=self.hook_timeout, due=due)
-            check_signed(credential, outbound, left)
-
-    async def renewed(self, exchange: Exchange, outbound: Outbound, response: Response) -> bool:
-        """Tell the credentials of a 401; return whether the attempt is to be signed and sent once more."""
-        answers = []
-        try:
-            for each in self._renewing:
-                answer = await asked(each, "rejected", exchange, outbound, response, patience=self.hook_timeout)
-                if answer is not None and answer is not True and answer is not False:
-                    raise nonsense(each, "rejected", answer, "True, False or None")
-                answers.append(answer)
-        except BaseException:
-            await response.body.close(asyncio.CancelledError())  # the target is not to blame
-            raise
-        return any(answers) and (outbound.body.replayable or outbound.body.empty)
 
     def ended(self, target: Target, outcome: Outcome) -> None:
         """An attempt is over: count it, and tell the balancer and the monitors that watch."""
@@ -421,25 +389,31 @@ class Connection:
                 if self.failing.known:
                     self.failing.over(self.balancer, "release")
         for monitor, observe in self._observers:
-            try:
-                health = observe(target, outcome)
-                if health is not None and self.judge is not None:
-                    self.judge(monitor, target, checked_health(monitor, "observe", health))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
-                self.failing.note(monitor, "observe", error)
-            else:
-                if self.failing.known:
-                    self.failing.over(monitor, "observe")
+            self._told(monitor, "observe", observe, target, outcome)
+
+    def _told(self, monitor: Monitor[Any], hook: str, tell: Callable[..., Health | None], *what: Any) -> None:
+        """Tell a monitor that watches, and take over what it makes of it."""
+        try:
+            health = tell(*what)
+            if health is not None and self.judge is not None:
+                self.judge(monitor, what[0], checked_health(monitor, hook, health))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - logged there
+            self.failing.note(monitor, hook, error)
+        else:
+            if self.failing.known:
+                self.failing.over(monitor, hook)
 
 
-def _told(failure: Fault | Response) -> str:
+def _how(failure: Fault | Response) -> str:
     """Say for the log how an attempt failed."""
     return f"answered {failure.status}" if isinstance(failure, Response) else failure.reason
 
 
 def _is_stream(response: Response, destination: Destination) -> bool:
     """Whether the total limit ends at the head, since the body may rightly go on for hours."""
-    return destination.stream or (response.headers.get("content-type") or "").startswith("text/event-stream")
+    if destination.stream or response.tunnel is not None:
+        return True
+    return (response.headers.get("content-type") or "").startswith("text/event-stream")
 
 
 def _too_slow() -> Fault:

@@ -28,6 +28,8 @@ class Destination:
 
     path: Callable[[dict[str, str]], str] | None = None
     """Makes the path from the path parameters; ``None`` keeps the path of the request."""
+    method: str = ""
+    """What the backend is asked for, whatever the client asked for; empty for the same. GET answers HEAD as well."""
     timeout: float | None = None
     """Seconds from sending until the response is complete, over all tries (FL-15)."""
     timeout_status: int = 502

@@ -167,13 +167,16 @@ class Watch:
             raise
 
     async def _sent(self, outbound: Outbound, sent: list[Response | PluginError]) -> Response:
-        exchange = Exchange(Request(outbound.method, outbound.path, outbound.query, host=outbound.target.authority))
+        own = Headers.of([field for field in outbound.headers.raw if field[0].lower() not in {b"host", b"user-agent"}])
+        host = outbound.target.authority
+        exchange = Exchange(Request(outbound.method, outbound.path, outbound.query, host=host, headers=own))
         exchange.connection = self.connection
         outbound.connection = self.connection.name
-        outbound.headers.setdefault("host", outbound.target.host_name)
+        if outbound.headers.get("host", outbound.target.host_name) == outbound.target.host_name:
+            outbound.headers.set("host", self.connection.host or outbound.target.host_name)
         fields, query = list(outbound.headers.raw), outbound.query
         response = await self._attempt(exchange, outbound, sent)
-        if response.status == 401 and await self.connection.renewed(exchange, outbound, response):
+        if response.status == 401 and await self.connection.preparation.renewed(exchange, outbound, response):
             await response.body.close()
             outbound.headers, outbound.query = Headers.of(fields), query
             response = await self._attempt(exchange, outbound, sent)
@@ -183,7 +186,7 @@ class Watch:
         attempt = Attempt(outbound.target, None, self.connection.name, self.clock.now())
         exchange.attempts.append(attempt)
         sent.append(PluginError("a header or a credential of the connection takes longer than the check may"))
-        await self.connection.prepare(exchange, outbound)
+        await self.connection.preparation.prepare(exchange, outbound)
         sent.pop()
         try:
             given = self.transport.send(outbound)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BeforeValidator,
     Field,
     ValidationInfo,
@@ -19,10 +20,12 @@ from pydantic import (
 
 from hookgate.connections.retrying import RetrySection
 from hookgate.contract.backends import Balancer, Credential, Discovery, HeaderProvider, Monitor, Transport
+from hookgate.contract.duration import Duration, PositiveDuration
 from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import Options
 from hookgate.exchange.messages import TOKEN
 from hookgate.exchange.outbound import DEFAULT_PORTS
+from hookgate.http.authority import is_authority
 from hookgate.http.tls import UpstreamTlsSection
 
 FRAMING_HEADERS = frozenset(
@@ -38,10 +41,9 @@ FRAMING_HEADERS = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-    },
+    }
 )
 """Headers that belong to one hop or to the framing and are nobody's to set (AC-19)."""
-
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]+)([^\s]*)")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]")
@@ -98,13 +100,25 @@ def _without_user(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//…@", url)
 
 
+def _host(value: str) -> str:
+    if not (value.isascii() and is_authority(value.encode())):
+        raise ValueError(f"{value!r} is no host: write a name or an address, and a port if need be")
+    return value
+
+
 def _base_path(value: str) -> str:
     if not value.startswith("/") or "?" in value or "#" in value:
         raise ValueError("begins with '/' and has no query")
     return value
 
 
-def _one_or_several(value: object) -> tuple[object, ...]:
+def _monitors(value: object, info: ValidationInfo) -> tuple[object, ...]:
+    if isinstance(value, str) and "/" in value:  # what others call health_check_url
+        url = _URL.fullmatch(value)
+        known = {location(target.url) for target in info.data.get("targets", ())}
+        if url is not None and known and location(f"{url[1]}://{url[2]}") not in known:
+            raise ValueError("each target is asked, and no other host; write a path, such as /health")
+        return ({"http": {"path": (value if url is None else url[3]) or "/"}},)
     if isinstance(value, list | tuple):
         return tuple(value)
     return () if value is None else (value,)
@@ -112,7 +126,7 @@ def _one_or_several(value: object) -> tuple[object, ...]:
 
 Monitors = Annotated[
     tuple[Monitor[Any], ...],
-    BeforeValidator(_one_or_several),
+    BeforeValidator(_monitors),
     WithJsonSchema(
         {
             "anyOf": [
@@ -128,7 +142,7 @@ Monitors = Annotated[
 class TargetSection(Options):
     """One address of a connection."""
 
-    url: str
+    url: str = Field(validation_alias=AliasChoices("url", "location"))
     """`scheme://host[:port]`, without a path (AC-2)."""
     weight: int = Field(default=1, ge=0, le=1000)
     """Share of the calls; 0 gets none."""
@@ -164,19 +178,20 @@ class HeaderActionSection(Options):
         if not TOKEN.fullmatch(named[0]):
             raise ValueError(f"{named[0]!r} is not a header name")
         if named[0].lower() in FRAMING_HEADERS:
-            raise ValueError(f"{named[0]} belongs to one hop or to the framing and cannot be changed here")
+            hint = "; write host on the connection" if named[0].lower() == "host" else ""
+            raise ValueError(f"{named[0]} belongs to one hop or to the framing and cannot be changed here{hint}")
         return self
 
 
 class TimeoutsSection(Options):
     """Time limits of one attempt, in seconds; null for none."""
 
-    connect: float | None = Field(default=5.0, gt=0)
+    connect: PositiveDuration | None = 5.0
     """To establish a connection (AC-33), or to get a free one."""
-    read: float | None = Field(default=30.0, gt=0)
-    """Without a byte from the backend (AC-32)."""
-    request: float | None = Field(default=60.0, gt=0)
-    """Until the response is complete (AC-31)."""
+    read: PositiveDuration | None = 30.0
+    """Without a byte from the backend (AC-32). The default is for streams, and calls whose route has no `timeout`."""
+    request: PositiveDuration | None = 60.0
+    """Until the response is complete (AC-31). The default is for calls whose route has no `timeout`."""
 
 
 class PoolSection(Options):
@@ -184,12 +199,12 @@ class PoolSection(Options):
 
     max_connections: int | None = None
     """Open connections at most, over all targets; null or -1 for no bound (AC-27)."""
-    queue_timeout: float | None = Field(default=None, gt=0)
+    queue_timeout: PositiveDuration | None = None
     """Seconds a call waits for a free connection before it is answered with 503; as long as `timeouts.connect` if left
     out."""
-    keep_alive: float = Field(default=60.0, ge=0)
+    keep_alive: Duration = Field(default=60.0, ge=0)
     """Seconds an idle connection is kept."""
-    max_age: float | None = Field(default=None, gt=0)
+    max_age: PositiveDuration | None = None
     """Seconds a connection may live; one that is older is closed as soon as it carries no call. null for no bound."""
 
     @field_validator("max_connections")
@@ -225,32 +240,36 @@ def _distinct(targets: tuple[TargetSection, ...]) -> None:
 class ConnectionSection(Described):
     """A backend and the way to it, shared by every route that names it."""
 
+    moved = {"health_check_url": "a URL to check is a monitor here; write monitor: [{http: {path: /health}}]"}
+
     targets: Annotated[
         tuple[TargetSection, ...],
         Field(min_length=1),
         BeforeValidator(_targets, json_schema_input_type=str | list[str | TargetSection]),
-    ] = ()
+    ] = Field(default=(), validation_alias=AliasChoices("targets", "location"))
     """One URL, or a list of targets to balance over. Left out only where `discovery` finds them."""
     backups: Annotated[
         tuple[TargetSection, ...], BeforeValidator(_targets, json_schema_input_type=str | list[str | TargetSection])
-    ] = ()
+    ] = Field(default=(), validation_alias=AliasChoices("backups", "backup_urls"))
     """URLs that take over, in this order, while those of `targets` cannot be reached (HC-14); the balancer is then
     `failover` unless another is named."""
     discovery: Discovery[Any] | None = None
     """Finds the targets, and notices when they come and go; in place of `targets`."""
     base_path: Annotated[str, AfterValidator(_base_path)] = "/"
     """Path in front of every path on this backend."""
+    host: Annotated[str, AfterValidator(_host)] = ""
+    """What backends are told in Host, `api.example` or `api.example:8080`; the host of the target if left out."""
     balancer: Balancer[Any] | None = None
     """Which target is next; the default balancer if left out."""
     max_tries: int = Field(default=1, ge=1, le=100)
     """Attempts in all; only one that could not connect is followed by another (AC-7), unless `retry` says more."""
     retry: RetrySection = RetrySection()
     """Which failures are followed by another attempt."""
-    slow_start: float = Field(default=0.0, ge=0, le=3600)
+    slow_start: Duration = Field(default=0.0, ge=0, le=3600)
     """Seconds in which a target that comes into rotation while calls run, or back into it, grows to its full share."""
     on_all_unhealthy: Literal["fail", "use_all"] = "fail"
     """When every target is unhealthy: answer 503, or try them all the same (AC-14)."""
-    monitor: Monitors = ()
+    monitor: Monitors = Field(default=(), validation_alias=AliasChoices("monitor", "health_check_url"))
     """Watches whether targets are well; one monitor or a list of them. Needs a list of targets."""
     headers: tuple[HeaderActionSection, ...] = ()
     """What is done to headers, in this order, before credentials sign."""

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from hookgate.contract.duration import Duration
 from hookgate.contract.plugin import Options
 from hookgate.exchange.bodies import Body
-from hookgate.exchange.messages import Request
-from hookgate.exchange.outbound import Due
+from hookgate.exchange.outbound import Due, Outbound
 from hookgate.exchange.waiting import Signal
 
 AGAIN = "tried again"
@@ -45,23 +45,27 @@ class Retries:
         """Whether an answer with this status counts as a failure."""
         return status in self._on
 
-    def verdict(self, request: Request, body: Body, kind: str | int, attempt: int, due: Due | None) -> str:
+    def verdict(
+        self, request: Outbound, kind: str | int, attempt: int, due: Due | None, *, unsure: bool = False
+    ) -> str:
         """Return :data:`AGAIN`, which takes from the budget, or why there is no other attempt, in words.
 
-        ``kind`` is the status of the answer, or how the attempt ended; ``aborted`` ones are nothing to try again.
+        ``kind`` is the status of the answer, or how the attempt ended; ``aborted`` ones are nothing to try again. One
+        is ``unsure`` where no connection seems to have come about, and nobody knows that nothing was done.
         """
+        body = request.body
         if kind not in self._on:
             return f"not tried again: {kind} is not in retry.on" if kind != "aborted" else ""
         if attempt >= self.max_tries:
             return "not tried again: max_tries is reached" if self.max_tries > 1 else ""
         if due is not None and due.at <= asyncio.get_running_loop().time():
             return "not tried again: the time is up"
-        if kind == "connect-failed":
-            return AGAIN
         rules = self._rules
-        if request.method not in rules.methods and not (
-            rules.idempotency_key and request.headers.get("idempotency-key")
-        ):
+        keyed = rules.idempotency_key and request.headers.get("idempotency-key")
+        harmless = request.method in rules.methods or keyed
+        if kind == "connect-failed" and (harmless or not unsure):
+            return "not tried again: the body was not kept" if body.spent else AGAIN  # TLS 1.3 may tell it that late
+        if not harmless:
             return f"not tried again: {request.method} may do harm twice"
         if not (body.replayable or body.empty):
             return "not tried again: the body was not kept"
@@ -89,9 +93,7 @@ class Retries:
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
 """Methods that may be sent twice (RFC 9110, 9.2.2)."""
 
-
 Status = Annotated[int, Field(ge=400, le=599)]
-
 
 Kind = Literal["connect-failed", "timeout", "broken"]
 
@@ -121,7 +123,7 @@ class RetrySection(Options):
     more calls than ever."""
     burst: int = Field(default=10, ge=1, le=10_000)
     """Calls that may be sent again at once, beyond that share."""
-    delay: float = Field(default=0.0, ge=0, le=60)
+    delay: Duration = Field(default=0.0, ge=0, le=60)
     """Seconds before the second attempt, twice as many before each one after it; half of that is left to chance."""
     keep_body: int = Field(default=65_536, ge=0)
     """Bytes of a request body that are kept so that it can be sent again; a longer one is sent once."""

@@ -17,6 +17,8 @@ from hookgate.http.tls import UpstreamTlsSection, check
 FAILOVER = "failover"
 """The balancer of a connection with backups, unless another is named."""
 
+WEIGHTED = "weighted-balancer"
+"""What claims to be the default of lists that give weights: shares are exact then (AC-5)."""
 
 ACTIONS = ("set", "add", "remove")
 
@@ -64,14 +66,15 @@ def connection_of(builder: Builder, item: Item[ConnectionSection], given: Mappin
     noted = len(builder.problems)
     name, section, path = item.name, item.record, item.path
     owner = f"connections.{name}"
-    transport = section.transport or _default(builder, "transport", path, owner)
+    transport = section.transport or _by_scheme(builder, section, path, owner)
     balancer = section.balancer
     found = given.get("discovery") is not None
     if balancer is None and section.backups:
         balancer = builder.place("balancer", FAILOVER, (*path, "balancer"), owner)
     elif balancer is None and (len(section.targets) > 1 or found or given.get("balancer")):
-        balancer = _default(builder, "balancer", path, owner)
-    if section.monitor and isinstance(given.get("targets"), str) and not section.backups:
+        weighted = any("weight" in target.model_fields_set for target in section.targets)
+        balancer = _default(builder, "balancer", path, owner, WEIGHTED if weighted else "")
+    if given.get("monitor") and isinstance(given.get("targets"), str) and not section.backups:
         message = "a monitor needs load balancing: write targets as a list"
         builder.problems.append(Problem((*path, "monitor"), message, at_key=True))
     headers = _headers(section)
@@ -90,10 +93,10 @@ def connection_of(builder: Builder, item: Item[ConnectionSection], given: Mappin
     )
 
 
-def _default(builder: Builder, family: str, path: Path, owner: str) -> Any:
-    """Build the default of a family."""
+def _default(builder: Builder, family: str, path: Path, owner: str, where: str = "") -> Any:
+    """Build the default of a family, in a certain case if there is one for that."""
     try:
-        default = builder.catalogue.default(family)
+        default = (where and builder.catalogue.default(family, where)) or builder.catalogue.default(family)
     except LookupError as error:
         builder.problems.append(Problem(path, str(error)))
         return None
@@ -103,6 +106,30 @@ def _default(builder: Builder, family: str, path: Path, owner: str) -> Any:
         )
         return None
     return builder.place(family, default, (*path, family), owner)
+
+
+def _by_scheme(builder: Builder, section: ConnectionSection, path: Path, owner: str) -> Any:
+    """Build the default transport or, where it does not call the schemes of the targets, the one that does (HC-21)."""
+    wanted = {location(target.url).scheme for target in (*section.targets, *section.backups)}
+    catalogue, default = builder.catalogue, None
+    with suppress(LookupError):
+        default = catalogue.default("transport")
+    if not wanted or (default is not None and wanted <= _schemes(builder, default)):
+        return _default(builder, "transport", path, owner)
+    fitting = [name for name in catalogue.names("transport") if wanted <= _schemes(builder, name)]
+    if len(fitting) > 1:
+        message = f"{' and '.join(fitting)} all call {' and '.join(sorted(wanted))}; name one of them in transport"
+        builder.problems.append(Problem((*path, "targets"), message))
+        return None
+    if fitting:
+        return builder.place("transport", fitting[0], (*path, "transport"), owner)
+    return _default(builder, "transport", path, owner)
+
+
+def _schemes(builder: Builder, name: str) -> frozenset[str]:
+    with suppress(LookupError):
+        return frozenset(getattr(builder.catalogue.get("transport", name), "schemes", ()))
+    return frozenset()
 
 
 def _headers(section: ConnectionSection) -> tuple[HeaderActionConfig, ...]:

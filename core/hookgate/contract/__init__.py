@@ -4,6 +4,6 @@ from hookgate.contract.hooks import HookError, hooks_of
 from hookgate.contract.hookspecs import FlowSpec
 from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import OptionsT
-from hookgate.contract.section import Detour
+from hookgate.contract.section import Detour, Readdress
 
-__all__ = ["Described", "Detour", "FlowSpec", "HookError", "OptionsT", "hooks_of"]
+__all__ = ["Described", "Detour", "FlowSpec", "HookError", "OptionsT", "Readdress", "hooks_of"]

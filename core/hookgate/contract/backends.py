@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import Field
 
+from hookgate.contract.duration import Duration
 from hookgate.contract.plugin import Options, OptionsT, Plugin
 from hookgate.contract.secret import Secret
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from hookgate.exchange.outbound import Outbound, Target
 else:
     BalancerSpec = CredentialsSpec = DiscoverySpec = HeaderSpec = MonitorSpec = TransportSpec = object
-
 
 Send = Callable[["Outbound"], Awaitable["Response"]]
 """Sends one attempt as its connection does; what a probe is handed."""
@@ -67,15 +67,15 @@ class MonitorOptions(Options):
 
     active: bool = True
     """Whether checks run."""
-    interval: float = Field(default=10.0, gt=0)
-    """Seconds between checks of a target that is well."""
+    interval: Duration = Field(default=30.0, gt=0)
+    """Seconds between checks of a target that is well (HC-4)."""
     backoff: float = Field(default=2.0, ge=1)
     """Factor on the interval for each failed check in a row."""
-    at_most: float = Field(default=120.0, gt=0)
+    at_most: Duration = Field(default=120.0, gt=0)
     """Longest time between checks, in seconds; not below `interval`."""
-    timeout: float = Field(default=5.0, gt=0)
+    timeout: Duration = Field(default=5.0, gt=0)
     """Seconds to wait for the result of one check."""
-    unhealthy_after: int = Field(default=3, ge=1)
+    unhealthy_after: int = Field(default=1, ge=1)
     """Failed checks in a row that make a target unhealthy."""
     healthy_after: int = Field(default=1, ge=1)
     """Good checks in a row that make it healthy again."""
@@ -155,6 +155,10 @@ class Tls(Protocol):
 
     def failed(self, target: Target, error: BaseException) -> None:
         """Tell that TLS with a target failed, so that the log says why."""
+
+    async def refusal(self, target: Target, *protocols: str) -> Exception | None:
+        """Return why a target that broke off a new connection does not take us, if it does so once more before anything
+        is sent. In TLS 1.3 it says so only when a client has sent its request."""
 
     def facts(self) -> Mapping[str, Any]:
         """Return ``certificates`` (until when they hold, in Unix time, by origin), ``client_certificate`` and

@@ -69,7 +69,7 @@ def _check_options(cls: type, name: str, options: Mapping[str, Any]) -> None:
     for option in _REORDERING:
         if options.get(option):
             raise HookError(
-                f"{cls.__name__}.{name} asks for {option}, which is refused: the order is what the deployer wrote",
+                f"{cls.__name__}.{name} asks for {option}, which is refused: the order is what the deployer wrote"
             )
     if options.get("specname") not in (None, name):
         raise HookError(f"{cls.__name__}.{name} names its hook with specname; call the method {options['specname']}")
@@ -83,7 +83,7 @@ def _check_function(cls: type, name: str, function: Any, spec: Any) -> bool:
         strange = next((argument for argument in given if argument not in wanted), "")
         raise HookError(
             f"{cls.__name__}.{name} takes ({', '.join(given) or 'nothing'}); the hook is called with "
-            f"({', '.join(wanted) or 'nothing'}){near(strange, wanted, listed=False)}",
+            f"({', '.join(wanted) or 'nothing'}){near(strange, wanted, listed=False)}"
         )
     gives_several = str(inspect.signature(spec).return_annotation).startswith("Iterable")
     if inspect.isasyncgenfunction(function) or (inspect.isgeneratorfunction(function) and not gives_several):
@@ -92,6 +92,6 @@ def _check_function(cls: type, name: str, function: Any, spec: Any) -> bool:
     if is_async and not inspect.iscoroutinefunction(spec):
         raise HookError(
             f"{cls.__name__}.{name} is async def, but runs where nothing may wait: write def, "
-            "and hand slow work to a task that startup began",
+            "and hand slow work to a task that startup began"
         )
     return is_async

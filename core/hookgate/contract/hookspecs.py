@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hookgate.contract.counters import Decision, Limit
     from hookgate.contract.host import Blueprint, Commands, Host
     from hookgate.contract.secret import Secret
-    from hookgate.contract.section import Definition, Detour, Loaded, Route, Site
+    from hookgate.contract.section import Definition, Detour, Loaded, Readdress, Route, Site
     from hookgate.contract.state import Row
     from hookgate.contract.steps import Answered, Faulted
     from hookgate.exchange.errors import Problem
@@ -213,6 +213,12 @@ class MonitorSpec:
         """
 
     @hookspec(firstresult=True)
+    def begun(self, target: Target, outcome: Outcome) -> Health | None:
+        """Judge by the head of an answer that may go on for hours: an event stream, a WebSocket (101). ``outcome`` has
+        its status and the seconds until then; :meth:`observe` is told of its end, as of every other.
+        """
+
+    @hookspec(firstresult=True)
     def admit(self, target: Target) -> str | None:
         """Return why this target may not be called now, or ``None`` if it may (a circuit breaker). Asked before each
         attempt, of every target; unlike health it also holds for a connection with one target. The word, such as
@@ -229,7 +235,11 @@ class ObserverSpec:
 
     @hookspec
     def exchange_finished(self, exchange: Exchange) -> None:
-        """A call is over: once for every call, aborted ones too, after all ``on_done``."""
+        """A call is over: once for every call, aborted ones too, after all ``on_done``.
+
+        Also for what a listener refused before it was a call (400, 408, 414, 431, 501): its fault is a
+        ``refused-early``, and its request has what is known.
+        """
 
     @hookspec
     def target_changed(self, target: Target, health: Health) -> None:
@@ -272,7 +282,10 @@ class SecretsSpec:
 
     @hookspec(firstresult=True)
     async def resolve(self, reference: str) -> Secret:
-        """Return the value of a reference, or raise ``LookupError`` with what is missing and how to provide it."""
+        """Return the value of a reference, or raise ``LookupError`` with what is missing and how to provide it.
+
+        ``MachineError`` says that it cannot be had now, and the document may be right (exit code 3).
+        """
 
     @hookspec(firstresult=True)
     async def changed(self) -> None:
@@ -376,6 +389,10 @@ class SectionSpec:
         """Return what may take a call through another flow than that of its route. Asked once for each generation;
         what is returned is called for each call, so that a gateway where nobody returns one pays nothing.
         """
+
+    @hookspec(firstresult=True)
+    def readdress(self, host: Host) -> Readdress | None:
+        """Return what may change where a call goes before its route is looked for. Asked once, as ``detour`` is."""
 
 
 class CommandSpec:

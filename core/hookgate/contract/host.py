@@ -16,14 +16,11 @@ if TYPE_CHECKING:
     from hookgate.contract.state import Cache, State
     from hookgate.exchange.messages import Response
 
-
 Blueprint = Any
 """A ``quart.Blueprint``; this floor does not import Quart."""
 
-
 Commands = Any
 """A ``typer.Typer``; this floor does not import typer."""
-
 
 SectionT = TypeVar("SectionT", bound="Section[Any]")
 PluginT = TypeVar("PluginT", bound="Plugin[Any]")

@@ -1,5 +1,7 @@
 """Metrics of plugins: registered at ``startup``, counted where things happen, put together when somebody reads them."""
 
+# ruff: noqa: A002 - the name that Prometheus has for it
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,6 +58,10 @@ class ShownMetric(NamedTuple):
     bounds: tuple[float, ...] = ()
 
 
+Read = Callable[[], Mapping[tuple[str, ...], float] | float]
+"""Tells a number, or numbers by the values of the labels."""
+
+
 class Metrics(Protocol):
     """Where a plugin registers metrics, in its ``startup``. They are there while an instance of its class is.
 
@@ -70,28 +76,18 @@ class Metrics(Protocol):
             too many labels.
     """
 
-    def counter(self, name: str, help: str, labels: Sequence[str] = (), *, most: int = 100) -> Counter:  # noqa: A002
-        """Register a counter; its name ends in ``_total``."""
+    def counter(
+        self, name: str, help: str, labels: Sequence[str] = (), *, most: int = 100, read: Read | None = None
+    ) -> Counter:
+        """Register a counter; its name ends in ``_total``. ``read`` is as that of a gauge, for what a thread counts."""
 
     def gauge(
-        self,
-        name: str,
-        help: str,  # noqa: A002
-        labels: Sequence[str] = (),
-        *,
-        most: int = 100,
-        read: Callable[[], Mapping[tuple[str, ...], float] | float] | None = None,
+        self, name: str, help: str, labels: Sequence[str] = (), *, most: int = 100, read: Read | None = None
     ) -> Gauge:
         """Register a gauge. ``read`` is asked when somebody reads the metrics, and must not wait."""
 
     def histogram(
-        self,
-        name: str,
-        help: str,  # noqa: A002
-        labels: Sequence[str] = (),
-        *,
-        most: int = 100,
-        bounds: Sequence[float] = BUCKETS,
+        self, name: str, help: str, labels: Sequence[str] = (), *, most: int = 100, bounds: Sequence[float] = BUCKETS
     ) -> Histogram:
         """Register a histogram."""
 

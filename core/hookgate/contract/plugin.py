@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
 
+from hookgate.contract.guards import guard
+
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
@@ -39,14 +41,22 @@ class Options(BaseModel):
     """
 
     moved: ClassVar[Mapping[str, str]] = {}
-    """Options that stood here in earlier versions, with what to write now."""
+    """Options that stood here in earlier versions, or that others call so, with what to write."""
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
         arbitrary_types_allowed=True,
         populate_by_name=True,
+        allow_inf_nan=False,
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Have truth values and numbers kept apart in its fields, and paths counted from the document."""
+        schema = handler(source)
+        guard(handler.resolve_ref_schema(schema))
+        return schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,9 @@ class Plugin(Generic[OptionsT], LifecycleSpec):
     shareable: ClassVar[bool] = True
     """One instance may stand in several places. If not, the name of a named instance stands for its entry, and each
     place has an instance of its own."""
+    needs: ClassVar[str] = ""
+    """What only those may have it do who are trusted by who runs the gateway: ``code`` (it runs code that the document
+    names), ``environment`` (it reads variables of the process). An option of type ``Path`` needs no word for files."""
     options_type: ClassVar[type[Options]] = Options
     """The record named in the brackets of the base class."""
     reads: frozenset[str] | set[str] = frozenset()
@@ -119,8 +132,7 @@ class Plugin(Generic[OptionsT], LifecycleSpec):
             return builder.nested(cls.family, value)
 
         return core_schema.with_info_plain_validator_function(
-            validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda plugin: plugin.entry.name),
+            validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda plugin: plugin.entry.name)
         )
 
     @classmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from hookgate.exchange.masking import MASK
+from hookgate.exchange.hiding import MASK
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -62,8 +62,7 @@ class Secret:
             return Secret(value)
 
         return core_schema.no_info_plain_validator_function(
-            validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
+            validate, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
 
     @classmethod

@@ -45,6 +45,9 @@ else:
 
 Detour = Callable[[Any, Any], Any]
 """Takes an exchange and the flow of its route; gives the flow that the call takes instead, or ``None``."""
+Readdress = Callable[[Any], tuple[str, Sequence[Ways]]]
+"""Takes an exchange before its route is looked for; gives the name of the route it takes, or nothing for the one that
+the router finds, and steps in front of those of the route. It may change path and query, and raise faults."""
 Shape = Literal["names", "list", "record"]
 RecordT = TypeVar("RecordT", bound=Options)
 
@@ -202,8 +205,11 @@ class Site(Protocol):
     def step(self, entry: object, path: Path, owner: str, origin: str = "") -> Interceptor[Any] | None:
         """Build a step from its entry; ``None`` for a mistake, which is noted, and for a disabled one."""
 
-    def flow(self, lists: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
-        """Build the steps of ``flow``, ``request`` and ``response``."""
+    def flow(
+        self, lists: Mapping[str, Any], path: Path, owner: str, origin: str = "", *, scope: str = "", keep: bool = True
+    ) -> FlowOptions:
+        """Build the steps of ``flow``, ``request`` and ``response``. One that may not stand in the ``scope`` is a
+        mistake. Without ``keep`` they are checked only: they never start."""
 
     def adopt(self, step: Interceptor[Any], path: Path) -> None:
         """Take in a step that the section has made itself."""

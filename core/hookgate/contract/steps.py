@@ -33,10 +33,14 @@ class Interceptor(Plugin[OptionsT], FlowSpec):
     family = "interceptor"
     category: ClassVar[str] = "custom"
     """Traffic, security, mediation, tracing, transformation or custom (FL-7), in lower case."""
-    scopes: ClassVar[frozenset[str] | set[str]] = frozenset({"gateway", "api", "resource", "operation", "plan"})
-    """Where the step may be placed (FL-11)."""
+    scopes: ClassVar[frozenset[str] | set[str]] = frozenset(
+        {"gateway", "route", "api", "resource", "operation", "plan"}
+    )
+    """Where the step may be placed (FL-11), by itself or in a branch."""
     sides: ClassVar[frozenset[str] | set[str]] = frozenset({"request", "response"})
     """``{"request"}`` for a step that has other hooks but may stand on the way in only (FL-10)."""
+    path_params: frozenset[str] | set[str] = frozenset()
+    """Path parameters without which the step fails; `__init__` may set them. A route that has them not is refused."""
     paired: ClassVar[bool] = False
     """Its way out comes along even when only ``request:`` names it."""
 
@@ -55,6 +59,8 @@ class Ways(NamedTuple):
 class FlowOptions(Options):
     """A contained flow, drawn as everywhere: client on the left, backend on the right."""
 
+    flow_scope: ClassVar[str] = ""
+    """Where steps stand in it, as :attr:`Interceptor.scopes` names it; empty for where the flow itself stands."""
     flow: tuple[Interceptor[Any], ...] = ()
     """Steps that are placed in every phase they have."""
     request: tuple[Interceptor[Any], ...] = ()

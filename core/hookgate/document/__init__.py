@@ -2,9 +2,9 @@
 
 from hookgate.document import yaml12
 from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue, PluginLookupError
-from hookgate.document.document import MAX_BYTES, Document, parse
+from hookgate.document.document import MAX_BYTES, Document, Fence, parse
 from hookgate.document.entries import ANY, HOST_KEY, HostOptions, Interceptors, Rejected, written
-from hookgate.document.inside import misplaced, plugins_in
+from hookgate.document.inside import Inside, out_of_place, plugins_in
 from hookgate.document.named import NEVER_PLACED
 from hookgate.document.sitefolder import kebab
 from hookgate.document.tomlplaces import find, nearest
@@ -20,15 +20,17 @@ __all__ = [
     "NEVER_PLACED",
     "Catalogue",
     "Document",
+    "Fence",
     "HostOptions",
+    "Inside",
     "Interceptors",
     "PluginLookupError",
     "Rejected",
     "checked",
     "find",
     "kebab",
-    "misplaced",
     "nearest",
+    "out_of_place",
     "parse",
     "plugins_in",
     "written",

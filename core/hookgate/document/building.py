@@ -8,9 +8,10 @@ rest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path as FolderPath
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -21,14 +22,14 @@ from hookgate.contract.plugin import Entry, Options, Plugin
 from hookgate.contract.section import Item, Section
 from hookgate.contract.steps import FlowOptions, Interceptor
 from hookgate.document.catalogue import Catalogue
+from hookgate.document.document import Fence
 from hookgate.document.entries import HOST_KEY, HostOptions, Rejected, Written, written
-from hookgate.document.inside import SIDES, leave_out_disabled, may_hold_plugins, misplaced, out_of_place, plugins_in
+from hookgate.document.inside import SIDES, Inside, leave_out_disabled, may_hold_plugins, out_of_place, plugins_in
 from hookgate.document.named import Named, Names
-from hookgate.document.validation import NESTED, flattened
-from hookgate.exchange.errors import ConfigError, Path, Problem, near
+from hookgate.document.validation import NESTED, flattened, others_words
+from hookgate.exchange.errors import ConfigError, Path, Problem, near, outside
 
 PluginT = TypeVar("PluginT", bound=Plugin[Any])
-
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -41,7 +42,9 @@ class Builder:
         catalogue: Catalogue,
         previous: Mapping[str, Plugin[Any]] | None = None,
         problems: list[Problem] | None = None,
+        folder_of: Callable[[Path], FolderPath | None] = lambda _: None,
     ) -> None:
+        self._folder_of = folder_of
         self.catalogue = catalogue
         self.instances: dict[str, Plugin[Any]] = {}
         """What was built, by id, in order of construction: nested ones before those that hold them."""
@@ -60,6 +63,8 @@ class Builder:
         """Names of items that cannot be used for their mistakes: whoever refers to them hears nothing more of it."""
         self.previous = previous or {}
         self._names = Names(catalogue, self.problems, self.broken, self.named)
+        self._referred: set[tuple[str, str]] = set()
+        """Sections and names of their items that something refers to."""
         self._used: set[Named] = set()
         """Names that are placed."""
         self.everybodys: set[str] = set()
@@ -67,6 +72,8 @@ class Builder:
         self._built: dict[Named, Plugin[Any] | None] = {}
         self._failed: set[Named] = set()
         self._building: list[Named] = []
+        self.folder: FolderPath | None = None
+        """From which relative paths count, where options are checked just now."""
         self._owner = ""
         self._origin = ""
         self._ordinals: Counter[str] = Counter()
@@ -74,8 +81,8 @@ class Builder:
 
     def place(self, family: str, value: object, path: Path, owner: str, origin: str = "") -> Any:
         """Build the entry that stands at a path; ``None`` for a mistake, which is noted, and for a disabled entry."""
-        before = self._owner, self._origin
-        self._owner, self._origin = owner, origin
+        before = self._owner, self._origin, self.folder
+        self._owner, self._origin, self.folder = owner, origin, self._folder_of(path)
         try:
             built = self.build(family, value)
             if built is not None:
@@ -85,7 +92,7 @@ class Builder:
             self.problems.extend(problem.under(path) for problem in rejected.problems)
             return None
         finally:
-            self._owner, self._origin = before
+            self._owner, self._origin, self.folder = before
 
     def places(self, family: str, entries: object, path: Path, owner: str) -> list[Any]:
         """Build the entries of a list, as :meth:`place` does; what is no list is for the section's record to refuse."""
@@ -95,22 +102,25 @@ class Builder:
 
     def record(self, model: type[ModelT], raw: object, path: Path, owner: str, origin: str = "") -> ModelT | None:
         """Check a record and build the plugins in it; ``None`` for one with mistakes, which are noted."""
-        before = self._owner, self._origin
-        self._owner, self._origin = owner, origin
+        before = self._owner, self._origin, self.folder
+        self._owner, self._origin, self.folder = owner, origin, self._folder_of(path)
         try:
             found = model.model_validate({} if raw is None else raw, context={"builder": self})
+            self.problems += self._fenced(found, path)
         except ValidationError as error:
             self.problems += flattened(error, model, raw, path)
             return None
         finally:
-            self._owner, self._origin = before
+            self._owner, self._origin, self.folder = before
+        self.warnings += others_words(model, raw, path)
         if may_hold_plugins(model):
             places = list(plugins_in(found, raw, path))
             leave_out_disabled(found)
             for each in places:
                 if each.plugin is not None:
                     self._note_place(each.plugin, each.raw, each.path, sure=each.sure)
-            self.problems += out_of_place(each for each in places if each.plugin is not None or not each.optional)
+            wrong = (each for each in places if each.plugin is not None or not each.optional)
+            self.problems += out_of_place(wrong, getattr(model, "flow_scope", ""))
         return found
 
     def _note_place(self, plugin: Plugin[Any], raw: object, path: Path, *, sure: bool = True) -> None:
@@ -118,25 +128,30 @@ class Builder:
         if plugin.entry.id in self.placed:
             return
         self.placed[plugin.entry.id] = path
-        if sure and isinstance(raw, Mapping | Written) and may_hold_plugins(type(plugin).options_type):
-            entry = written(raw)
+        if sure and isinstance(raw, Mapping | Written):
+            entry, options = written(raw), type(plugin).options_type
+            self.warnings += others_words(options, entry.options, (*path, *entry.prefix))
             for inner in plugins_in(plugin.options, entry.options, (*path, *entry.prefix)):
                 if inner.plugin is not None:
                     self._note_place(inner.plugin, inner.raw, inner.path, sure=inner.sure)
 
-    def steps(self, raw: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
-        """Build the three lists of a flow."""
+    def steps(
+        self, lists: Mapping[str, Any], path: Path, owner: str, origin: str = "", *, scope: str = "", keep: bool = True
+    ) -> FlowOptions:
+        """Build the three lists of a flow, and refuse what may not stand there. Without ``keep`` that was all."""
+        before = set(self.instances)
         built: dict[str, tuple[Interceptor[Any], ...]] = {}
         for side in SIDES:
-            entries = raw.get(side)
+            entries = lists.get(side)
             placed: list[Interceptor[Any]] = []
             for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
                 step = self.place("interceptor", entry, (*path, side, index), owner, origin)
                 if step is not None:
                     placed.append(step)
-                    if reason := misplaced(step, side):
-                        self.problems.append(Problem((*path, side, index), reason))
+                    self.problems += out_of_place([Inside(step, (*path, side, index), side, entry)], scope)
             built[side] = tuple(placed)
+        if not keep:
+            self._forget(before)
         return FlowOptions.model_construct(None, **built)
 
     def nested(self, family: str, value: object) -> Plugin[Any]:
@@ -162,6 +177,7 @@ class Builder:
         known = (
             self.connections if section == "connections" and self.connections is not None else self.named.get(section)
         )
+        self._referred.add((section, name))
         if known is not None and name not in known:
             raise ValueError(f"there is no {section.removesuffix('s')} {name!r}{near(name, known)}")
 
@@ -172,7 +188,13 @@ class Builder:
                 self._instance_named(named, *defined)
 
     def warn_of_unused(self) -> None:
-        """Warn of named instances that stand nowhere. One of a family by somebody else may be found by its class."""
+        """Warn of connections that nothing refers to, and of named instances that stand nowhere: but not of families of
+        others, which may be found by their class.
+        """
+        for name in sorted(self.named["connections"]):
+            if ("connections", name) not in self._referred:
+                message = f"nothing calls by the connection {name}: refer to it, or take it out"
+                self.warnings.append(Problem(("connections", name), message, at_key=True))
         for (family, name), (_, path) in self._names.all.items():
             if (family, name) in self._used or path[0] != "plugins" or self._built[family, name] is None:
                 continue
@@ -195,6 +217,8 @@ class Builder:
                 raise Rejected([]) from None  # what is wrong with it is told where it is defined
             message = self._names.unknown(family, entry.name, error)
             raise Rejected([Problem(entry.prefix, message, at_key=bool(entry.prefix))]) from None
+        if cls.needs and isinstance(self.folder, Fence) and (why := self.folder.refused(cls.needs, entry.name)):
+            raise Rejected([Problem(entry.prefix, why)])
         host, problems = self._host_options(entry)
         base = f"{self._owner}/{entry.name}"
         self._ordinals[base] += 1
@@ -256,7 +280,11 @@ class Builder:
         self._used.add(named)
         if built is None or built.shareable:
             return built
-        return self.build(named[0], value)  # the name stands for its entry
+        before, self.folder = self.folder, self._folder_of(path)
+        try:
+            return self.build(named[0], value)  # the name stands for its entry, where that is written
+        finally:
+            self.folder = before
 
     def _host_options(self, entry: Written) -> tuple[HostOptions, list[Problem]]:
         if entry.host is None:
@@ -275,9 +303,14 @@ class Builder:
             return None
         finally:
             self._owner = before
+        problems += self._fenced(options, entry.prefix)
         if may_hold_plugins(cls.options_type):
             problems += out_of_place(plugins_in(options, entry.options, entry.prefix))
         return options
+
+    def _fenced(self, checked: BaseModel, path: Path) -> Iterator[Problem]:
+        if isinstance(self.folder, Fence):
+            yield from (Problem((*path, *place), why) for place, why in self.folder.found(checked))
 
     def _instance(self, cls: type[Plugin[Any]], options: Options, entry: Entry, prefix: Path) -> Plugin[Any]:
         before = self.previous.get(entry.id)
@@ -286,7 +319,8 @@ class Builder:
         try:
             instance = cls(options)
         except Exception as error:
-            raise Rejected([Problem(prefix, f"{type(error).__name__}: {error}")]) from error
+            why = f"{type(error).__name__}: {error}"
+            raise Rejected([Problem(prefix, why, outside=outside(error), whole=True)]) from error
         instance.entry = entry
         return instance
 

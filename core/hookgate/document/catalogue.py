@@ -25,6 +25,8 @@ DEFAULTS = "hookgate.defaults"
 """Entry points named after a family, for the plugin that serves where a document chooses none."""
 ALWAYS = "hookgate.always"
 """Entry points named after sections that are there, with their defaults, in documents that leave them out."""
+PARTS = "hookgate.parts"
+"""Entry points for what core asks for by a name and a deployment may leave out, such as the client of the house."""
 BUNDLE = "hookgate"
 
 
@@ -120,13 +122,16 @@ class Catalogue:
             raise known
         return known
 
-    def default(self, family: str) -> str | None:
+    def default(self, family: str, where: str = "") -> str | None:
         """Return the name of the plugin that serves where a document chooses none; ``None`` if none is installed.
+
+        ``where`` asks for one that claims to be it in a certain case only (``weighted-balancer``).
 
         Raises:
             LookupError: several claim to be it.
         """
-        claimants = [entry_point for entry_point in self._groups.get(DEFAULTS, ()) if entry_point.name == family]
+        claimed = where or family
+        claimants = [entry_point for entry_point in self._groups.get(DEFAULTS, ()) if entry_point.name == claimed]
         if not claimants:
             return None
         if len(claimants) > 1:
@@ -139,6 +144,20 @@ class Catalogue:
             if entry_point.value == value:
                 return entry_point.name
         raise BrokenError(f"the default {family}", f"{_distribution(claimants[0])} registers no {family} for {value}")
+
+    def part(self, name: str, missing: Any = None) -> Any:
+        """Return what is installed as that part of the house, or else what stands in its place.
+
+        Raises:
+            LookupError: there are two, it is broken, or it is missing and nothing stands in its place.
+        """
+        found = [entry_point for entry_point in self._groups.get(PARTS, ()) if entry_point.name == name]
+        if len(found) > 1:
+            who = " and ".join(sorted(map(_distribution, found)))
+            raise AmbiguousError(f"the part {name!r} is provided by {who}; only one of them may stay")
+        if not found and missing is None:
+            raise NotInstalledError(f"nothing is installed for it: pip install {BUNDLE}-{name}")
+        return self._import(found[0], f"the part {name!r}") if found else missing
 
     def always(self) -> list[str]:
         """Return the names of sections that need not be written to be there."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time
+from pathlib import Path as FolderPath
 from pathlib import PurePath
 from typing import Any, NoReturn
 
@@ -23,6 +24,18 @@ Place = Callable[[Path, bool], tuple[int, int]]
 """Gives line and column (1-based; 0 for unknown) of the value or, if the flag is set, the key under a path."""
 
 
+class Fence:
+    """In the place of the folder: what is written behind it may not do everything. ``/`` raises ``ValueError``."""
+
+    def refused(self, needs: str, name: str) -> str:
+        """Return why a plugin that needs this may not be used; nothing if it may."""
+        raise NotImplementedError
+
+    def found(self, checked: Any) -> Iterable[tuple[Path, str]]:
+        """Give the places of what may not be in options or a record, and why."""
+        raise NotImplementedError
+
+
 class Document(Mapping[str, Any]):
     """A document as its plain value: mappings with string keys, lists, strings, numbers, booleans and null.
 
@@ -30,12 +43,14 @@ class Document(Mapping[str, Any]):
     mapping that has no file.
     """
 
-    __slots__ = ("_place", "file", "value")
+    __slots__ = ("_place", "file", "folder", "value")
 
     def __init__(self, value: dict[str, Any], file: str, place: Place | None = None) -> None:
         self.value = value
         self.file = file
         """What messages call it."""
+        self.folder: FolderPath | None = None
+        """From which its relative paths count, if not from where the process runs."""
         self._place = place
 
     @classmethod
@@ -53,6 +68,10 @@ class Document(Mapping[str, Any]):
             return problem
         line, column = self._place(problem.path, problem.at_key) if self._place is not None else (0, 0)
         return replace(problem, file=self.file, line=line, column=column)
+
+    def folder_of(self, path: Path) -> FolderPath | None:
+        """Return from where relative paths count that stand under a path."""
+        return self.folder
 
     def __getitem__(self, key: str) -> Any:
         return self.value[key]
@@ -155,9 +174,7 @@ def _plain(value: Any, file: str, depth: int = 0) -> Any:
         return {str(key): _plain(item, file, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, file, depth + 1) for item in value]
-    if isinstance(value, date | datetime | time):
-        return value.isoformat()
-    return value
+    return value.isoformat() if isinstance(value, date | datetime | time) else value
 
 
 class _TwiceError(Exception):

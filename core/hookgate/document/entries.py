@@ -41,7 +41,6 @@ are written, secrets among them, so they are never shown."""
 HOST_KEY = "_"
 """The key inside an entry's options that belongs to the host and never to the plugin."""
 
-
 ANY = "plugin"
 """What stands for a family where an entry of any may stand."""
 

@@ -11,20 +11,28 @@ from pydantic import BaseModel
 from hookgate.contract.hooks import hooks_of
 from hookgate.contract.hookspecs import FlowSpec
 from hookgate.contract.plugin import Plugin
-from hookgate.contract.steps import FlowOptions
-from hookgate.document.entries import is_disabled
+from hookgate.contract.steps import Branch, FlowOptions
+from hookgate.document.entries import Written, is_disabled, written
 from hookgate.exchange.errors import Path, Problem
 
 SIDES = ("flow", "request", "response")
 """The three lists of a flow."""
 
 
-def misplaced(step: Plugin[Any], side: str) -> str:
-    """Say why a step has nothing to do in a list of a flow (FL-10); empty if it has."""
+def misplaced(step: Plugin[Any], side: str, scope: str = "", *, whole: bool = False) -> str:
+    """Say why a step, or a part of it unless it is taken as a ``whole``, has nothing to do in a list of a flow (FL-10),
+    or why it may not stand in a scope (FL-11); empty if it may.
+    """
     cls: Any = type(step)  # mypy takes a class for one of its instances where it must be hashable
     fits = _lists_for(cls)
     if side in fits:
-        return ""
+        other = {"request": "response", "response": "request"}.get(side, "")
+        its_own = f"on_{other}" in hooks_of(cls, FlowSpec) and not issubclass(cls, Branch)
+        if not whole and its_own and other in step.options.model_fields_set:
+            return f"what {step.entry.name} has under `{other}` never runs in `{side}`; place it in `flow` or `{other}`"
+        if not scope or scope in cls.scopes:
+            return ""
+        return f"{step.entry.name} cannot be placed on the {scope}; it may stand on: {', '.join(sorted(cls.scopes))}"
     allowed = " or ".join(f"`{name}`" for name in fits)
     return f"{step.entry.name} cannot stand in `{side}`" + (f"; it may stand in {allowed}" if allowed else "")
 
@@ -138,10 +146,31 @@ def leave_out_disabled(value: object) -> None:
             leave_out_disabled(item)
 
 
-def out_of_place(found: Iterable[Inside]) -> Iterator[Problem]:
-    """Look for misplaced steps of contained flows, and for plugins that may not be disabled."""
+def out_of_place(found: Iterable[Inside], scope: str = "", *, way_out: bool = False) -> Iterator[Problem]:
+    """Look for misplaced steps, also in what branches contain, and for plugins that may not be disabled. What a branch
+    contains that stands on the ``way_out`` only never meets a request.
+    """
     for each in found:
         if each.plugin is None:
             yield Problem(each.path, "this plugin cannot be disabled; another one has to stand here")
-        elif each.side and (reason := misplaced(each.plugin, each.side)):
-            yield Problem(each.path, reason)
+        elif each.side:
+            turned = way_out and each.side != "response"
+            again = each.sure and each.raw is None  # written elsewhere: its other part may be placed, too
+            reason = misplaced(each.plugin, "response" if turned else each.side, scope, whole=again)
+            if turned and each.side == "request":
+                reason = f"{each.plugin.entry.name} never runs"
+            if reason:
+                yield Problem(each.path, f"{reason}; what it stands in is on the way out only" if turned else reason)
+            elif isinstance(each.plugin, Branch):
+                yield from out_of_place(_contained(each), scope, way_out=turned or each.side == "response")
+
+
+def _contained(branch: Inside) -> Iterator[Inside]:
+    """Walk over the steps that a branch contains; those of a named one are told where that is placed."""
+    assert branch.plugin is not None
+    if branch.sure and isinstance(branch.raw, Mapping | Written):
+        entry = written(branch.raw)
+        yield from plugins_in(branch.plugin.options, entry.options, (*branch.path, *entry.prefix))
+    else:
+        named = plugins_in(branch.plugin.options, {}, ())
+        yield from (each._replace(path=branch.path, sure=False) for each in named if each.plugin is not None)

@@ -16,6 +16,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from inspect import isawaitable
+from pathlib import Path as FolderPath
 from typing import Any
 
 from hookgate.contract.host import Host
@@ -23,8 +24,8 @@ from hookgate.contract.plugin import Plugin
 from hookgate.contract.secret import Secret
 from hookgate.document.building import Builder
 from hookgate.document.catalogue import Catalogue
-from hookgate.exchange.errors import Path, Problem
-from hookgate.exchange.masking import MASK
+from hookgate.exchange.errors import MachineError, Path, Problem, outside
+from hookgate.exchange.hiding import MASK, SHORTEST, Values, hide
 
 log = logging.getLogger("hookgate")
 
@@ -39,7 +40,7 @@ _FOUND = re.compile(r"\$\$\{|\$\{(?:([^{}]*)\})?")
 _REFERENCE = re.compile(r"([a-z][a-z0-9-]*):(.+)", re.DOTALL)
 _WORD = re.compile(r"\w{5,}")
 _HIDDEN_FROM = 4
-"""Characters from which on a value is hidden in messages wherever it occurs; shorter ones would blot out words."""
+"""Characters from which on a value is hidden in messages about its document."""
 
 
 class References:
@@ -54,16 +55,21 @@ class References:
         catalogue: Catalogue,
         previous: Mapping[str, Plugin[Any]] | None = None,
         host_of: Callable[[Plugin[Any]], Host] | None = None,
+        *,
+        ask: bool = True,
+        folder_of: Callable[[Path], FolderPath | None] = lambda _: None,
     ) -> None:
+        self._ask = ask
+        """If not, no provider is started, and what it would give stays unresolved without being a mistake."""
         self.problems: list[Problem] = []
         self.asked: dict[str, Plugin[Any]] = {}
         """The providers that this document asks, by their ids, in the order in which they were started."""
         self.unresolved: set[Path] = set()
         """Places that keep their references, so that other mistakes found there mean nothing."""
-        self._builder = Builder(catalogue, previous, problems=self.problems)
+        self._builder = Builder(catalogue, previous, self.problems, folder_of)
         self._host_of = host_of
         self._running = {id(plugin) for plugin in (previous or {}).values()}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, Exception] = {}
         """Why a provider cannot be asked, by its name."""
         self._tried: set[str] = set()
         self._providers: dict[str, Any] = {}
@@ -73,6 +79,7 @@ class References:
         """Where each reference stands."""
         self._values: dict[tuple[str, str], str | None] = {}
         """By provider and reference; ``None`` for what cannot be resolved."""
+        self._hidden = Values()
 
     async def resolve(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with every reference replaced. What cannot be is a problem at the first place of it."""
@@ -95,7 +102,10 @@ class References:
         if listed is None:
             return
         named = gateway.get(ENVIRONMENT, "") if isinstance(gateway, Mapping) else ""
-        self._chosen = await self._replace(named, ("gateway", ENVIRONMENT), {ENVIRONMENT})
+        place: Path = ("gateway", ENVIRONMENT)
+        self._chosen = await self._replace(named, place, {ENVIRONMENT})
+        if place in self.unresolved:
+            return
         values = listed.get(self._chosen, {}) if isinstance(listed, Mapping) else listed
         if not isinstance(values, Mapping):
             place = (ENVIRONMENTS, self._chosen) if isinstance(listed, Mapping) else (ENVIRONMENTS,)
@@ -125,14 +135,10 @@ class References:
         """Put asterisks in the place of every resolved value, and of the words of those that stand at a path: a message
         about them may quote a piece.
         """
-        values = {
-            value
-            for (provider, _), value in self._values.items()
-            if provider != ENVIRONMENT and value is not None and len(value) >= _HIDDEN_FROM
-        }
-        for value in sorted(values, key=len, reverse=True):
-            for shown in (value, repr(value)[1:-1]):
-                message = message.replace(shown, MASK)
+        message = hide(message)
+        for (provider, _), value in self._values.items():
+            if provider != ENVIRONMENT and value is not None and _HIDDEN_FROM <= len(value) < SHORTEST:
+                message = message.replace(value, MASK).replace(repr(value)[1:-1], MASK)
         if path is None:
             return message
         here = [
@@ -142,6 +148,13 @@ class References:
         ]
         words = {word.lower() for reference in here for word in _WORD.findall(self._values[reference] or "")}
         return _WORD.sub(lambda word: MASK if word[0].lower() in words else word[0], message) if words else message
+
+    def explain(self, problem: Problem) -> bool:
+        """Whether a mistake may come of what is unresolved: it stands there, or is about all that is around it."""
+        path = problem.path
+        if any(path[:length] in self.unresolved for length in range(len(path) + (not problem.at_key))):
+            return True
+        return problem.whole and any(place[: len(path)] == path for place in self.unresolved)
 
     async def close(self) -> None:
         """Shut down what was started for this document: it does not go live."""
@@ -161,6 +174,7 @@ class References:
             self._providers[name] = self._builder.place("secret", {name: given}, (SECTION,), SECTION)
             if self._providers[name] is None and len(self.problems) == noted:
                 self.problems.append(Problem((SECTION, name), "a secret provider cannot be disabled; leave it out"))
+            self.problems[noted:] = [problem for problem in self.problems[noted:] if not self.explain(problem)]
 
     async def _replace(self, value: Any, path: Path, waiting: set[str]) -> Any:
         wanted: dict[tuple[str, str], Path] = {}
@@ -178,6 +192,7 @@ class References:
                 await self._start(name)
         found = await asyncio.gather(*(self._one(*reference, place, waiting) for reference, place in wanted.items()))
         self._values.update(zip(wanted, found, strict=True))
+        self._hidden.add(value for (name, _), value in zip(wanted, found, strict=True) if value and name != ENVIRONMENT)
         self._places += places
         self.unresolved |= {place for place, reference in places if self._values[reference] is None}
         return self._replaced(value) if seen else value
@@ -202,9 +217,9 @@ class References:
         try:
             provider = self._provider(name)
         except LookupError as error:
-            self._failed[name] = str(error)
+            self._failed[name] = error
             return
-        if provider is None:
+        if provider is None or not self._ask:
             return
         self.asked[provider.entry.id] = provider
         if id(provider) in self._running or not hasattr(provider, "startup"):
@@ -216,13 +231,17 @@ class References:
                 result = provider.startup(self._host_of(provider))
                 if isawaitable(result):
                     await result
-        except LookupError as error:
-            why = str(error.args[0]) if error.args else "it did not say why"
-            self._failed[name] = f"the secret provider {name!r} could not be started: {why}"
-        except TimeoutError:
-            self._failed[name] = f"the secret provider {name!r} did not start within {TIME_LIMIT:g} s"
+        except (LookupError, MachineError) as error:
+            why = f"could not be started: {error.args[0] if error.args else 'it did not say why'}"
+            self._fails(name, why, error)
+        except TimeoutError as error:
+            self._fails(name, f"did not start within {TIME_LIMIT:g} s", error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold a secret
-            self._failed[name] = f"the secret provider {name!r} could not be started: {type(error).__name__}"
+            self._fails(name, f"could not be started: {type(error).__name__}", error)
+
+    def _fails(self, name: str, why: str, error: BaseException) -> None:
+        kind = MachineError if outside(error) else LookupError
+        self._failed[name] = kind(f"the secret provider {name!r} {why}")
 
     async def _one(self, name: str, reference: str, place: Path, waiting: set[str]) -> str | None:
         try:
@@ -231,25 +250,28 @@ class References:
                     raise LookupError("the values of an environment cannot stand on one another")
                 raise LookupError(f"the options of {name!r} hold references themselves, so it cannot be used here")
             if name == ENVIRONMENT:
-                return self._value_here(reference)
+                return None if ("gateway", ENVIRONMENT) in self.unresolved else self._value_here(reference)
             if name in self._failed:
-                raise LookupError(self._failed[name])
+                raise self._failed[name]
             provider = self._provider(name)
             if provider is None:
                 return None  # it is configured, and what is wrong with that has been noted
+            if not self._ask:
+                return None
             async with asyncio.timeout(TIME_LIMIT):
                 answer = provider.resolve(reference)
                 secret = await answer if isawaitable(answer) else answer
             if isinstance(secret, Secret):
                 return secret.reveal()
-            message = f"the secret provider {name!r} returned something that is no secret"
-        except LookupError as error:
+            message, fails = f"the secret provider {name!r} returned something that is no secret", False
+        except (LookupError, MachineError) as error:
             message = str(error.args[0]) if error.args else f"the secret provider {name!r} has nothing under this name"
+            fails = outside(error)
         except TimeoutError:
-            message = f"the secret provider {name!r} did not answer within {TIME_LIMIT:g} s"
+            message, fails = f"the secret provider {name!r} did not answer within {TIME_LIMIT:g} s", True
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the text of an unknown failure could hold the value
-            message = f"the secret provider {name!r} failed with {type(error).__name__}"
-        self.problems.append(Problem(place, message))
+            message, fails = f"the secret provider {name!r} failed with {type(error).__name__}", outside(error)
+        self.problems.append(Problem(place, message, outside=fails))
         return None
 
     def _provider(self, name: str) -> Any:
@@ -268,9 +290,7 @@ class References:
             return _FOUND.sub(self._text, value) if "${" in value else value
         if kind is dict:
             return {key: self._replaced(inner) for key, inner in value.items()}
-        if kind is list:
-            return [self._replaced(inner) for inner in value]
-        return value
+        return [self._replaced(inner) for inner in value] if kind is list else value
 
     def _text(self, match: re.Match[str]) -> str:
         if match[0] == "$${":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core.core_schema import ErrorType
 
-from hookgate.exchange.errors import Path, Problem, near
+from hookgate.exchange.errors import Path, Problem, near, outside
 
 NESTED = "hookgate_nested"
 """Type of the pydantic error that carries the problems of a nested plugin."""
@@ -72,12 +73,48 @@ def flattened(error: ValidationError, model: type[BaseModel], raw: object, prefi
             message = f"{before.message}; or it {message}"
         elif before is not None:
             continue
-        problems[path, at_key] = Problem(path, message, at_key=at_key)
+        fails = before is None and outside(each.get("ctx", {}).get("error"))
+        whole = kind in ("value_error", "assertion_error")
+        problems[path, at_key] = Problem(path, message, at_key=at_key, outside=fails, whole=whole)
     return list(problems.values())
+
+
+def others_words(model: type[BaseModel], raw: object, path: Path) -> Iterator[Problem]:
+    """Tell of options that are written as other systems call them, and what they are called here."""
+    if isinstance(raw, list | tuple):
+        for index, item in enumerate(raw):
+            yield from others_words(model, item, (*path, index))
+    elif isinstance(raw, Mapping):
+        words, inside = _vocabulary(model)
+        for key, value in raw.items():
+            name = words.get(str(key), str(key))
+            if key in words:
+                hint = getattr(model, "moved", {}).get(key, f"{key} is called {name} here; write {name}")
+                yield Problem((*path, key), hint, at_key=True)
+            if (found := inside.get(name)) is not None:
+                held, by_name = found
+                several = value.items() if by_name and isinstance(value, Mapping) else ()
+                for each, item in several or [(None, value)]:
+                    yield from others_words(held, item, (*path, key) if each is None else (*path, key, each))
+
+
+@lru_cache(maxsize=1024)
+def _vocabulary(model: type[BaseModel]) -> tuple[dict[str, str], dict[str, tuple[type[BaseModel], bool]]]:
+    """What others call the options of a model, and the models in them, with whether these stand there by name."""
+    words: dict[str, str] = {}
+    inside: dict[str, tuple[type[BaseModel], bool]] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.validation_alias, AliasChoices):
+            words.update({str(word): name for word in field.validation_alias.choices[1:]})
+        if (held := _first_model(field.annotation)) is not None:
+            inside[name] = held, get_origin(field.annotation) is dict
+    return words, inside
 
 
 def _unknown(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
     holder = _model_at(model, loc[:-1])
+    if holder is not None and (name := _vocabulary(holder)[0].get(str(loc[-1]))):
+        return f"{loc[-1]} is called {name} here, which stands here, too; write one of them"
     if holder is not None and str(loc[-1]) in (moved := getattr(holder, "moved", {})):
         return str(moved[loc[-1]])
     known = [] if holder is None else [field.alias or name for name, field in holder.model_fields.items()]
@@ -114,7 +151,9 @@ def _model_at(model: type[BaseModel] | None, loc: tuple[str | int, ...]) -> type
     for step in loc:
         if model is None or isinstance(step, int):
             continue
-        field = next((field for name, field in model.model_fields.items() if step in (name, field.alias)), None)
+        field = model.model_fields.get(_vocabulary(model)[0].get(str(step), str(step))) or next(
+            (field for field in model.model_fields.values() if step == field.alias), None
+        )
         if field is not None:
             model = _first_model(field.annotation)
     return model

@@ -2,7 +2,7 @@
 
 from hookgate.exchange.bodies import Arrived
 from hookgate.exchange.errors import Path, near
-from hookgate.exchange.masking import SECRET_NAME, printable
+from hookgate.exchange.hiding import printable
 from hookgate.exchange.messages import TOKEN, RawHeader
 
-__all__ = ["SECRET_NAME", "TOKEN", "Arrived", "Path", "RawHeader", "near", "printable"]
+__all__ = ["TOKEN", "Arrived", "Path", "RawHeader", "near", "printable"]

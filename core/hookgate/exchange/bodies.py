@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from hookgate.exchange.errors import BadRequest, ContentTooLarge, Fault
 from hookgate.exchange.streams import NOBODY, Change, Feed, Flush, Front, Owner, Watched, as_bytes
-from hookgate.exchange.waiting import in_task
+from hookgate.exchange.waiting import all_over, in_task
 
 log = logging.getLogger("hookgate")
 
@@ -90,6 +90,11 @@ class Body:
     def replayable(self) -> bool:
         """Whether the body is held whole and can be sent once more."""
         return self.held is not None
+
+    @property
+    def spent(self) -> bool:
+        """Whether there was something in it that streamed, or streams now, and nobody holds."""
+        return self.held is None and self._source is None and self.length != 0
 
     @property
     def copied(self) -> bool:
@@ -304,11 +309,10 @@ class Body:
     async def close(self, error: BaseException | None = None) -> None:
         """Let go of a source that nobody will read (any more). Safe to call often."""
         if waiting := self.let_go(error):
-            for each in waiting:
-                await each
+            await all_over(waiting)
 
     def let_go(self, error: BaseException | None = None) -> Sequence[Awaitable[None]]:
-        """Close what can be closed at once, and return what has to be awaited for the rest."""
+        """Close what can be closed at once, and return what has to be awaited for the rest (``all_over``)."""
         callbacks = self._on_close
         if self.held is not None and not callbacks:
             return ()

@@ -31,6 +31,8 @@ class Fault(HookgateError):
     default_reason: ClassVar[str] = "error"
     raised_by: tuple[str, str] = ("", "")
     """Id of the step, and its hook; the flow fills it in."""
+    spares_target = False
+    """Whether the client or the gateway brought it about, so that it says nothing of the health of a target."""
 
     def __init__(
         self,
@@ -42,9 +44,7 @@ class Fault(HookgateError):
         super().__init__(detail)
         self.detail = detail
         self.reason = reason or self.default_reason
-        self.headers: tuple[tuple[str, str], ...] = tuple(
-            headers.items() if isinstance(headers, Mapping) else headers,
-        )
+        self.headers: tuple[tuple[str, str], ...] = tuple(headers.items() if isinstance(headers, Mapping) else headers)
 
     @property
     def title(self) -> str:
@@ -57,6 +57,16 @@ class BadRequest(Fault):
 
     status = 400
     default_reason = "bad-request"
+
+
+class RefusedEarly(Fault):
+    """What a listener answers before there is a call: with a status of its own."""
+
+    default_reason = "refused-early"
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status  # type: ignore[misc]
 
 
 class Unauthorized(Fault):
@@ -134,10 +144,18 @@ class BadGateway(Fault):
     default_reason = "bad-gateway"
 
 
+class Unsendable(BadGateway):
+    """502: what should go to a backend cannot, or is longer than we take of what it sent."""
+
+    spares_target = True
+
+
 class ConnectFailed(BadGateway):
-    """502: no connection came about, so nothing was sent: the only failure that is retried unasked (AC-7)."""
+    """502: no connection came about, so nothing was done: the only failure that is retried unasked (AC-7)."""
 
     default_reason = "connect-failed"
+    may_be_done = False
+    """Whether it was sent all the same, so that a call that does harm twice is not sent again."""
 
 
 class ServiceUnavailable(Fault):
@@ -165,6 +183,19 @@ class MachineError(HookgateError):
     """This machine refuses something hookgate needs; exit code 3."""
 
 
+def outside(error: BaseException | None) -> bool:
+    """Whether an error came about outside the document: a file that cannot be opened, a server that does not answer, a
+    port in use. The same document may be good later.
+    """
+    while error is not None:
+        if isinstance(error, MachineError | BadGateway | ServiceUnavailable | GatewayTimeout):
+            return True
+        if isinstance(error, OSError) and type(error).__module__ != "ssl":  # what OpenSSL says is about what it read
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake in a document: where it is, what is wrong and what would be right."""
@@ -176,6 +207,10 @@ class Problem:
     column: int = 0
     at_key: bool = False
     """The key itself is the mistake (an unknown option), not its value."""
+    outside: bool = False
+    """It is none of the document: something it names cannot be had now."""
+    whole: bool = False
+    """It came of all that stands there together."""
 
     def under(self, prefix: Path) -> "Problem":
         """The same problem seen from further up in the document."""
@@ -190,10 +225,11 @@ class Problem:
 
 
 class ConfigError(HookgateError):
-    """A document that cannot be used, with everything that is wrong with it; exit code 2."""
+    """A document that cannot be used, with all that is wrong; exit code 2, or 3 if all of it is ``outside``."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
+        self.outside = bool(self.problems) and all(problem.outside for problem in self.problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hookgate.exchange.amid import Amid
 from hookgate.exchange.belonging import ApiInfo, Application
-from hookgate.exchange.messages import Request, Response
+from hookgate.exchange.messages import RawHeader, Request, Response
 from hookgate.exchange.outbound import Attempt, OutcomeKind, Target
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class Exchange(Amid):
     """Where the call goes instead of where its route says, if a step has changed that."""
     depth = 0
     """How many calls of the gateway to itself led to this one."""
+    teller: Any = None
+    """Who can tell the client something before its answer, by ``inform(exchange, status, fields)``; not for plugins."""
     trace: Any = None
     """The record of a traced call, else ``None``; see :meth:`note`."""
     walk: Any = None
@@ -143,6 +145,11 @@ class Exchange(Amid):
         self.to = Towards(
             connection or before.connection, before.path if path is None else path, prefix + before.prefix
         )
+
+    def inform(self, status: int, fields: list[RawHeader]) -> None:
+        """Pass on what a backend says before its answer (RFC 9110, 15.2), where there is a client that may be told."""
+        if self.teller is not None and self.head_at is None and self.request.http_version != "1.0":
+            self.teller.inform(self, status, fields)
 
     def note(self, message: str) -> None:
         """Write a line into the trace of this call; nothing happens where it has none (FL-50)."""

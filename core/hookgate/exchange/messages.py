@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import parse_qsl
 
 from hookgate.exchange.bodies import MARKS, Body
+from hookgate.exchange.clientaddress import NOBODY, network_of
 from hookgate.exchange.encryption import TlsFacts
-from hookgate.exchange.errors import Fault
+from hookgate.exchange.errors import BadRequest, Fault
 
 if TYPE_CHECKING:
     from hookgate.exchange.certificate import ClientCertificate
@@ -27,7 +28,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 STALE_WHEN_BODY_CHANGES = frozenset(
-    {b"content-length", b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"},
+    {b"content-length", b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges"}
 )
 """What speaks of exact bytes and is dropped once a hook changed them (RFC 9110, RFC 9530)."""
 
@@ -72,6 +73,16 @@ class Headers:
         """Return the first value under a name."""
         names, wanted = self.lowered(), _lower(name)
         return self.raw[names.index(wanted)][1].decode("latin-1") if wanted in names else default
+
+    def single(self, name: str) -> str | None:
+        """Return the value of a field that comes once at most, such as ``Authorization`` (RFC 9110, 5.3).
+
+        Raises:
+            BadRequest: there are several, of which somebody else might take another one.
+        """
+        if self.lowered().count(_lower(name)) > 1:
+            raise BadRequest(f"The header {name} comes more than once.", reason="repeated-header")
+        return self.get(name)
 
     def getall(self, name: str) -> list[str]:
         """Return every value under a name, in order, one for each header line."""
@@ -121,7 +132,7 @@ class Headers:
         """Set a header unless it is there; return what stands there afterwards."""
         present = self.get(name)
         if present is None:
-            self.add(name, value)
+            self.set(name, value)
             return value
         return present
 
@@ -139,7 +150,7 @@ class Headers:
 
     def copy(self) -> "Headers":
         """Return a copy that can be changed on its own."""
-        return Headers.of(list(self.raw))
+        return self.of(list(self.raw))
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Walk over (lower-case name, value) pairs, one for each line."""
@@ -233,33 +244,33 @@ class Guarded:
 
 
 _put = object.__setattr__
-KINDS: dict[str, type] = {
-    **dict.fromkeys(("method", "path", "query", "scheme", "host", "client", "peer", "http_version", "upgrade"), str),
-    "headers": Headers,
-    "body": Body,
-    "status": int,
-}
+_TEXTS = ("method", "path", "query", "received", "scheme", "host", "client", "peer", "http_version", "upgrade")
+KINDS: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "headers": Headers, "body": Body, "status": int}
 """What the parts of messages are."""
 
 
 class Request(Guarded):
-    """What the client sent. ``path`` and ``query`` stay percent-encoded, as received."""
+    """What the client sent. ``path`` and ``query`` stay percent-encoded; the path has its one spelling."""
 
     __slots__ = (
         *("body", "client", "headers", "host", "http_version"),
-        *("method", "path", "peer", "query", "scheme", "tls", "upgrade"),
+        *("method", "path", "peer", "query", "received", "scheme", "tls", "upgrade"),
     )
 
     method: str
     path: str
     query: str
+    received: str
+    """Path and query octet for octet as they came, whatever steps and the one spelling have made of them: what callers
+    sign."""
     scheme: str
     host: str
     """The authority the client asked for, port included where it wrote one."""
     headers: Headers
     body: Body
     client: str
-    """IP address of the client, without port: the peer, or whom a trusted proxy names."""
+    """IP address of the client, without port: the peer, or whom a trusted proxy names; ``unknown`` where that cannot be
+    read."""
     peer: str
     """IP address at the other end of the connection, or whom a PROXY header in front of it names."""
     tls: TlsFacts | None
@@ -282,20 +293,10 @@ class Request(Guarded):
         http_version: str = "1.1",
     ) -> "Request":
         """Make one; what is left out is empty."""
-        self: Request = _new(_OpenRequest)
-        self.method = method
-        self.path = path
-        self.query = query
-        self.scheme = scheme
-        self.host = host
-        self.headers = headers if headers is not None else Headers()
-        self.body = body if body is not None else Body()
-        self.client = client
-        self.peer = client
-        self.tls = None
-        self.http_version = http_version
-        self.upgrade = ""
-        self.__class__ = cls
+        fields, received = headers if headers is not None else Headers(), f"{path}?{query}" if query else path
+        self = cls.of(method, path, query, received, scheme, host, fields, client, None, http_version)
+        if body is not None:
+            put_body(self, body)
         return self
 
     @classmethod
@@ -304,6 +305,7 @@ class Request(Guarded):
         method: str,
         path: str,
         query: str,
+        received: str,
         scheme: str,
         host: str,
         headers: Headers,
@@ -313,7 +315,8 @@ class Request(Guarded):
     ) -> "Request":
         """Make one of parts that a parser has already checked, without a body."""
         self: Request = _new(_OpenRequest)
-        self.method, self.path, self.query, self.scheme, self.host = method, path, query, scheme, host
+        self.method, self.path, self.query, self.received = method, path, query, received
+        self.scheme, self.host = scheme, host
         self.headers, self.body, self.client, self.peer = headers, Body(), client, client
         self.tls, self.http_version, self.upgrade = tls, http_version, ""
         self.__class__ = cls
@@ -331,7 +334,7 @@ class Request(Guarded):
 
     @property
     def target(self) -> str:
-        """Path and query as they stood in the request line."""
+        """Path and query as they are now."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
@@ -341,6 +344,10 @@ class Request(Guarded):
         for name, value in parse_qsl(self.query, keep_blank_values=True):
             found.setdefault(name, value)
         return found
+
+    def client_network(self, bits: int) -> str:
+        """Return whom the client is counted with: of IPv6 its network of so many bits; empty if nobody can tell."""
+        return "" if self.client == NOBODY else network_of(self.client, bits)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hookgate.exchange.bodies import Body
-from hookgate.exchange.messages import Headers
+from hookgate.exchange.messages import Headers, RawHeader
 
 if TYPE_CHECKING:
     from hookgate.exchange.errors import Fault
-
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """Where a scheme is spoken unless a URL says otherwise (RFC 9110, 4.2)."""
@@ -117,7 +116,7 @@ class Outbound:
     """One attempt at a target. Target, Host and framing are final before header actions and credentials see it."""
 
     __slots__ = (
-        *("attempt", "body", "connection", "due", "headers", "method"),
+        *("attempt", "body", "connection", "due", "headers", "interim", "method"),
         *("path", "query", "target", "timeouts", "upgrade"),
     )
 
@@ -146,6 +145,8 @@ class Outbound:
         """What the backend is asked to speak instead: ``websocket``, or nothing."""
         self.due: Due | None = None
         """The bound on the whole response, which an ``inline`` transport keeps; ``None`` for none, or none any more."""
+        self.interim: Callable[[int, list[RawHeader]], None] | None = None
+        """Takes status and fields of what the backend says before its answer (1xx), but for 100 and 101."""
 
     @property
     def url(self) -> str:

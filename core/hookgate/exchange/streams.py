@@ -9,7 +9,7 @@ from inspect import isawaitable, iscoroutinefunction
 from typing import Any, NamedTuple, Protocol
 
 from hookgate.exchange.errors import Fault, PluginError
-from hookgate.exchange.waiting import bounded
+from hookgate.exchange.waiting import all_over, bounded
 
 log = logging.getLogger("hookgate.flow")
 
@@ -164,8 +164,7 @@ class Front:
 
     async def aclose(self) -> None:
         """Let go of the rest."""
-        await self._chunks.aclose()
-        await self._inner.close()
+        await all_over((self._chunks.aclose(), self._inner.close()))
 
 
 def as_bytes(chunk: Any) -> bytes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator, Iterable
 from inspect import iscoroutine
 from typing import Any
 
@@ -100,6 +100,23 @@ async def bounded(waiting: Awaitable[Any], seconds: float | None) -> Any:
         if bound.expired():
             raise Overdue(f"took longer than {seconds:g} s") from error
         raise
+
+
+async def all_over(waiting: Iterable[Awaitable[Any]]) -> None:
+    """Wait for one after the other, the rest too where one fails or this is cancelled: what ends a call is never
+    left out.
+
+    Raises:
+        BaseException: the first that was met on the way.
+    """
+    failure: BaseException | None = None
+    for each in waiting:
+        try:
+            await each
+        except BaseException as error:  # noqa: BLE001 - raised again below, once all are over
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 class Walker:

@@ -8,8 +8,8 @@ numbers, ``+`` on strings and lists, ``a ? b : c``; of a list the items for whic
 split``. What can be read:
 
 ===============  =================================================================================================
-``request``      ``method path query headers host scheme client params certificate tls body``; ``query`` holds the
-                 first value of each name, ``params`` what the template of the route took from the path, ``body`` the
+``request``      ``method path query headers host scheme client params certificate tls body``; ``query`` holds
+                 each name that comes once, ``params`` what the template of the route took from the path, ``body`` the
                  text of the body; ``remoteAddr`` is another name of ``client``
 ``response``     ``status headers``
 ``identity``     ``subject method roles claims application``; ``principal`` is another name of ``subject``
@@ -38,7 +38,7 @@ from simpleeval import InvalidExpression  # type: ignore[import-untyped]
 
 from hookgate.expressions.evaluate import quick, reads_body, roots, thorough
 from hookgate.expressions.syntax import ExpressionError, parse
-from hookgate.expressions.values import copied
+from hookgate.expressions.values import Repeated, copied
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -73,11 +73,14 @@ class Expression:
         """Evaluate over an exchange.
 
         Raises:
-            ExpressionError: a value has the wrong type for what is done with it, or is too large.
+            ExpressionError: a value has the wrong type for what is done with it, or is too large; a parameter that is
+                asked for comes twice, which is a ``BadRequest``, too.
         """
         try:
             value = self._evaluate(exchange)
             return value if value is None or isinstance(value, (str, int, float)) else copied(value)
+        except Repeated:
+            raise
         except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, InvalidExpression) as error:
             raise ExpressionError(f"the expression {self.text!r} cannot be evaluated: {error}") from error
 
@@ -109,8 +112,7 @@ class Expression:
                 raise PydanticCustomError("expression", "{problem}", {"problem": str(error)}) from None
 
         return core_schema.no_info_plain_validator_function(
-            validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
+            validate, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
 
     @classmethod

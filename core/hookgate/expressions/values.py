@@ -9,6 +9,10 @@ import ast
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from hookgate.exchange.errors import BadRequest
+from hookgate.expressions.tokens import ExpressionError
 
 if TYPE_CHECKING:
     from hookgate.exchange.certificate import ClientCertificate
@@ -48,7 +52,7 @@ _DESCRIBED = ("name", "labels", "extensions")
 ATTRIBUTES: dict[str, dict[str, Evaluate]] = {
     "request": {
         **{name: operator.attrgetter(f"request.{name}") for name in ("method", "path", "host", "scheme", "client")},
-        "query": operator.attrgetter("request.params"),
+        "query": lambda exchange: QueryView(exchange.request.query),
         "headers": lambda exchange: HeaderView(exchange.request.headers),
         "params": operator.attrgetter("params"),
         "remoteAddr": operator.attrgetter("request.client"),
@@ -109,8 +113,28 @@ def _settled(tls: TlsFacts | None) -> dict[str, str | None] | None:
     return {name: getattr(tls, name) for name in ("server_name", "version", "cipher", "alpn")}
 
 
+class Repeated(BadRequest, ExpressionError):
+    """400: what comes twice is one thing for us and may be another for the backend."""
+
+    default_reason = "repeated-parameter"
+
+
+class QueryView(dict[str, str]):
+    """The query as a mapping. Who asks for a name that comes twice is refused; as a whole it has the first value."""
+
+    def __init__(self, query: str) -> None:
+        self._pairs = parse_qsl(query, keep_blank_values=True)
+        super().__init__(self._pairs[::-1])
+
+    def get(self, name: object, default: Any = None) -> Any:
+        """Return the value of a parameter that comes once."""
+        if len(self) < len(self._pairs) and sum(name == each for each, _ in self._pairs) > 1:
+            raise Repeated(f"The parameter {name} comes more than once.")
+        return super().get(name, default)  # type: ignore[call-overload]
+
+
 class HeaderView(Mapping[str, str]):
-    """Headers as a mapping: names without case, and of a repeated name the first value."""
+    """Headers as a mapping: names without case; several lines of a name are one list (RFC 9110, 5.3)."""
 
     __slots__ = ("_headers",)
 
@@ -124,8 +148,9 @@ class HeaderView(Mapping[str, str]):
         return value
 
     def get(self, name: object, default: Any = None) -> Any:
-        """Return the first value; ``default`` for what is not there and what is no name."""
-        return self._headers.get(name, default) if isinstance(name, str) and name.isascii() else default
+        """Return the value; ``default`` for what is not there and what is no name."""
+        found = self._headers.getall(name) if isinstance(name, str) and name.isascii() else []
+        return ("; " if name in ("cookie", "Cookie") else ", ").join(found) if found else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._headers)

@@ -1,7 +1,7 @@
 """Which steps a call meets: routes, and the walk over their steps."""
 
 from hookgate.flow.flow import Backend, Flow, finish, order
-from hookgate.flow.paths import Template, parse
+from hookgate.flow.paths import Template, asked, normalise, parse
 from hookgate.flow.record import Method, Name, RouteLimitsSection
 from hookgate.flow.routes import RouteConfig
 from hookgate.flow.step import Step
@@ -15,7 +15,9 @@ __all__ = [
     "RouteLimitsSection",
     "Step",
     "Template",
+    "asked",
     "finish",
+    "normalise",
     "order",
     "parse",
 ]

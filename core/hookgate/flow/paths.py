@@ -37,15 +37,28 @@ _PLAIN = re.compile(r"/[^%\\?#\x00-\x20\x7f]*")
 _NEVER = re.compile(r"[\\?#\x00-\x20\x7f]")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _DOT_SEGMENT = re.compile(r"/\.\.?(?=[/;]|\Z)")
+_HIDDEN_DOTS = re.compile(r"(?:/|%2F|%5C)\.\.?(?:%2F|%5C|%3B)|(?:%2F|%5C)\.\.?(?=[/;]|\Z)")
+"""Dot segments to whoever decodes before it resolves."""
 _UNRESERVED = {f"{ord(letter):02X}": letter for letter in string.ascii_letters + string.digits + "-._~"}
 
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _CATCH_ALL = re.compile(r"\{([^{}]*)\.\.\.\}")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
+_ELSEWHERE = (
+    (r"=\s*(/\S*)", "an exact path is written without more: write '{0}'"),
+    (r"[a-z]+://[^/]+(/.*)?", "a path has no host: hosts stand in match.host, and here only '{0}'"),
+    (r".*\{(\w+):.*", "a variable has no pattern and no type: write {{{0}}}"),
+    (r"[\^~].*|.*(?:\.[*+]|\[.*\][*+]).*", "a path is no regular expression: write /a/*, *.html or /a/{{id}}"),
+    (r"(/.*)/\*\*", "everything under a path is written '*': write '{0}/*'"),
+    (r".*/:(\w+)(?:/.*)?", "':{0}' is no variable: write {{{0}}}"),
+    (r".*<(?:\w+:)?(\w+)>.*", "a variable is written in braces: write {{{0}}}"),
+)
+"""Paths as others write them, and what is to be written here."""
+
 
 def normalise(path: str) -> str:
-    """Give a path the one spelling that routes are matched on and backends receive (RFC 3986, 6.2.2).
+    """Give a path the one spelling that routes are matched on and steps see (RFC 3986, 6.2.2).
 
     Escapes of unreserved characters are decoded, the others get upper-case digits, and dot segments are resolved,
     encoded ones too, so that ``/x/%2e%2e/admin`` is ``/admin`` to everybody. What may mean something else to a backend
@@ -53,8 +66,8 @@ def normalise(path: str) -> str:
 
     Raises:
         BadRequest: no slash at the beginning, a broken escape, ``%00``, a control character, a space, or something that
-            makes some backends see another path than the one that was matched: a backslash, ``#``, ``?``, and ``;``
-            right after a dot segment.
+            makes some backends see another path than the one that was matched: a backslash, ``#``, ``?``, and beside a
+            dot segment ``;``, ``%2F``, ``%5C`` or ``%3B``.
     """
     if _PLAIN.fullmatch(path) and "/." not in path:
         return path
@@ -64,9 +77,21 @@ def normalise(path: str) -> str:
         if not path.startswith("/"):
             raise ValueError("The path does not begin with a slash.")
         path = _respelt(path)
+        if _HIDDEN_DOTS.search(path):
+            raise ValueError("The path holds a dot segment beside an encoded slash, backslash or semicolon.")
         return _resolved(path) if _DOT_SEGMENT.search(path) else path
     except ValueError as error:
         raise BadRequest(str(error), reason="malformed-path") from None
+
+
+def as_received(received: str, path: str, cut: int = 0) -> str:
+    """Return the spelling in which a path came, where the two differ in that only; else the path.
+
+    Of a target whose dot segments were resolved, or that is spelt otherwise in the first ``cut`` characters, and of a
+    path that a step has changed, nothing is left to keep.
+    """
+    came = received.partition("?")[0]
+    return came if came[:cut] == path[:cut] and _respelt(came) == path else path
 
 
 def _respelt(text: str) -> str:
@@ -131,6 +156,9 @@ def parse(text: str) -> Template:
     Raises:
         ValueError: it is none of the five kinds; the message says what is wrong and what would be right.
     """
+    for foreign, words in _ELSEWHERE:
+        if (known := re.fullmatch(foreign, text, re.IGNORECASE)) is not None:
+            raise ValueError(words.format(*(each or "/" for each in known.groups())))
     if text.startswith("*"):
         literals, names = _pieces(text[1:])
         if names or not re.fullmatch(r"\.[^/]+", literals[0]):
@@ -184,15 +212,17 @@ def take(segment: Segment, text: str) -> tuple[str, ...] | None:
             return None
         values.append(text[start:found])
         start = found + len(literal)
-    if start >= end:
-        return None
-    return (*values, text[start:end])
+    return None if start >= end else (*values, text[start:end])
+
+
+def asked(text: str) -> tuple[str, str]:
+    """Take the path of a destination apart, ``GET /path``: the method, empty where none is named, and the path."""
+    method, _, path = text.partition(" ")
+    return (method.upper(), path.lstrip()) if path and method.isalpha() and method.isascii() else ("", text)
 
 
 def compile_destination(
-    template: str,
-    names: Sequence[str],
-    mode: Literal["positional", "by_name"],
+    template: str, names: Sequence[str], mode: Literal["positional", "by_name"]
 ) -> Callable[[Mapping[str, str]], str]:
     """Compile the path of a destination to a function of the path parameters of a call (FL-18 to FL-21).
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    field_validator,
-)
+from pydantic import AfterValidator, AliasChoices, Field, field_validator
 
+from hookgate.contract.duration import PositiveDuration
 from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import Options
 from hookgate.contract.section import ConnectionName
@@ -32,8 +29,8 @@ def _name(value: str) -> str:
 
 Method = Annotated[str, AfterValidator(_method)]
 
-
 Name = Annotated[str, AfterValidator(_name)]
+Several = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class RouteLimitsSection(Options):
@@ -50,10 +47,10 @@ class RouteLimitsSection(Options):
 class MatchSection(Options):
     """Which calls a route takes."""
 
-    host: str | None = None
-    """A host, or `*.example.org`; any if left out."""
-    path: str = "/{rest...}"
-    """`/exact`, `/prefix/*`, `*.ext`, or a template with `{variables}` and a `{catch-all...}` at the end."""
+    host: str | Several | None = None
+    """A host, or `*.example.org`; any if left out. Or a list of them."""
+    path: str | Several = "/{rest...}"
+    """`/exact`, `/prefix/*`, `*.ext`, or a template with `{variables}` and a `{catch-all...}` at the end. Or a list."""
     methods: tuple[Method, ...] | None = Field(default=None, min_length=1)
     """Methods, any if left out; HEAD comes with GET."""
     when: Expression | None = None
@@ -70,13 +67,14 @@ class MatchSection(Options):
 class DestinationSection(Options):
     """Where a route's calls go."""
 
-    connection: ConnectionName
+    connection: ConnectionName = Field(validation_alias=AliasChoices("connection", "session_holder"))
     """Name of a connection."""
     path: str | None = None
-    """Path on the backend, with the variables of the match; the path of the request if left out."""
+    """Path on the backend, with the variables of the match; the path of the request if left out. A method in front of
+    it, as in `GET /path/{id}`, is what the backend is asked for; one that has no body sends none."""
     path_params: Literal["positional", "by_name"] = "positional"
     """Whether variables are filled in the order received (FL-20) or by their names (FL-21)."""
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: PositiveDuration | None = None
     """Seconds until the response is complete, over all tries."""
     preserve_host: bool = False
     """Pass on the Host of the client instead of that of the target."""
@@ -86,6 +84,16 @@ class DestinationSection(Options):
 
 class RouteSection(FlowOptions, Described):
     """Calls that match, the steps they pass, and where they go."""
+
+    flow_scope = "route"
+    moved = {
+        **dict.fromkeys(
+            ("host", "path", "methods"), "which calls a route takes stands in match: {host, path, methods}"
+        ),
+        **dict.fromkeys(
+            ("destination", "timeout"), "where calls go, and for how long, stands in to: {connection, timeout}"
+        ),
+    }
 
     name: Name
     """A name of its own; it stands in logs, traces and the ids of its steps."""

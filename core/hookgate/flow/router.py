@@ -27,7 +27,7 @@ from functools import lru_cache
 from typing import Any
 
 from hookgate.exchange.belonging import ApiInfo
-from hookgate.exchange.errors import MethodNotAllowed, NotFound
+from hookgate.exchange.errors import Fault, MethodNotAllowed, NotFound
 from hookgate.exchange.exchange import Exchange
 from hookgate.expressions import Expression
 from hookgate.flow.paths import WHOLE, Segment, Template, normalise, parse, take
@@ -60,7 +60,6 @@ class Route:
     __slots__ = (
         "api",
         "extensions",
-        "flow",
         "host",
         "host_pattern",
         "labels",
@@ -82,7 +81,6 @@ class Route:
         host: str | None = None,
         methods: Iterable[str] | None = None,
         when: Expression | None = None,
-        flow: Any = None,
         settings: Any = None,
     ) -> None:
         self.name = name
@@ -101,7 +99,6 @@ class Route:
         self.methods = None if methods is None else frozenset(methods)
         """Methods as they stand in a request (they are case-sensitive); ``None`` for any."""
         self.when = when
-        self.flow = flow
         self.settings = settings
         if self.methods is not None and not self.methods:
             raise ValueError("an empty list of methods matches nothing; leave it out for any method")
@@ -127,6 +124,8 @@ def _parse_host(text: str) -> HostPattern:
 def _holds(condition: Expression, exchange: Exchange) -> bool:
     try:
         return bool(condition(exchange))
+    except Fault:  # what comes twice may lead elsewhere by its other value
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a condition stumbles over, the call gets its answer from other routes
         _log.debug("the condition %r failed: %r", getattr(condition, "text", condition), error)
         return False

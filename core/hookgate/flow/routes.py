@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Protocol
 
 from hookgate.contract.hookspecs import hookimpl
@@ -12,7 +14,7 @@ from hookgate.contract.section import Section, Site
 from hookgate.contract.steps import FlowOptions, Ways
 from hookgate.exchange.belonging import ApiInfo
 from hookgate.exchange.errors import Path
-from hookgate.flow.paths import compile_destination
+from hookgate.flow.paths import asked, compile_destination, parse
 from hookgate.flow.record import DestinationSection, MatchSection, RouteLimitsSection, RouteSection
 from hookgate.flow.router import Route
 
@@ -78,6 +80,8 @@ class RouteConfig:
     """Where it stands in the document, or what it was made of."""
     app: Any = None
     """What is said of the app that stands in the place of a backend."""
+    others: tuple[RouteConfig, ...] = ()
+    """The same route on its other hosts and paths, where it has several."""
 
     @property
     def api(self) -> ApiInfo | None:
@@ -102,24 +106,42 @@ def route_of(
 ) -> RouteConfig | None:
     """Make a route of its record; ``None`` for one that cannot be: ``note`` is told where and why."""
     match, to = record.match, record.to
-    try:
-        route = Route(record.name, match.path, host=match.host, methods=match.methods, when=match.when)
-    except ValueError as error:
-        note((*path, "match", "host" if _is_good(record.name, match.path) else "path"), str(error))
-        return None
-    route.api, route.labels, route.extensions = api, record.labels, record.extensions
-    if to is not None and to.path is not None:
+    made: list[RouteConfig] = []
+    wrong = False
+    for (at_host, host), (at_path, template) in product(_each(match.host, "host"), _each(match.path, "path")):
         try:
-            compile_destination(to.path, route.parameters, to.path_params)
+            route = Route(record.name, template, host=host, methods=match.methods, when=match.when)
         except ValueError as error:
-            note((*path, "to", "path"), str(error))
-            return None
-    return RouteConfig(record.name, record, steps, route, strip, prefix, path)
+            note((*path, "match", *(at_host if _is_path(template) else at_path)), str(error))
+            wrong = True
+            continue
+        route.api, route.labels, route.extensions = api, record.labels, record.extensions
+        if to is not None and to.path is not None:
+            try:
+                method, target = asked(to.path)
+                compile_destination(target, route.parameters, to.path_params)
+                _refuse(method, route.methods)
+            except ValueError as error:
+                note((*path, "to", "path"), str(error))
+                wrong = True
+        made.append(RouteConfig(record.name, record, steps, route, strip, prefix, path))
+    return None if wrong else replace(made[0], others=tuple(made[1:]))
 
 
-def _is_good(name: str, path: str) -> bool:
-    try:
-        Route(name, path)
-    except ValueError:
-        return False
-    return True
+def _refuse(method: str, methods: Iterable[str] | None) -> None:
+    """Refuse, by a ``ValueError``, a method that no call of a route can become."""
+    if method in ("CONNECT", "TRACE"):
+        raise ValueError(f"a backend is not asked for {method} in the place of something else; leave the method out")
+    if method == "HEAD" and set(methods or ()) != {"HEAD"}:
+        raise ValueError("an answer to HEAD has no body, so it answers nothing but HEAD; write GET, which does both")
+
+
+def _each(said: Any, key: str) -> list[tuple[Path, Any]]:
+    """Give each of several, or the one, with its place."""
+    return [((key, index), one) for index, one in enumerate(said)] if isinstance(said, tuple) else [((key,), said)]
+
+
+def _is_path(template: str) -> bool:
+    with suppress(ValueError):
+        return parse(template) is not None
+    return False

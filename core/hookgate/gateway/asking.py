@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from hookgate.contract.section import Item, Section
 from hookgate.document.sitefolder import SITE_PREFIX
-from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.exchange.errors import ConfigError, Problem, outside
 
 log = logging.getLogger("hookgate")
 
@@ -180,12 +180,14 @@ class Asking:
         except Nonsense as nonsense:
             self._refuse(name, where, str(nonsense))
         except Exception as error:  # noqa: BLE001 - another distribution's code may raise anything
-            trace = self._hide("".join(traceback.format_exception(error)))
-            log.error("%s of the section %s failed\n%s", where, name, trace)  # noqa: TRY400 - its secrets are hidden
-            self._refuse(name, where, f"raised {type(error).__name__}: {error}")
+            if not (fails := outside(error)):
+                trace = self._hide("".join(traceback.format_exception(error)))
+                log.error("%s of the section %s failed\n%s", where, name, trace)  # noqa: TRY400 - its secrets are hidden
+            self._refuse(name, where, f"raised {type(error).__name__}: {error}", fails)
 
-    def _refuse(self, name: str, where: str, why: str) -> None:
-        self._problems.append(Problem((name,), self._hide(f"cannot be used: {where} {why}"), at_key=True))
+    def _refuse(self, name: str, where: str, why: str, fails: bool = False) -> None:
+        text = self._hide(f"cannot be used: {where} {why}")
+        self._problems.append(Problem((name,), text, at_key=True, outside=fails))
 
     def close(self) -> None:
         """Let go of the thread."""
@@ -249,9 +251,7 @@ def _state(section: Section[Any]) -> dict[str, Any]:
 def _content(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((id(key), id(item)) for key, item in value.items())
-    if isinstance(value, list | set):
-        return tuple(map(id, value))
-    return None
+    return tuple(map(id, value)) if isinstance(value, list | set) else None
 
 
 def _said(value: Any) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hookgate.connections.connection import Connection, HeaderAction
+from hookgate.connections.connection import Connection
 from hookgate.connections.discovery import Finder
 from hookgate.connections.health import Watch
+from hookgate.connections.preparing import HeaderAction
 from hookgate.connections.section import ConnectionConfig
 from hookgate.contract.backends import Certificate, Credential, Pool, Transport
 from hookgate.contract.clock import Clock
@@ -48,7 +49,7 @@ class Backend:
                 queue_timeout=section.pool.queue_timeout,
                 certificates=self._certificates,
                 tls=self.tls,
-            ),
+            )
         )
         self.connection = Connection(
             config.name,
@@ -59,10 +60,16 @@ class Backend:
             actions=[HeaderAction(a.action, a.name, a.provider) for a in config.headers],
             credentials=config.credentials,
             base_path=section.base_path,
+            host=section.host,
             max_tries=section.max_tries,
             retry=section.retry,
             slow_start=section.slow_start,
             timeouts=Timeouts(connect=bounds.connect, read=bounds.read, request=bounds.request),
+            beside=Timeouts(
+                connect=bounds.connect,
+                read=bounds.read if "read" in bounds.model_fields_set else None,
+                request=bounds.request if "request" in bounds.model_fields_set else None,
+            ),
             on_all_unhealthy=section.on_all_unhealthy,
             disclosure=disclosure,
             tags=section.tags,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
 from hookgate.contract.clock import Clock
 from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Detour
-from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.exchange.errors import ConfigError, MachineError, Problem, outside
 from hookgate.exchange.outbound import Health, Target
 from hookgate.gateway.asking import Asking
 from hookgate.gateway.backend import Backend
@@ -32,8 +32,8 @@ class House(Protocol):
     clock: Clock
     live: Generation | None
     hosting: Hosting
-    mounts: list[Callable[[Generation], None]]
-    """Make the pages of a generation, and raise :class:`ConfigError` for apps that cannot be shown."""
+    mounts: list[Callable[[Generation], Awaitable[None] | None]]
+    """Make what a generation needs of the server, and raise :class:`ConfigError` for what cannot be had."""
 
     def target_changed(self, target: Target, health: Health) -> None:
         """Tell observers that a target became healthy or unhealthy."""
@@ -77,11 +77,13 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
         running_backends = set(house.live.backends.values()) if house.live is not None else set()
         await asyncio.gather(*(b.prepare() for b in backends.values() if b not in running_backends))
         culprit = "document"
-        generation = Generation(number, config, backends)
+        generation = await asyncio.to_thread(Generation, number, config, backends)  # calls are served meanwhile
         generation.house = house
-        generation.detour = await _detour(house, config)
+        generation.detour = _detour(await _asked(house, config, "detour"))
+        generation.readdress = await _asked(house, config, "readdress")
         for mount in house.mounts:
-            mount(generation)
+            if (waiting := mount(generation)) is not None:
+                await waiting
     except BaseException as error:
         await house.hosting.end([*providers, *started], config.gateway.stop_timeout)
         if isinstance(error, ConfigError) or not isinstance(error, Exception | SystemExit):
@@ -89,29 +91,33 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
         if isinstance(error, GivenUp):
             message = f"does not start within {config.gateway.startup_timeout:g} s and was given up"
             raise ConfigError([Problem((culprit,), message)]) from None
-        trace = config.hide("".join(traceback.format_exception(error)))
-        log.error("%s could not be started\n%s", culprit, trace)  # noqa: TRY400 - its secrets are hidden in the trace
+        if not (fails := outside(error)):
+            trace = config.hide("".join(traceback.format_exception(error)))
+            log.error("%s could not be started\n%s", culprit, trace)  # noqa: TRY400 - its secrets are hidden in the trace
         where = f" ({hook})" if hook not in ("", "startup") else ""
-        why = config.hide(f"could not be started{where}: {type(error).__name__}: {error}")
-        raise ConfigError([Problem((culprit,), why)]) from error
+        said = str(error) if isinstance(error, MachineError) else f"{type(error).__name__}: {error}"
+        why = config.hide(f"could not be started{where}: {said}")
+        raise ConfigError([Problem((culprit,), why, outside=fails)]) from error
     return generation
 
 
-async def _detour(house: House, config: Configuration) -> Detour | None:
-    """Ask every section for a detour; of several the first that says another flow counts.
+async def _asked(house: House, config: Configuration, hook: str) -> list[Any]:
+    """Ask every section for what it has to say of each call.
 
     Raises:
         ConfigError: one of them cannot say.
     """
     problems: list[Problem] = []
     asking = Asking(problems, config.gateway.hook_timeout, config.hide)
-    asked = [
-        await asking.one(section, "detour", house.hosting.host_of(section)) for section in config.sections.values()
-    ]
-    found: list[Detour] = [detour for detour in asked if detour is not None]
+    asked = [await asking.one(section, hook, house.hosting.host_of(section)) for section in config.sections.values()]
     asking.close()
     if problems:
         raise ConfigError(problems)
+    return [each for each in asked if each is not None]
+
+
+def _detour(found: list[Detour]) -> Detour | None:
+    """Make one of all: the first that says another flow counts."""
     if len(found) < 2:
         return found[0] if found else None
     return lambda exchange, flow: next((other for each in found if (other := each(exchange, flow)) is not None), None)

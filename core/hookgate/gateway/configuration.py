@@ -12,11 +12,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path as FolderPath
 from typing import Any
 
 from hookgate.connections.record import ConnectionSection
 from hookgate.connections.section import ConnectionConfig, connection_of
+from hookgate.contract.duration import seconds
 from hookgate.contract.families import App, CounterStore, Observer, StateStore
 from hookgate.contract.host import Host
 from hookgate.contract.plugin import Plugin
@@ -86,16 +90,19 @@ async def load(
     catalogue: Catalogue,
     previous: Mapping[str, Plugin[Any]] | None = None,
     host_of: Callable[[Plugin[Any]], Host] | None = None,
+    *,
+    secrets: bool = True,
 ) -> Configuration:
     """Validate a document and build what it names. Instances of ``previous`` live on where their entry, with id and
     options, is the same. ``host_of`` gives the hosts that secret providers are started with; whoever gets the
-    configuration shuts them down. If it is refused, that has been done.
+    configuration shuts them down. If it is refused, that has been done. Without ``secrets`` none is asked, and
+    what stands on references is not looked at.
 
     Raises:
         ConfigError: every mistake in it, in the order of the document.
     """
     located = document if isinstance(document, Document) else Document.of(document)
-    references = References(catalogue, previous, host_of)
+    references = References(catalogue, previous, host_of, ask=secrets, folder_of=located.folder_of)
     try:
         config = await _loaded(located, references, catalogue, previous)
     except BaseException:
@@ -110,40 +117,44 @@ async def load(
 
 
 async def _loaded(
-    located: Document,
-    references: References,
-    catalogue: Catalogue,
-    previous: Mapping[str, Plugin[Any]] | None,
+    located: Document, references: References, catalogue: Catalogue, previous: Mapping[str, Plugin[Any]] | None
 ) -> Configuration:
-    loader = _Loader(catalogue, previous, await references.resolve(located), references.hide)
+    loader = _Loader(catalogue, previous, await references.resolve(located), references.hide, located.folder_of)
     try:
         config = await loader.load()
         loader.problems += await _certificates(config.gateway, references.unresolved)
         _refuse(located, references, loader.problems)
-        await loader.review(config)
-        _refuse(located, references, loader.problems)
+        if not loader.problems:  # others come of references that nobody was to look up
+            await loader.review(config)
+            _refuse(located, references, loader.problems)
     finally:
         loader.close()
-    return replace(config, warnings=tuple(located.locate(warning) for warning in loader.warnings))
+    warnings = () if loader.problems else loader.warnings
+    return replace(config, warnings=tuple(located.locate(warning) for warning in warnings))
 
 
 def _refuse(located: Document, references: References, problems: list[Problem]) -> None:
     """Refuse a document with mistakes, in its order; what only follows from a reference that is missing is no news."""
-    told = [*references.problems, *(p for p in problems if not _stands_in(p.path, references.unresolved))]
+    told = [*references.problems, *(problem for problem in problems if not references.explain(problem))]
     if told:
         found = {
             located.locate(replace(problem, message=references.hide(problem.message, problem.path))): None
             for problem in told
         }
-        raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
+        raise ConfigError(
+            sorted(
+                found, key=lambda problem: (problem.file != located.file, problem.file, problem.line, problem.column)
+            )
+        )
 
 
 def _patience(document: Mapping[str, Any]) -> float:
     """Return the seconds that a hook of a section may take, before the section `gateway` has been read."""
     gateway = document.get("gateway")
     said = gateway.get("hook_timeout") if isinstance(gateway, Mapping) else None
-    if isinstance(said, int | float) and not isinstance(said, bool) and said > 0:
-        return float(said)
+    with suppress(ValueError, TypeError):  # what is no time is told when the section is read
+        if 0 < (patience := float(seconds(said))) < inf:
+            return patience
     return GatewaySection().hook_timeout
 
 
@@ -155,10 +166,6 @@ async def _certificates(gateway: GatewaySection, unresolved: set[Path]) -> list[
     return [problem.under(place) for problem in await asyncio.to_thread(check, gateway.tls)]
 
 
-def _stands_in(path: Path, places: set[Path]) -> bool:
-    return any(path[:length] in places for length in range(len(path) + 1)) if places else False
-
-
 class _Loader:
     def __init__(
         self,
@@ -166,11 +173,12 @@ class _Loader:
         previous: Mapping[str, Plugin[Any]] | None,
         document: Mapping[str, Any],
         hide: Callable[[str], str],
+        folder_of: Callable[[Path], FolderPath | None],
     ) -> None:
         self.problems: list[Problem] = []
         self._catalogue = catalogue
         self._document = document
-        self._builder = Builder(catalogue, previous, problems=self.problems)
+        self._builder = Builder(catalogue, previous, self.problems, folder_of)
         self._asking = Asking(self.problems, _patience(document), hide)
         self._rested = time.monotonic()
 
@@ -215,7 +223,8 @@ class _Loader:
             table.take(config)
         for section in sections.values():
             self.problems += [problem async for problem in self._asking.each(section, "check", Problem, site)]
-        table.check_conflicts()
+        await asyncio.to_thread(table.check_conflicts)  # thousands of routes take a second, in which calls are served
+        await asyncio.to_thread(table.check_parameters, gateway, builder.placed)
         builder.warn_of_unused()
         counters = self._default("counters") if gateway.counters is None else gateway.counters  # empty ones are false
         state = self._default("state") if gateway.state is None else gateway.state

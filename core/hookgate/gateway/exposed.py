@@ -5,19 +5,22 @@ What stands under the path of an app is no route's: apps are asked first, the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Tag
 
+from hookgate.connections.destination import Destination
+from hookgate.contract.duration import PositiveDuration
 from hookgate.contract.families import App
 from hookgate.contract.metadata import Described
 from hookgate.document.entries import Interceptors
 from hookgate.document.inside import SIDES
 from hookgate.exchange.errors import NotFound, Path, Problem
 from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.messages import Response
 from hookgate.flow.paths import Template, normalise, parse
 from hookgate.flow.record import Name, RouteLimitsSection
 from hookgate.flow.router import Route, Router
@@ -41,7 +44,7 @@ class ExposedSection(Described):
     """Steps on the way in only, right of those in `flow`."""
     response: Interceptors = ()
     """Steps on the way out only, right of those in `flow`."""
-    timeout: float | None = Field(default=60.0, gt=0)
+    timeout: PositiveDuration | None = 60.0
     """Seconds until the answer is complete, or until its head where it is an event stream; null for no bound."""
     limits: RouteLimitsSection = RouteLimitsSection()
     """What differs from `gateway.limits`."""
@@ -55,6 +58,17 @@ class Placed(NamedTuple):
     timeout: float | None
     longest: int | None
     """Bytes of a request body that the document wants it to take, if it says so."""
+    bridge: Bridge
+
+
+class Bridge(Protocol):
+    """The part ``bridge`` of the house: gives calls that have passed a flow to an app."""
+
+    def destination(self, placed: Placed, said: Destination) -> Callable[[Exchange], Awaitable[Response]]:
+        """Make what a route sends its calls to in the place of a backend."""
+
+    def pages(self, placed: Placed) -> Any:
+        """Make the ASGI app of an app, without its pages."""
 
 
 def _form(written: object) -> str:
@@ -65,10 +79,7 @@ def _form(written: object) -> str:
     return _RECORD if isinstance(written, ExposedSection) else _ENTRY
 
 
-Exposed = Annotated[
-    Annotated[App[Any], Tag(_ENTRY)] | Annotated[ExposedSection, Tag(_RECORD)],
-    Discriminator(_form),
-]
+Exposed = Annotated[Annotated[App[Any], Tag(_ENTRY)] | Annotated[ExposedSection, Tag(_RECORD)], Discriminator(_form)]
 """An app, alone or behind a flow."""
 
 
@@ -86,8 +97,13 @@ def routes_of(expose: Mapping[str, Any], site: LoadingSite) -> Iterator[RouteCon
         if _template(prefix) is None or normalise(prefix) != prefix:
             site.problem(path, f"{prefix!r} is no path of plain segments, such as /status", at_key=True)
             continue
+        try:
+            bridge: type[Bridge] = site.catalogue.part("bridge")
+        except LookupError as error:
+            site.problem(path, f"an app behind a flow needs the part bridge of the house; {error}", at_key=True)
+            continue
         lists = {side: getattr(exposed, side) for side in SIDES}
-        steps = site.flow(lists, path, f"gateway.expose{prefix}")
+        steps = site.flow(lists, path, f"gateway.expose{prefix}", scope="route")
         said = {
             "name": exposed.name or f"expose {prefix}",
             "match": {"path": f"{prefix}/*"},
@@ -97,7 +113,7 @@ def routes_of(expose: Mapping[str, Any], site: LoadingSite) -> Iterator[RouteCon
         }
         made = site.route(said, path, steps=steps)
         if made is not None:
-            yield replace(made, app=Placed(prefix, exposed.app, exposed.timeout, exposed.limits.request_body))
+            yield replace(made, app=Placed(prefix, exposed.app, exposed.timeout, exposed.limits.request_body, bridge()))
 
 
 def _template(prefix: str) -> Template | None:

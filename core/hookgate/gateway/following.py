@@ -9,7 +9,7 @@ from inspect import isawaitable
 from typing import Any
 
 from hookgate.contract.families import Source
-from hookgate.exchange.errors import ConfigError, Problem
+from hookgate.exchange.errors import ConfigError, Problem, outside
 from hookgate.gateway.bounding import GivenUp, bounded
 
 log = logging.getLogger("hookgate")
@@ -40,17 +40,18 @@ class Following:
         except ConfigError:
             raise
         except GivenUp:
-            why = f"{self._name} did not read the document within {patience:g} s"
+            why, fails = f"{self._name} did not read the document within {patience:g} s", True
         except (Exception, SystemExit) as error:
-            log.exception("%s failed in read", self._name)
+            if not (fails := outside(error)):
+                log.exception("%s failed in read", self._name)
             why = f"{self._name} failed in read: {type(error).__name__}: {error}"
         else:
             if isinstance(document, Mapping):
                 return document
-            why = f"{self._name} has no document"
+            why, fails = f"{self._name} has no document", False
             if document is not None:
                 why = f"{self._name} failed in read: it gave a {type(document).__name__} where a mapping should be"
-        raise ConfigError([Problem((), why)])
+        raise ConfigError([Problem((), why, outside=fails)])
 
     async def follow(self, reload: Callable[[], Awaitable[object]]) -> None:
         """Reload whenever the source says so. One that fails is asked less and less often, and so is one that tells of

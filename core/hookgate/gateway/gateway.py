@@ -12,7 +12,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal
 
-from hookgate.client import Client
 from hookgate.connections.connection import Connection
 from hookgate.contract.clock import Clock, SystemClock
 from hookgate.contract.families import Source
@@ -20,12 +19,15 @@ from hookgate.contract.plugin import Plugin
 from hookgate.contract.section import Section
 from hookgate.document.catalogue import Catalogue
 from hookgate.exchange.bodies import Body
-from hookgate.exchange.errors import ConfigError, LoopDetected, Problem
+from hookgate.exchange.errors import ConfigError, LoopDetected, Problem, RefusedEarly
 from hookgate.exchange.exchange import Exchange
+from hookgate.exchange.hiding import hide_in
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Health, OutcomeKind, Target
+from hookgate.exchange.waiting import all_over
 from hookgate.flow.flow import finish
 from hookgate.flow.paths import normalise
+from hookgate.gateway.bounding import GivenUp, bounded
 from hookgate.gateway.bringup import bring_up
 from hookgate.gateway.coming import coming
 from hookgate.gateway.configuration import Configuration, load
@@ -34,6 +36,7 @@ from hookgate.gateway.following import Following
 from hookgate.gateway.generation import Generation, Passage
 from hookgate.gateway.hosting import Hosting
 from hookgate.gateway.overview import overview, target_facts
+from hookgate.gateway.parts import HouseClient, NoClient, NoMetrics
 from hookgate.gateway.record import GatewaySection
 from hookgate.gateway.rotation import Rotation
 
@@ -53,16 +56,18 @@ class Gateway:
         self.catalogue = catalogue or Catalogue()
         self.clock: Clock = clock or SystemClock()
         self.counters = HouseCounters()
-        self.http = Client()
+        self.http: HouseClient = self.catalogue.part("client", NoClient)()
         self.log = logging.getLogger("hookgate.plugin")
         self.state: State = "starting"
+        self.is_leaving = False
+        """Calls are served, but nobody should send any more: it is about to stop."""
         self.problems: tuple[Problem, ...] = ()
         """What was wrong with the last document, if it did not go live."""
         self.live: Generation | None = None
         self.went_live: list[Callable[[Generation], Awaitable[None]]] = []
         """Called, and waited for, with each generation that goes live."""
-        self.mounts: list[Callable[[Generation], None]] = []
-        """Make the pages of each generation that is coming; a server that can show pages adds itself."""
+        self.mounts: list[Callable[[Generation], Awaitable[None] | None]] = []
+        """Make what each generation that is coming needs of the server: pages, listeners. They may refuse it."""
         self.listener: Callable[[], Mapping[str, Any]] | None = None
         """Tells what :meth:`status` says of the listeners, if they are ours."""
         self._generations: list[Generation] = []
@@ -70,7 +75,7 @@ class Gateway:
         self._endings: set[asyncio.Task[None]] = set()
         self._following = Following(source)
         self._loading = asyncio.Lock()
-        self.hosting = Hosting(self)
+        self.hosting = Hosting(self, self.catalogue.part("metrics", NoMetrics)())
         self._rotation = Rotation(self.start, self.reload)
         self._number = 0
 
@@ -88,8 +93,13 @@ class Gateway:
             except BaseException:
                 await self.close()  # what was started to read the document
                 raise
-            if watch and hasattr(self.source, "changed"):
-                self.start("source", self._following.follow(self.reload))
+            if watch:
+                self.follow()
+
+    def follow(self) -> None:
+        """Reload whenever the source tells of a change, if it does."""
+        if hasattr(self.source, "changed"):
+            self.start("source", self._following.follow(self.reload))
 
     async def reload(self) -> int:
         """Read the document and put it live; return the number of its generation.
@@ -98,6 +108,8 @@ class Gateway:
             ConfigError: it is bad; the running generation stays, and :meth:`status` shows the problems.
         """
         async with self._loading:
+            if self.is_leaving:
+                raise ConfigError([Problem((), "the gateway is about to stop, and reads no document any more")])
             try:
                 document = await self._following.read(self._patience("startup_timeout"))
                 previous = self.live.config.instances if self.live is not None else {}
@@ -119,15 +131,16 @@ class Gateway:
                 await follow(generation)
             return generation.number
 
-    async def check(self) -> Configuration:
+    async def check(self, *, secrets: bool = True) -> Configuration:
         """Load the document as :meth:`reload` does, put nothing live, and let go of what had to be started for it.
+        Without ``secrets`` no provider of them is asked.
 
         Raises:
             ConfigError: everything that is wrong with it.
         """
         try:
             document = await self._following.read(self._patience("startup_timeout"))
-            config = await load(document, self.catalogue, host_of=self.hosting.host_of)
+            config = await load(document, self.catalogue, host_of=self.hosting.host_of, secrets=secrets)
             await self.hosting.end(config.secrets, config.gateway.stop_timeout)
         except BaseException:
             await self.close()
@@ -158,8 +171,6 @@ class Gateway:
                 _observed(observer, "generation_loaded", observer.generation_loaded, host)
         self._rotation.follow(generation.config.secrets)
         if old is not None:
-            if _addresses(old) != _addresses(generation):
-                log.warning("the document listens on other addresses now, or otherwise; that takes a restart")
             self.start(f"drain {old.number}", self._retire(old, generation.config.gateway.drain))
 
     async def _retire(self, generation: Generation, patience: float) -> None:
@@ -182,7 +193,11 @@ class Gateway:
         backends = {id(backend) for other in self._generations for backend in other.backends.values()}
         for backend in generation.backends.values():
             if id(backend) not in backends:
-                await backend.stop()
+                try:
+                    await bounded(backend.stop(), self.hosting.share(generation.config.gateway.stop_timeout))
+                except GivenUp:
+                    name = backend.connection.name
+                    log.error("connection %s: its checks or its discovery do not end and are given up", name)  # noqa: TRY400
         gone = [p for p in generation.config.instances.values() if id(p) not in in_use]
         await self.hosting.end(gone, generation.config.gateway.stop_timeout)
 
@@ -197,22 +212,29 @@ class Gateway:
             return
         self.state = "stopping"
         patience_with_one = self._patience("stop_timeout")
+        self.hosting.stop(2 * patience_with_one)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            _, late = await asyncio.wait(set(self._tasks), timeout=patience_with_one)
+            _, late = await asyncio.wait(set(self._tasks), timeout=self.hosting.share(patience_with_one))
             for task in late:
                 log.error("the task %r does not end within %g s and is given up", task.get_name(), patience_with_one)
         if self.live is not None:
             bound = self.live.config.gateway.shutdown_timeout if patience is None else patience
+            until = asyncio.get_running_loop().time() + bound
             for generation in list(self._generations):
-                await self._retire(generation, bound)
+                await self._retire(generation, max(until - asyncio.get_running_loop().time(), 0))
             self.live = None
         if self._endings:
             await asyncio.wait(set(self._endings))
         await self.hosting.end_others((), patience_with_one)
         await self.http.aclose()
         self.state = "stopped"
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are not over, in all generations."""
+        return sum(generation.in_flight for generation in self._generations)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -254,6 +276,17 @@ class Gateway:
             _observed(observer, "exchange_finished", finished, exchange)
         generation.leave()
 
+    def refused(self, request: Request, status: int, detail: str) -> None:
+        """A listener refused what it could not take for a call: tell observers as of a call without a route."""
+        if (live := self.live) is None:
+            return
+        exchange = Exchange(request, started=self.clock.now())
+        exchange.generation, exchange.home = live.number, live
+        exchange.fault, exchange.response = RefusedEarly(status, detail), Response(status)
+        exchange.outcome, exchange.finished = "ok", exchange.started
+        for observer, told in (*live.started, *live.finished):
+            _observed(observer, told.__name__, told, exchange)
+
     async def visit(self, by: Exchange, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
         """Take a call of a step of ours through the flow of its route; see :meth:`Exchange.visit`.
 
@@ -288,9 +321,7 @@ class Gateway:
 
     async def _visited(self, inner: Exchange, outcome: OutcomeKind) -> None:
         self.end(inner, outcome)
-        await inner.request.body.close()
-        if inner.response is not None:
-            await inner.response.body.close()
+        await all_over(message.body.close() for message in (inner.request, inner.response) if message is not None)
 
     # --- what plugins may ask for -----------------------------------------------------------------------------------
 
@@ -342,13 +373,15 @@ class Gateway:
         for backend in live.backends.values() if live is not None else ():
             theirs += backend.connection.failing.problems
         theirs += self._following.problems
-        state = "degraded" if self.state == "running" and (self.problems or theirs) else self.state
-        return {
+        state: str = "stopping" if self.is_leaving and self.state == "running" else self.state
+        state = "degraded" if state == "running" and (self.problems or theirs) else state
+        told = {
             "status": "ok" if state == "running" else state,
             "generation": live.number if live is not None else 0,
             "draining": [g.number for g in self._generations if g is not live],
-            "in_flight": sum(g.in_flight for g in self._generations),
+            "in_flight": self.in_flight,
             "listener": self.listener() if self.listener is not None else None,
+            "refused": bool(self.problems),
             "problems": [*(str(problem) for problem in self.problems), *theirs],
             "warnings": [str(warning) for warning in (live.config.warnings if live is not None else ())],
             "connections": {
@@ -357,11 +390,13 @@ class Gateway:
             },
             **({"plugins": facts} if facts else {}),
         }
+        return hide_in(told)  # type: ignore[no-any-return]
 
     def overview(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what ``/-/connections`` shows, by name of the connection."""
         live = self.live.backends if self.live is not None else {}
-        return overview({name: backend.connection for name, backend in live.items()})
+        told = overview({name: backend.connection for name, backend in live.items()})
+        return hide_in(told)  # type: ignore[no-any-return]
 
     def target_changed(self, target: Target, health: Health) -> None:
         """Tell observers that a target became healthy or unhealthy."""
@@ -371,11 +406,6 @@ class Gateway:
         for observer in self.live.config.observers if self.live is not None else ():
             if hasattr(observer, hook):
                 _observed(observer, hook, getattr(observer, hook), *arguments)
-
-
-def _addresses(generation: Generation) -> tuple[object, ...]:
-    gateway, management = generation.config.gateway, generation.config.management
-    return gateway.listen, gateway.proxy_protocol, management.enabled, management.listen
 
 
 def _observed(observer: Plugin[Any], hook: str, method: Any, *arguments: Any) -> None:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from hookgate.connections.destination import Bounds, Destination
-from hookgate.contract.section import Detour
+from hookgate.contract.section import Detour, Readdress
+from hookgate.contract.steps import Ways
 from hookgate.exchange.errors import BadGateway, Fault, MethodNotAllowed, PluginError, ServiceUnavailable
 from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Response
+from hookgate.exchange.messages import Headers, Response
 from hookgate.flow.flow import Flow
-from hookgate.flow.paths import compile_destination
+from hookgate.flow.paths import asked, compile_destination
 from hookgate.flow.router import Route, Router
 from hookgate.flow.routes import RouteConfig
 from hookgate.gateway.backend import Backend
 from hookgate.gateway.configuration import Configuration
 from hookgate.gateway.exposed import AppsFirst
-from hookgate.gateway.pages import Page
+from hookgate.http.forwarding import is_last_hop
 from hookgate.http.tunnel import spoken
 
 log = logging.getLogger("hookgate.generation")
@@ -40,12 +41,7 @@ class Passage(NamedTuple):
 class Generation:
     """What serves calls from the moment a document goes live until its last call is over."""
 
-    def __init__(
-        self,
-        number: int,
-        config: Configuration,
-        backends: Mapping[str, Backend],
-    ) -> None:
+    def __init__(self, number: int, config: Configuration, backends: Mapping[str, Backend]) -> None:
         self.number = number
         self.config = config
         self.backends = dict(backends)
@@ -66,29 +62,35 @@ class Generation:
         """Calls in flight in this generation that are served; ``None`` for no bound."""
         self.started = tuple((o, o.exchange_started) for o in config.observers if hasattr(o, "exchange_started"))
         self.finished = tuple((o, o.exchange_finished) for o in config.observers if hasattr(o, "exchange_finished"))
-        for route in config.routes:
-            self._compile(route)
+        self._made = {route.route: route for route in config.routes}
+        for each in config.routes:
+            each.route.settings = self._bounds(each)
+            each.route.passage = self._way(each)
         routes = Router([route.route for route in config.routes if route.app is None])
         apps = [(route.app.prefix, route.route) for route in config.routes if route.app is not None]
         self.router: Router | AppsFirst = AppsFirst(apps, routes) if apps else routes
         self.unrouted = Flow(config.flow, hook_timeout=gateway.hook_timeout)
         self.detour: Detour | None = None
         """What may take calls through other flows, if a section asks for that."""
+        self.readdress: Sequence[Readdress] = ()
+        """Where calls go before their routes are looked for, as sections say it, up to the first that names a route."""
+        self._named = {route.name: route.route for route in config.routes}
+        self._behind = lru_cache(1024)(lambda route, *first: self._way(self._made[route], *first))
 
-    def _compile(self, config: RouteConfig) -> None:
+    def _way(self, config: RouteConfig, *first: Ways) -> Passage:
+        """Return the way that calls of a route take, with other steps in front of those of the route."""
         gateway, route, to = self.config.gateway, config.route, config.section.to
-        route.flow = Flow(self.config.flow, config.steps, hook_timeout=gateway.hook_timeout)
-        route.settings = self._bounds(config)
+        flow = Flow(self.config.flow, *first, config.steps, hook_timeout=gateway.hook_timeout)
         if config.app is not None:
             said = Destination(timeout=config.app.timeout, timeout_status=gateway.timeout_status, bounds=route.settings)
-            self._pass(route, Page(config.app, said), said, inline=False)
-            return
+            return self._passing(flow, config.app.bridge.destination(config.app, said), said, inline=False)
         if to is None:
-            self._pass(route, _nowhere, Destination(bounds=route.settings), inline=True)
-            return
+            return self._passing(flow, _nowhere, Destination(bounds=route.settings), inline=True)
         connection = self.backends[to.connection].connection
+        method, path = asked(to.path or "")
         destination = Destination(
-            path=None if to.path is None else compile_destination(to.path, route.parameters, to.path_params),
+            path=compile_destination(path, route.parameters, to.path_params) if path else None,
+            method=method,
             timeout=to.timeout,
             timeout_status=gateway.timeout_status,
             preserve_host=to.preserve_host,
@@ -98,18 +100,18 @@ class Generation:
             prefix=config.prefix,
         )
         usual = partial(connection.send, destination=destination)
-        self._pass(route, usual, destination, to.connection, inline=connection.inline)
+        return self._passing(flow, usual, destination, to.connection, inline=connection.inline)
 
-    def _pass(
-        self, route: Route, usual: Callable[[Exchange], Any], said: Destination, connection: str = "", *, inline: bool
-    ) -> None:
-        """Settle where the calls of a route go. Only where a step may change that, each call is asked for it."""
-        if _moves(route.flow):
+    def _passing(
+        self, flow: Flow, usual: Callable[[Exchange], Any], said: Destination, connection: str = "", *, inline: bool
+    ) -> Passage:
+        """Settle where the calls of a flow go. Only where a step may change that, each call is asked for it."""
+        if _moves(flow):
             usual = partial(self._wherever, usual=usual, said=said, connection=connection)
             inline = inline and all(backend.connection.inline for backend in self.backends.values())
-        if route.flow.hears:
+        if flow.hears:
             usual = spoken(usual, plainly=True)
-        route.passage = Passage(route.flow, usual, inline and not route.flow.is_async)
+        return Passage(flow, usual, inline and not flow.is_async)
 
     def _wherever(
         self, exchange: Exchange, *, usual: Callable[[Exchange], Any], said: Destination, connection: str
@@ -145,29 +147,41 @@ class Generation:
         """Return the way a call takes: to a destination, or to the fault of 404 and 405, or 503 above the limit."""
         if self.at_most is not None and self.in_flight > self.at_most:
             return self._overloaded()
-        passage = self._passage(exchange)
-        if self.detour is None:
-            return passage
         try:
-            flow = self.detour(exchange, passage.flow)
+            passage = self._passage(exchange)
+            flow = self.detour(exchange, passage.flow) if self.detour is not None else None
         except (Exception, SystemExit) as error:
-            log.exception("a detour failed")
+            log.exception("a section failed to say which way a call takes")
             fault = PluginError(f"a detour failed: {type(error).__name__}")
             return Passage(Flow(), _raising(fault), inline=True)
         return passage if flow is None else passage._replace(flow=flow, inline=passage.inline and not flow.is_async)
 
     def _passage(self, exchange: Exchange) -> Passage:
+        request = exchange.request
+        first: tuple[Ways, ...] = ()
         try:
-            route: Route = self.router.find(exchange)
-            passage: Passage = route.passage
+            last = request.method in _OF_HOPS and is_last_hop(request)
+            if last and request.path == "*":
+                return Passage(self.unrouted, _itself, not self.unrouted.is_async)
+            for readdress in self.readdress:
+                name, steps = readdress(exchange)
+                first += tuple(steps)
+                if name:
+                    exchange.route = self._named[name]
+                    break
+            route: Route = exchange.route or self.router.find(exchange)
+            passage: Passage = self._behind(route, *first) if first else route.passage
         except Fault as fault:
             asked = self._preflighted(exchange) if isinstance(fault, MethodNotAllowed) else None
             if asked is None:
-                return Passage(self.unrouted, _raising(fault), not self.unrouted.is_async)
-            route, passage = asked, Passage(asked.flow, _raising(fault), not asked.flow.is_async)
-        body, bounds = exchange.request.body, route.settings
+                flow = self.unrouted
+                if first:
+                    flow = Flow(self.config.flow, *first, hook_timeout=flow.hook_timeout)
+                return Passage(flow, _raising(fault), not flow.is_async)
+            route, passage = asked, Passage(asked.passage.flow, _raising(fault), not asked.passage.flow.is_async)
+        body, bounds = request.body, route.settings
         body.limit, body.keep_limit = bounds.request, bounds.kept
-        return passage
+        return passage._replace(destination=_itself) if last else passage
 
     def _overloaded(self) -> Passage:
         """Return the way of a call that is one too many. No step runs on it: one that waits would keep the call in."""
@@ -236,8 +250,18 @@ def _raising(fault: Fault) -> Callable[[Exchange], Any]:
     return raise_it
 
 
+_OF_HOPS = frozenset({"OPTIONS", "TRACE"})
+_USUAL = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+async def _itself(exchange: Exchange) -> Response:
+    """Answer what is asked of this gateway. TRACE shows nobody what others have added to the request."""
+    methods = exchange.route and exchange.route.methods
+    allow = {"Allow": ", ".join(sorted((methods or _USUAL) - {"TRACE"}))}
+    if exchange.request.method == "TRACE":
+        raise MethodNotAllowed("TRACE is not answered by this gateway.", headers=allow)
+    return Response(200, Headers(allow))
+
+
 async def _nowhere(exchange: Exchange) -> Response:
-    raise ServiceUnavailable(
-        "This route calls no backend, and none of its steps answered.",
-        reason="no-destination",
-    )
+    raise ServiceUnavailable("This route calls no backend, and none of its steps answered.", reason="no-destination")

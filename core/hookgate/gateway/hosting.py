@@ -17,9 +17,9 @@ from hookgate.contract.state import Cache, State
 from hookgate.gateway.bounding import GivenUp, bounded
 from hookgate.gateway.caching import MemoryCache
 from hookgate.gateway.configuration import Configuration
-from hookgate.gateway.facts import masked, plain_facts
+from hookgate.gateway.facts import plain_facts
 from hookgate.gateway.keeping import Keeping
-from hookgate.gateway.metrics import Registry
+from hookgate.gateway.parts import Registry
 
 log = logging.getLogger("hookgate")
 
@@ -137,14 +137,16 @@ class PluginHost:
 class Hosting:
     """Starts instances, ends them, and knows what they have begun."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, registry: Registry) -> None:
         self.house = house
-        self.registry = Registry()
+        self.registry = registry
         self.keeping = Keeping(house.clock)
         self._hosts: dict[int, PluginHost] = {}
         """By number of the instance, which lives for as long as its host."""
         self._left: dict[asyncio.Future[Any], tuple[str, str]] = {}
         """What was given up and still runs: the id of its instance, and what to say of it."""
+        self._until: float | None = None
+        """When all that ends has ended, by the time of the loop."""
         self._untold: dict[str, str] = {}
         """Why an instance could not tell its facts last time, by its id."""
 
@@ -169,6 +171,15 @@ class Hosting:
                 self._leave(plugin, "its startup does not end", late.task)
                 raise
 
+    def stop(self, seconds: float) -> None:
+        """From now on, all that ends has so many seconds together."""
+        self._until = asyncio.get_running_loop().time() + seconds
+
+    def share(self, patience: float) -> float:
+        """Return how long to wait for one: no longer than half of what is left for all."""
+        left = None if self._until is None else self._until - asyncio.get_running_loop().time()
+        return patience if left is None else min(patience, max(left / 2, 0.05))
+
     async def end(self, plugins: Iterable[Plugin[Any]], patience: float) -> None:
         """End instances, the last one first: their tasks, themselves, their metrics. One that fails or hangs holds up
         no other.
@@ -179,10 +190,10 @@ class Hosting:
                 await self._end_tasks(host, patience)
             try:
                 if hasattr(plugin, "shutdown"):
-                    await bounded(plugin.shutdown(), patience)
+                    await bounded(plugin.shutdown(), seconds := self.share(patience))
             except GivenUp as late:
                 log.error(  # noqa: TRY400 - where it hangs is not in the trace
-                    "%s did not end its shutdown within %g s and is given up", plugin.entry.id, patience
+                    "%s did not end its shutdown within %.2g s and is given up", plugin.entry.id, seconds
                 )
                 self._leave(plugin, "its shutdown does not end", late.task)
             except (Exception, SystemExit):
@@ -203,9 +214,9 @@ class Hosting:
         for task in host.tasks:
             task.cancel()
         if host.tasks:
-            _, late = await asyncio.wait(set(host.tasks), timeout=patience)
+            _, late = await asyncio.wait(set(host.tasks), timeout=(seconds := self.share(patience)))
             for task in late:
-                log.error("the task %r does not end within %g s and is given up", task.get_name(), patience)
+                log.error("the task %r does not end within %.2g s and is given up", task.get_name(), seconds)
                 self._leave(host.plugin, f"the task {task.get_name()!r} does not end", task)
 
     def _leave(self, plugin: Plugin[Any], what: str, task: asyncio.Future[Any]) -> None:
@@ -229,7 +240,7 @@ class Hosting:
             told["problems"] = [*told.get("problems", ()), what]
         if trouble := self.keeping.trouble:
             found["state"] = {"problems": [trouble]}
-        return masked(found, config.hide) if config is not None else found
+        return found
 
     def _told(self, plugin: Plugin[Any]) -> dict[str, Any]:
         """Ask an instance for its facts; what cannot be shown is a problem of its own."""

@@ -34,7 +34,6 @@ MOST_AT_ONCE = 1000
 MUCH = 256 * 1024
 """Bytes after whose reading others run."""
 
-
 _RIGHT: dict[str, Callable[[Any], bool]] = {
     "read": lambda found: found is None or isinstance(found, Row),
     "write": lambda found: type(found) is int,

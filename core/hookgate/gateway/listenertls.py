@@ -7,7 +7,6 @@ files when a gateway loads. Messages name files and never show what a key or a p
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from pydantic import AfterValidator, Field
 
 from hookgate.contract.plugin import Options
 from hookgate.contract.secret import Secret
-from hookgate.exchange.errors import Problem
+from hookgate.exchange.errors import Problem, outside
+from hookgate.http.authority import is_name
 from hookgate.http.tls import ciphers_known, openssl_reason
 
 log = logging.getLogger("hookgate.tls")
@@ -28,14 +28,13 @@ log = logging.getLogger("hookgate.tls")
 MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Cipher suites of TLS 1.2 that have forward secrecy and authenticate what they encrypt; HTTP/2 allows no others."""
 
-_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
 
 
 def _host(value: str) -> str:
     host = value.lower().removesuffix(".")
-    if not _HOST.fullmatch(host) or len(host) > 253 or host.rpartition(".")[2].isdigit():
+    if not is_name(host.removeprefix("*.")):
         raise ValueError(f"{value!r} is no host name: write www.example.org or *.example.org, without a port")
     return host
 
@@ -91,7 +90,7 @@ def check(section: TlsSection) -> list[Problem]:
         try:
             found = facts(each)
         except ValueError as error:
-            problems.append(Problem(("certificates", index), str(error)))
+            problems.append(Problem(("certificates", index), str(error), outside=outside(error)))
             continue
         if index and not (each.hosts or found.hosts):  # the first is used for hosts that nothing fits, too
             text = f"{each.certificate} is made out for no host name, so it would never be used; write hosts"
@@ -102,7 +101,7 @@ def check(section: TlsSection) -> list[Problem]:
         try:
             load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), section.client_certificates)
         except ValueError as error:
-            problems.append(Problem(("client_certificates", "authorities"), str(error)))
+            problems.append(Problem(("client_certificates", "authorities"), str(error), outside=outside(error)))
     return problems
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    IPvAnyNetwork,
-    field_validator,
-)
+from pydantic import Field, field_validator
 
+from hookgate.contract.duration import Duration, PositiveDuration
 from hookgate.contract.families import App, CounterStore, Observer, StateStore
 from hookgate.contract.hookspecs import hookimpl
 from hookgate.contract.plugin import Options
 from hookgate.contract.section import Loaded, Section, Site
 from hookgate.contract.steps import FlowOptions, Interceptor
 from hookgate.exchange.errors import Problem
-from hookgate.gateway.addresses import Address, Forwarded, Pseudonym, PublicAddress
+from hookgate.exchange.spellings import Underscores
+from hookgate.gateway.addresses import Address, Forwarded, Network, Pseudonym, PublicAddress
 from hookgate.gateway.exposed import Exposed, hidden
 from hookgate.gateway.listenertls import TlsSection
 
@@ -42,21 +40,23 @@ class LimitsSection(Options):
     connections: int | None = Field(default=10000, ge=1)
     """Open connections of clients at most; one more is answered with 503 and closed. null for no bound."""
     connections_per_client: int | None = Field(default=2000, ge=1)
-    """Those of one address, or of one /64 network of IPv6; trusted proxies are exempt. null for no bound."""
+    """Those of one address, or of one network of IPv6; trusted proxies are exempt. null for no bound."""
+    ipv6_prefix: int = Field(default=64, ge=1, le=128)
+    """Bits of an IPv6 address that tell clients apart for `connections_per_client`: who has a line has a whole /64."""
     in_flight: int | None = Field(default=None, ge=1)
     """Calls that are served at the same time; one more is answered with 503. null for no bound."""
-    handshake: float = Field(default=10.0, gt=0)
+    handshake: Duration = Field(default=10.0, gt=0)
     """Seconds that a TLS handshake may take."""
-    head: float = Field(default=10.0, gt=0)
+    head: Duration = Field(default=10.0, gt=0)
     """Seconds that the head of a request may take, from its first byte or from the connection's beginning; those that
     a PROXY header may take, too."""
-    body_idle: float = Field(default=30.0, gt=0)
+    body_idle: Duration = Field(default=30.0, gt=0)
     """Seconds without a byte of a request body, after which the call ends in 408."""
-    write_idle: float = Field(default=30.0, gt=0)
+    write_idle: Duration = Field(default=30.0, gt=0)
     """Seconds that a client may leave an answer unread, after which the connection is cut."""
-    upgrade_idle: float = Field(default=600.0, gt=0)
+    upgrade_idle: Duration = Field(default=600.0, gt=0)
     """Seconds without a byte either way, after which a WebSocket is closed."""
-    keep_alive: float = Field(default=75.0, ge=0)
+    keep_alive: Duration = Field(default=75.0, ge=0)
     """Seconds that a connection is kept between two calls."""
     keep_alive_requests: int = Field(default=10000, ge=1)
     """Calls that one connection may carry."""
@@ -65,15 +65,16 @@ class LimitsSection(Options):
 class GatewaySection(FlowOptions):
     """The data path as a whole."""
 
+    flow_scope = "gateway"
     moved = {"trace": "trace is a section of its own now: write it at the top level"}
 
     listen: tuple[PublicAddress, ...] = ("127.0.0.1:8080",)
-    """Addresses to take calls on, `https://` in front for TLS; port 0 takes a free one. A change needs a restart."""
+    """Addresses to take calls on, `https://` in front for TLS; port 0 takes a free one."""
     tls: TlsSection | None = None
     """Certificates of the listeners with `https://`."""
     proxy_protocol: bool | Literal["required"] = False
     """Trusted proxies begin each connection with a PROXY header, version 1 or 2, which says who the client is. Others
-    are clients themselves; with `required` they are turned away. A change needs a restart."""
+    are clients themselves; with `required` they are turned away."""
     lane: bool = True
     """Read HTTP/1.1 in the fast lane; off, everything goes through Hypercorn."""
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$|^$")] = ""
@@ -94,27 +95,35 @@ class GatewaySection(FlowOptions):
     """Apps on the public listener, by the path they stand under: one alone, or behind a flow."""
     limits: LimitsSection = LimitsSection()
     """Bounds on what comes in."""
-    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
-    """Networks of proxies in front, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks of proxies in front, whose X-Forwarded-For and -Proto, or else Forwarded (RFC 7239), are believed."""
     forwarded: Forwarded = "x-forwarded"
     """Tell backends who called, in X-Forwarded-For, -Proto and -Host, in Forwarded (RFC 7239), or in both. true is
     `x-forwarded`, false is `off`."""
+    underscored_headers: Underscores = "guard"
+    """Headers such as X_User, which many backends take for X-User. `guard`: a step or connection that sets or removes
+    X-User does so to X_User, too; `drop`: requests lose all of them; `refuse`: requests with one are answered 400;
+    `pass`: nothing is done."""
     via: Pseudonym | None = None
     """A name for this gateway; then Via on requests and responses says what they have come through."""
-    timeout_cap: float | None = Field(default=60.0, gt=0)
+    timeout_cap: PositiveDuration | None = 60.0
     """Seconds that the time-out of an API is at most, and is where none is written; null for no bound (FL-17)."""
     timeout_status: Literal[502, 504] = 502
     """Answer when the time limit of a route's destination runs out (FL-15)."""
-    hook_timeout: float = Field(default=30.0, gt=0)
+    hook_timeout: Duration = Field(default=30.0, gt=0)
     """Seconds one `async` hook may take."""
-    startup_timeout: float = Field(default=60.0, gt=0)
+    startup_timeout: Duration = Field(default=60.0, gt=0)
     """Seconds that one plugin may take to start; then it is given up, and the document refused."""
-    stop_timeout: float = Field(default=10.0, gt=0)
-    """Seconds that one plugin may take to shut down, and each of its tasks to end; then it is given up."""
-    drain: float = Field(default=30.0, ge=0)
+    stop_timeout: Duration = Field(default=10.0, gt=0)
+    """Seconds that one plugin may take to shut down, and each of its tasks to end; then it is given up. All
+    together may take twice as long when the gateway stops."""
+    drain: Duration = Field(default=30.0, ge=0)
     """Seconds that calls of a replaced generation have to finish."""
-    shutdown_timeout: float = Field(default=30.0, ge=0)
-    """Seconds that calls in flight have to finish when the gateway stops."""
+    lame_duck: Duration = Field(default=5.0, ge=0)
+    """Seconds that a gateway that stops still takes calls, while `/-/ready` says 503 so that balancers turn to others;
+    0 unless written where a terminal has started it, and in `hookgate demo`."""
+    shutdown_timeout: Duration = Field(default=30.0, ge=0)
+    """Seconds that calls in flight then have to finish."""
 
     @field_validator("expose")
     @classmethod
@@ -131,7 +140,7 @@ class ManagementSection(Options):
     enabled: bool = True
     """Whether there is a management listener."""
     listen: tuple[Address, ...] = ("127.0.0.1:8001",)
-    """Addresses of the management listener. A change needs a restart."""
+    """Addresses of the management listener."""
     apps: tuple[App[Any], ...] | None = None
     """What is served there, under `/-/`; by default what the installed plugins offer as default."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -10,7 +11,7 @@ from pydantic import AfterValidator
 from hookgate.contract.metadata import Described
 from hookgate.contract.plugin import Options
 from hookgate.contract.section import Section
-from hookgate.contract.steps import FlowOptions, Interceptor, Ways
+from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
 from hookgate.document.building import Builder
 from hookgate.exchange.belonging import ApiInfo
 from hookgate.exchange.errors import Path, Problem, dotted
@@ -50,7 +51,26 @@ class Table:
             self._problems.append(Problem(config.path, message))
             return
         self._places[config.name] = config.path
-        self.routes.append(config)
+        self.routes += (replace(config, others=()), *config.others)
+
+    def check_parameters(self, common: FlowOptions, placed: Mapping[str, Path]) -> None:
+        """Note the steps that fail for want of a path parameter: on a route that lacks it or, where a condition may
+        keep them from running or they are in the ``common`` flow, on every one.
+        """
+        lacking: dict[str, list[Problem]] = {}
+        spared: set[str] = set()
+        for config in self.routes:
+            for step, sure in (*_on_the_way_in(common, sure=False), *_on_the_way_in(config.steps)):
+                if missing := sorted(step.path_params - set(config.route.parameters)):
+                    has = ", ".join(config.route.parameters) or "none"
+                    message = (
+                        f"{step.entry.name} needs the path parameter {{{missing[0]}}}, and the route {config.name!r}"
+                    )
+                    place = (*placed.get(step.entry.id, config.path), step.entry.name)
+                    lacking.setdefault(step.entry.id, []).append(Problem(place, f"{message} has: {has}"))
+                elif not sure:
+                    spared.add(step.entry.id)
+        self._problems += [found[0] for entry_id, found in lacking.items() if entry_id not in spared]
 
     def check_conflicts(self) -> None:
         """Note the routes that could never be taken."""
@@ -60,6 +80,15 @@ class Table:
             self._problems.append(Problem((*place, *(("match",) if place[0] == "routes" else ())), message))
 
 
+def _on_the_way_in(flow: FlowOptions | Ways, *, sure: bool = True) -> Iterator[tuple[Interceptor[Any], bool]]:
+    """Walk over the steps of a flow, those in branches too; say of each whether it runs for every call."""
+    for _, step in flow.ways().way_in:
+        yield step, sure and step.entry.when is None
+        if isinstance(step, Branch):
+            for inner in step.branches.values():
+                yield from _on_the_way_in(inner, sure=False)
+
+
 class LoadingSite:
     """What sections ask; see :class:`hookgate.contract.section.Site`."""
 
@@ -67,6 +96,8 @@ class LoadingSite:
         self.gateway: Any = sections["gateway"].record
         self.placed = builder.placed
         self.accepts = builder.accepts
+        self.catalogue = builder.catalogue
+        self.flow = builder.steps
         self._builder = builder
         self._sections = sections
         self._noted = set(builder.problems)
@@ -92,10 +123,6 @@ class LoadingSite:
     def step(self, entry: object, path: Path, owner: str, origin: str = "") -> Interceptor[Any] | None:
         """Build a step from its entry."""
         return self._builder.place("interceptor", entry, path, owner, origin)  # type: ignore[no-any-return]
-
-    def flow(self, lists: Mapping[str, Any], path: Path, owner: str, origin: str = "") -> FlowOptions:
-        """Build the steps of three lists."""
-        return self._builder.steps(lists, path, owner, origin)
 
     def adopt(self, step: Interceptor[Any], path: Path) -> None:
         """Take in a step that the section has made itself."""

@@ -7,6 +7,9 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
+from hookgate.exchange.clientaddress import address_of
+from hookgate.exchange.errors import BadRequest
+from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import STALE_WHEN_BODY_CHANGES, TOKEN, RawHeader, Request, Response
 
 HOP_BY_HOP = frozenset(
@@ -20,28 +23,26 @@ HOP_BY_HOP = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
-    },
+    }
 )
 """Never passed on (RFC 9110, 7.6.1); ``Connection`` may name more."""
 
-
 EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose empty body is told as such (RFC 9110, 8.6)."""
-
+BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Methods whose body means nothing (RFC 9110, 9.3)."""
 
 _CLIENTS_OWN = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 """What a request to a backend does not take over: what is for one hop only, and the framing, which is new."""
 
-
 _REWRITTEN = _CLIENTS_OWN | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 
 
-def end_to_end(raw: list[RawHeader]) -> list[RawHeader]:
-    """Return the fields that were not meant for this hop only."""
-    kept = [field for field in raw if field[0].lower() not in HOP_BY_HOP]
-    if len(kept) != len(raw):
-        return _unnamed(raw, kept)
-    return kept
+def end_to_end(raw: list[RawHeader], status: int = 0) -> list[RawHeader]:
+    """Return the fields that were not meant for this hop only; those of a response with status 426 say ``Upgrade``."""
+    unwanted = HOP_BY_HOP if status != 426 else HOP_BY_HOP - {b"upgrade"}
+    kept = [field for field in raw if field[0].lower() not in unwanted]
+    return _unnamed(raw, kept) if len(kept) != len(raw) else kept
 
 
 def _unnamed(raw: list[RawHeader], kept: list[RawHeader]) -> list[RawHeader]:
@@ -49,24 +50,48 @@ def _unnamed(raw: list[RawHeader], kept: list[RawHeader]) -> list[RawHeader]:
     named = {
         token.strip() for name, value in raw if name.lower() == b"connection" for token in value.lower().split(b",")
     }
-    return kept if named <= _HARMLESS else [field for field in kept if field[0].lower() not in named]
+    return kept if named <= _HARMLESS else [field for field in kept if field[0].lower() not in named - _HARMLESS]
+
+
+def is_last_hop(request: Request) -> bool:
+    """Whether OPTIONS or TRACE ends here (RFC 9110, 7.6.2, 9.3.7); if not, ``Max-Forwards`` counts this hop.
+
+    Raises:
+        BadRequest: ``Max-Forwards`` is no number.
+    """
+    left = request.headers.getall("max-forwards")
+    if not left:
+        return request.path == "*"
+    if len(left) > 1 or not (left[0].isascii() and left[0].isdigit() and len(left[0]) < 10):
+        raise BadRequest("Max-Forwards is not a number.")
+    if left[0].strip("0"):
+        request.headers.set("max-forwards", str(int(left[0]) - 1))
+    return request.path == "*" or not left[0].strip("0")
 
 
 _HARMLESS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b""})
 
 
+def without_content(raw: list[RawHeader]) -> list[RawHeader]:
+    """Leave out what tells of a body, where none is sent."""
+    telling = (b"content-", b"transfer-encoding", b"digest", b"repr-digest")
+    return [field for field in raw if not field[0].lower().startswith(telling)]
+
+
 def onward(request: Request, host: bytes, *, add_forwarded: bool) -> list[RawHeader]:
     """Return the fields of a request as a backend gets them, before header actions and credentials.
 
-    With ``add_forwarded`` it is told who called: ``X-Forwarded-For`` grows by the peer, ``-Proto`` and ``-Host`` are
-    ours. What the client itself wrote there was removed at the door unless it came from a trusted proxy.
+    With ``add_forwarded`` it is told who called: ``X-Forwarded-For`` grows by the peer, ``-Proto`` is ours, and so is
+    ``-Host`` where none is told. What a client wrote there was removed at the door unless it is a trusted proxy.
     """
     raw, unwanted = request.headers.raw, _REWRITTEN if add_forwarded else _CLIENTS_OWN
     kept = [field for field in raw if field[0].lower() not in unwanted]
     before = b""
-    if len(raw) - len(kept) > 1:  # one is Host
+    hosts: list[RawHeader] = []
+    if len(raw) - len(kept) > (request.http_version == "1.1"):  # where one is Host
         kept = _unnamed(raw, kept)
         before = b", ".join([value for name, value in raw if name.lower() == b"x-forwarded-for"])
+        hosts = [field for field in raw if field[0].lower() == b"x-forwarded-host"]
     kept.insert(0, (b"host", host))
     length = request.body.length
     if length is None:
@@ -75,9 +100,13 @@ def onward(request: Request, host: bytes, *, add_forwarded: bool) -> list[RawHea
         kept.append((b"content-length", b"%d" % length))
     if add_forwarded:
         peer = request.peer.encode("ascii", "replace")
+        if not before and request.client != request.peer:  # told in Forwarded
+            before = request.client.encode("ascii", "replace")
         kept.append((b"x-forwarded-for", b"%b, %b" % (before, peer) if before else peer))
         kept.append((b"x-forwarded-proto", request.scheme.encode()))
-        if request.host:
+        if hosts:
+            kept += hosts
+        elif request.host:
             kept.append((b"x-forwarded-host", request.host.encode("latin-1")))
     return kept
 
@@ -105,9 +134,34 @@ def framed(response: Response, method: str) -> bool:
 
 
 def drop_stale(response: Response) -> None:
-    """Take out what speaks of the bytes that the body had before a hook changed them."""
+    """Take out what speaks of the bytes that the body had before a hook changed them; a weak ETag does not."""
     headers = response.headers
-    headers.raw = [field for field in headers.raw if field[0].lower() not in STALE_WHEN_BODY_CHANGES]
+    headers.raw = [
+        field
+        for field in headers.raw
+        if (name := field[0].lower()) not in STALE_WHEN_BODY_CHANGES or (name == b"etag" and field[1][:2] == b"W/")
+    ]
+
+
+_IN_HEADS = HOP_BY_HOP | {
+    *(b"host", b"content-length", b"set-cookie", b"authorization", b"content-encoding", b"content-type")
+}
+"""What belongs into the head of an answer, so that it means nothing, or harm, before and behind it."""
+
+
+def trailers_of(response: Response, request: Request) -> list[RawHeader]:
+    """Return what stood behind a body that nobody changed, for a client that asked for that (RFC 9110, 6.5.1)."""
+    if response.body.changed or "trailers" not in request.headers.tokens("te"):
+        return []
+    fields = [line.partition(b":") for line in response.body.trailers]
+    return [(name, value.strip()) for name, _, value in fields if name.lower() not in _IN_HEADS]
+
+
+def hints(exchange: Exchange, fields: list[RawHeader]) -> list[RawHeader]:
+    """Return what may pass of an interim answer: steps on the way out have not seen it, so beside them it is links."""
+    if exchange.walk is not None and exchange.walk.flow.way_out:
+        return [field for field in fields if field[0].lower() == b"link"]
+    return [field for field in fields if field[0].lower() not in _IN_HEADS]
 
 
 class Disclosure(NamedTuple):
@@ -130,6 +184,9 @@ def add_forwarded(raw: list[RawHeader], request: Request) -> None:
     What stands there already is kept in front. So it has to have been removed at the door unless a trusted proxy wrote
     it, as :func:`hookgate.server.intake.trust` does.
     """
+    if (told := request.headers.getall("x-forwarded-for")) and "forwarded" not in request.headers:
+        hops = [f"for={_node(address_of(each))}".encode() for each in ",".join(told).split(",")]
+        _append(raw, b"forwarded", b", ".join(hops))
     _append(raw, b"forwarded", element(request.peer, request.scheme, request.host))
 
 

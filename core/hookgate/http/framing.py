@@ -1,11 +1,11 @@
 """Heads and framing of HTTP/1.1 (RFC 9112), read strictly.
 
 A head is cut out of what came, up to its empty line, and read whole by llhttp (through httptools), which refuses bare
-LF, folded lines, spaces before the colon, NUL, several or odd Content-Lengths and Content-Length beside
-Transfer-Encoding. What llhttp lets pass and two implementations might read in two ways is refused here: a
-Transfer-Encoding other than exactly ``chunked``, superfluous spaces in the request line, several Hosts. Then the
-framing is ours: a body of known length is cut by counting, a chunked one by :class:`Chunked`. So each byte belongs to
-exactly one message, and what follows a message is seen.
+LF, folded lines, spaces before the colon (which responses lose first), NUL, several or odd Content-Lengths and
+Content-Length beside Transfer-Encoding. What llhttp lets pass and two implementations might read in two ways is refused
+here: a Transfer-Encoding other than exactly ``chunked``, superfluous spaces in the request line, several Hosts. Then
+the framing is ours: a body of known length is cut by counting, a chunked one by :class:`Chunked`. So each byte belongs
+to exactly one message, and what follows a message is seen.
 """
 
 from __future__ import annotations
@@ -17,26 +17,20 @@ from typing import Protocol
 import httptools
 
 from hookgate.exchange.messages import RawHeader
-from hookgate.http.forwarding import HOP_BY_HOP
+from hookgate.http.authority import is_authority
 
 END_OF_HEAD = b"\r\n\r\n"
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 UNKNOWN = -1
 """Length of a body that goes on until the connection ends."""
-REMEMBERED = 1024
-"""Bytes of a head up to which it is kept, to be known again."""
+REMEMBERED = 1024  # bytes of a head up to which it is kept, to be known again
 CHUNKED = -2
 """Length of a body that tells its end itself."""
 
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
-_LINE = 1024
-"""Longest line of a chunk size with its extensions, and of a trailer, in bytes."""
-_TRAILERS = 8192
-"""All trailers of a body together, in bytes."""
-_EXTENSIONS = 16384
-"""All chunk extensions of a body together, in bytes."""
+FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+# Bytes of a line of a chunk size with its extensions or of a trailer, of all trailers, and of all extensions of a body.
+_LINE, _TRAILERS, _EXTENSIONS = 1024, 8192, 16384
 
 
 class FramingError(ValueError):
@@ -45,6 +39,19 @@ class FramingError(ValueError):
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
         self.status = status
+
+
+class Head(Protocol):
+    """What the heads of requests and responses have in common."""
+
+    closes: bool
+    """This message is the last one of its sender."""
+    keep_alive: bool
+    length: int
+    named: set[bytes] | None
+    """What ``Connection`` names, where that is more than `close` or `keep-alive`."""
+    upgrade: bytes
+    version: str
 
 
 class RequestHead:
@@ -81,11 +88,11 @@ class RequestHead:
         self.expects = False
         """The client waits for 100 before it sends the body."""
         self.upgrade = b""
-        """What the client would like to speak, lower-case, or nothing."""
+        """What the client would like to speak, with commas between, or nothing."""
         self.named: set[bytes] | None = None
         """What ``Connection`` names, where that is more than `close` or `keep-alive`."""
         self.forwarded = False
-        """There are headers that speak of earlier hops."""
+        """There are headers that speak of earlier hops, or have an underscore in their name."""
 
     def on_url(self, url: bytes) -> None:
         """llhttp: the request target."""
@@ -95,7 +102,7 @@ class RequestHead:
         """llhttp: a header."""
         value = value.rstrip(b" \t")  # which llhttp leaves to its users
         self.fields.append((name, value))
-        meaning = _REQUEST_FIELDS.get(name.lower())
+        meaning = _REQUEST_FIELDS[name.lower()]
         if meaning is not None:
             meaning(self, value)
 
@@ -109,7 +116,7 @@ def read_request(head: bytes) -> RequestHead:
     line = head[: head.find(b"\r\n")]
     read = RequestHead("1.0" if line.endswith(b" HTTP/1.0") else "1.1")
     parser = httptools.HttpRequestParser(read)
-    _parse(parser, head, "The head of the request is malformed")
+    parse_head(parser, head, "The head of the request is malformed")
     method = parser.get_method()
     if line != b"%b %b HTTP/%b" % (method, read.target, b"1.1" if read.version == "1.1" else b"1.0"):
         if parser.get_http_version() not in ("1.1", "1.0"):
@@ -117,6 +124,8 @@ def read_request(head: bytes) -> RequestHead:
         raise FramingError("The request line is not `METHOD target HTTP/1.1`.")
     if method == b"CONNECT":
         raise FramingError("CONNECT is for another kind of proxy.", 501)
+    if read.target == b"*" and method != b"OPTIONS":
+        raise FramingError("`*` is no target but for OPTIONS.")
     read.method = method.decode("ascii")
     if read.host is None and read.version == "1.1":
         raise FramingError("A request needs exactly one Host header.")
@@ -143,7 +152,12 @@ class RequestHeads:
         return read
 
 
-def _parse(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, head: bytes, what: str) -> None:
+def parse_head(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, head: bytes, what: str) -> None:
+    """Read a whole head; ``what`` says what is wrong where llhttp takes it for none.
+
+    Raises:
+        FramingError: it is none.
+    """
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
@@ -160,24 +174,29 @@ def _parse(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, h
 
 
 def _host(head: RequestHead, value: bytes) -> None:
-    if head.host is not None or not _HOST.fullmatch(value):
+    if head.host is not None:
         raise FramingError("A request needs exactly one Host header.")
+    if value and not is_authority(value):
+        raise FramingError("Host is not a host, with or without a port.")
     head.host = value
 
 
-def _content_length(head: RequestHead | ResponseHead, value: bytes) -> None:
+def content_length(head: Head, value: bytes) -> None:
+    """Read ``Content-Length``."""
     if not value.isdigit() or len(value) > 18:
         raise FramingError("Content-Length is not a number.")
     head.length = int(value)
 
 
-def _transfer_encoding(head: RequestHead | ResponseHead, value: bytes) -> None:
+def transfer_encoding(head: Head, value: bytes) -> None:
+    """Read ``Transfer-Encoding``."""
     if value.lower() != b"chunked" or head.length == CHUNKED or head.version != "1.1":
         raise FramingError("Transfer-Encoding is not exactly `chunked`.")
     head.length = CHUNKED
 
 
-def _connection(head: RequestHead | ResponseHead, value: bytes) -> None:
+def connection(head: Head, value: bytes) -> None:
+    """Read ``Connection``."""
     lowered = value.lower()
     if lowered == b"keep-alive":
         head.keep_alive = not head.closes
@@ -196,92 +215,35 @@ def _expect(head: RequestHead, value: bytes) -> None:
     head.expects = head.version == "1.1"
 
 
-def _upgrade(head: RequestHead | ResponseHead, value: bytes) -> None:
-    head.upgrade = value.lower()
+def upgrade(head: Head, value: bytes) -> None:
+    """Read ``Upgrade``, on one line or several."""
+    head.upgrade += b", " + value if head.upgrade else value
 
 
 def _forwarded(head: RequestHead, value: bytes) -> None:
     head.forwarded = True
 
 
-_REQUEST_FIELDS = {
-    b"host": _host,
-    b"content-length": _content_length,
-    b"transfer-encoding": _transfer_encoding,
-    b"connection": _connection,
-    b"expect": _expect,
-    b"upgrade": _upgrade,
-    b"forwarded": _forwarded,
-    b"x-forwarded-for": _forwarded,
-    b"x-forwarded-proto": _forwarded,
-    b"x-forwarded-host": _forwarded,
-    b"x-forwarded-port": _forwarded,
-    b"x-real-ip": _forwarded,
-}
+class _Meanings(dict[bytes, Callable[[RequestHead, bytes], None] | None]):
+    def __missing__(self, name: bytes) -> Callable[[RequestHead, bytes], None] | None:
+        meaning = _forwarded if b"_" in name or name.startswith(b"x-forwarded-") else None
+        if len(self) < 1024 and len(name) <= 32:  # looked at once: most requests have the same few names
+            self[name] = meaning
+        return meaning
 
 
-class ResponseHead:
-    """The head of a response. ``length`` is that of the body, ``CHUNKED`` or ``UNKNOWN``; ``fields`` are those that are
-    not for this hop only. It is what llhttp reports to, so ``on_header`` is httptools' name."""
-
-    __slots__ = ("closes", "fields", "keep_alive", "length", "named", "status", "upgrade", "version")
-
-    def __init__(self, version: str) -> None:
-        self.status = 0
-        self.version = version
-        self.fields: list[RawHeader] = []
-        self.named: set[bytes] | None = None
-        """Further headers that ``Connection`` says are for this hop only."""
-        self.length = UNKNOWN
-        self.keep_alive = version == "1.1"
-        self.closes = False
-        self.upgrade = b""
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """llhttp: a header."""
-        value = value.rstrip(b" \t")
-        meaning = _RESPONSE_FIELDS.get(name.lower(), _end_to_end)
-        if meaning is _end_to_end:
-            self.fields.append((name, value))
-        elif meaning is not None:
-            meaning(self, value)
-            if meaning is _content_length:
-                self.fields.append((name, value))
-
-
-def read_response(head: bytes, method: str) -> ResponseHead:
-    """Read the head of a response to a request of that method.
-
-    Raises:
-        FramingError: it is not one, or two implementations could read it in two ways.
-    """
-    start = head[:9]
-    if start not in {b"HTTP/1.1 ", b"HTTP/1.0 "}:
-        raise FramingError("no HTTP/1.1 status line")
-    read = ResponseHead("1.1" if start == b"HTTP/1.1 " else "1.0")
-    parser = httptools.HttpResponseParser(read)
-    _parse(parser, head, "its head is malformed")
-    read.status = status = parser.get_status_code()
-    if not 100 <= status <= 599:
-        raise FramingError("no HTTP/1.1 status line")
-    if read.named is not None:
-        read.fields = [field for field in read.fields if field[0].lower() not in read.named]
-    if status < 200 or status in {204, 304} or method == "HEAD":
-        read.length = 0
-    return read
-
-
-def _end_to_end(head: ResponseHead, value: bytes) -> None:
-    """What every header means that is not listed: nothing to this hop."""
-
-
-_RESPONSE_FIELDS: dict[bytes, Callable[[ResponseHead, bytes], None] | None] = {
-    **dict.fromkeys(HOP_BY_HOP),
-    b"content-length": _content_length,
-    b"transfer-encoding": _transfer_encoding,
-    b"connection": _connection,
-    b"upgrade": _upgrade,
-}
+_REQUEST_FIELDS = _Meanings(
+    {
+        b"host": _host,
+        b"content-length": content_length,
+        b"transfer-encoding": transfer_encoding,
+        b"connection": connection,
+        b"expect": _expect,
+        b"upgrade": upgrade,
+        b"forwarded": _forwarded,
+        b"x-real-ip": _forwarded,
+    }
+)
 
 
 class BodyReader(Protocol):
@@ -407,7 +369,7 @@ class Chunked:
             self._size_of_trailers += len(line)
             if self._size_of_trailers > _TRAILERS:
                 raise FramingError("The trailers are too long.")
-            if not _FIELD.fullmatch(line):
+            if not FIELD.fullmatch(line):
                 raise FramingError("A trailer is not a header field.")
             self.trailers.append(line)
         else:

@@ -22,15 +22,17 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hookgate.contract.backends import Certificate
 from hookgate.contract.plugin import Options
-from hookgate.exchange.errors import ConnectFailed, Fault, Problem
+from hookgate.exchange.errors import ConnectFailed, Fault, Problem, outside
 from hookgate.exchange.outbound import Target
+from hookgate.http.authority import is_name
 from hookgate.http.expiry import Expiry, der_of
 
 log = logging.getLogger("hookgate.tls")
 
 REPEATED = 60.0
 """Seconds before the same failure at the same place is logged again."""
-_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+LISTENS = 2.0
+"""Seconds to wait for what a target says about a handshake that looked well."""
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -42,7 +44,7 @@ def _server_name(value: str | None) -> str | None:
         return str(ip_address(name))
     except ValueError:
         pass
-    if not _NAME.fullmatch(name) or len(name) > 253 or name.rpartition(".")[2].isdigit():
+    if not is_name(name):
         raise ValueError(f"{value!r} is no host name: write crm.example.org (in its xn-- form), without a port")
     return name
 
@@ -102,7 +104,7 @@ def check(section: UpstreamTlsSection) -> list[Problem]:
     try:
         _trusting(section)
     except ValueError as error:
-        return [Problem(("ca_file",), str(error))]
+        return [Problem(("ca_file",), str(error), outside=outside(error))]
     return []
 
 
@@ -143,7 +145,7 @@ class UpstreamTls:
         try:
             given = tuple(self._ask())
         except (ValueError, OSError, LookupError) as error:
-            problems.append(Problem(("auth",), f"there is no client certificate: {error}"))
+            problems.append(Problem(("auth",), f"there is no client certificate: {error}", outside=outside(error)))
         else:
             self._shown = given
             try:
@@ -200,6 +202,7 @@ class UpstreamTls:
             given = tuple(self._ask())
             if given != self._shown is not None and not self._known:  # there is none to stay in force yet
                 self._show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), given)
+            self._well("client certificate", "the client certificate can be had again")
             self._shown = given
         except Exception as error:  # noqa: BLE001 - a credential is somebody's plugin; what it gave last still holds
             self._say("client certificate", f"the client certificate cannot be had, the former stays: {error}")
@@ -208,11 +211,15 @@ class UpstreamTls:
             self.expiry.note("client", der_of(shown[-1].chain))
         else:
             self.expiry.forget("client")
-        return _stamp(self.section.ca_file), shown
+        return self.section.ca_file and stamp_of(self.section.ca_file), shown
 
     def _renewed(self, before: _Known | None, key: Any, protocols: tuple[str, ...]) -> _Known:
         try:
-            return _Known(key, self._made(key[1], protocols))
+            known = _Known(key, self._made(key[1], protocols))
+            self._well("files", "")
+            if before is not None:
+                log.info("connection %s: certificates were read anew; new connections use them", self._name)
+            return known
         except ValueError as error:
             if before is None:
                 self._say("files", str(error))
@@ -254,18 +261,50 @@ class UpstreamTls:
 
     def opened(self, target: Target, connection: ssl.SSLObject | ssl.SSLSocket | None) -> None:
         """A connection was opened: note the certificate that the target has shown."""
+        if self._said:
+            self._well(f"certificate of {target.url}", f"the certificate of {target.url} is right again")
         if connection is not None:
             self.expiry.note(target.url, connection.getpeercert(binary_form=True))
 
     def failed(self, target: Target, error: BaseException) -> None:
         """TLS with a target failed: log why. The client is not told more than that it did."""
-        self._say(target.url, f"no TLS with {target.url}: {explained(error)}")
+        about = "certificate of " if isinstance(error, ssl.SSLCertVerificationError) else ""
+        self._say(f"{about}{target.url}", f"no TLS with {target.url}: {explained(error)}")
+
+    async def refusal(self, target: Target, *protocols: str) -> Exception | None:
+        """Shake hands with a target that has broken off a new connection, and send nothing: does it refuse us?
+
+        In TLS 1.3 a client has sent its request when it hears that its certificate is not taken. What it would hear is
+        lost where its request meets a connection that is closed already.
+        """
+        try:
+            async with asyncio.timeout(LISTENS):
+                context, name = await self.latest(*protocols), self.name_of(target)
+                reader, writer = await asyncio.open_connection(
+                    target.host, target.port, ssl=context, server_hostname=name
+                )
+                try:
+                    await reader.read(
+                        1
+                    )  # to hang up without an alert refuses nobody: it may be what it does when it ends
+                finally:
+                    writer.transport.abort()
+        except ssl.SSLError as error:
+            return error
+        except (OSError, TimeoutError, Fault):
+            pass
+        return None
 
     def facts(self) -> Mapping[str, Any]:
         """Return what to show of certificates: until when they hold in Unix time, by origin, and what is dangerous."""
         known = dict(self.expiry.known())
         ours = known.pop("client", None)
         return {"certificates": known, "client_certificate": ours, "warnings": list(self.warnings)}
+
+    def _well(self, place: str, text: str) -> None:
+        """What was complained of is right again."""
+        if self._said.pop(place, None) is not None and text:
+            log.info("connection %s: %s", self._name, text)
 
     def _say(self, place: str, text: str) -> None:
         """Log, but not the same over and over."""
@@ -335,14 +374,12 @@ def _trusting(section: UpstreamTlsSection) -> ssl.SSLContext:
     return context
 
 
-def _stamp(path: Path | None) -> object:
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
     """Tell a file from what stands in its place later; follows links, as Kubernetes exchanges secrets by them."""
-    if path is None:
-        return None
     try:
         found = path.stat()
     except OSError:
-        return ()
+        return None
     return found.st_mtime_ns, found.st_ino, found.st_size
 
 
@@ -387,6 +424,4 @@ def explained(error: BaseException) -> str:
             if part in reason:
                 return text
         return reason.replace("_", " ").lower() or "TLS failed"
-    if isinstance(error, Fault):
-        return error.detail
-    return "the connection ended in the handshake"
+    return error.detail if isinstance(error, Fault) else "the connection ended in the handshake"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from hashlib import sha1
 from typing import Protocol
 
-from hookgate.exchange.errors import BadGateway
+from hookgate.exchange.errors import BadGateway, BadRequest
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Response
 from hookgate.exchange.waiting import Signal
 
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+"""16 bytes in Base64 (RFC 6455, 4.1)."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a server adds to the key (RFC 6455, 1.3)."""
 
@@ -87,10 +90,11 @@ class Tunnel:
 class ClientEnd:
     """The client's end of a tunnel, on its connection."""
 
-    __slots__ = ("_active", "_transport", "gone")
+    __slots__ = ("_active", "_exchange", "_transport", "gone")
 
-    def __init__(self, transport: asyncio.Transport, active: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, exchange: Exchange, active: Callable[[], None]) -> None:
         self._transport = transport
+        self._exchange = exchange
         self._active = active
         self.gone = Signal()
         """Set when one of the ends is gone."""
@@ -98,6 +102,7 @@ class ClientEnd:
     def write(self, data: bytes) -> None:
         """The backend has sent something."""
         self._transport.write(data)
+        self._exchange.bytes_sent += len(data)
         self._active()
 
     def hold(self) -> None:
@@ -130,6 +135,8 @@ def spoken(
         return checked(exchange) if exchange.request.upgrade else destination(exchange)
 
     async def checked(exchange: Exchange) -> Response:
+        if not _KEY.fullmatch(", ".join(exchange.request.headers.getall("sec-websocket-key"))):
+            raise BadRequest("A WebSocket takes one Sec-WebSocket-Key of 16 bytes.", reason="bad-handshake")
         if plainly:
             exchange.request.headers.remove("sec-websocket-extensions")
         response = await destination(exchange)
@@ -150,5 +157,5 @@ def _mistake(asked: Headers, answered: Headers) -> str:
     if "sec-websocket-extensions" in answered:
         return "it uses a WebSocket extension that was not offered"
     chosen = answered.get("sec-websocket-protocol")
-    offered = [part.strip() for part in (asked.get("sec-websocket-protocol") or "").split(",")]
+    offered = [part.strip() for line in asked.getall("sec-websocket-protocol") for part in line.split(",")]
     return "" if chosen is None or chosen in offered else "it chose a subprotocol that was not offered"

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 from hookgate.server.settings import Settings
 
 if TYPE_CHECKING:  # for type checkers; at run time each is imported when it is asked for
-    from hookgate.server.app import gateway_for
     from hookgate.server.edge.asgi import Edge
     from hookgate.server.listeners import listen, url_of
     from hookgate.server.serve import Server
+    from hookgate.server.starting import gateway_for
 
 __all__ = ["Edge", "Server", "Settings", "gateway_for", "listen", "url_of"]
 
 _HEAVY = {
     "Edge": "hookgate.server.edge.asgi",
     "Server": "hookgate.server.serve",
-    "gateway_for": "hookgate.server.app",
+    "gateway_for": "hookgate.server.starting",
     "listen": "hookgate.server.listeners",
     "url_of": "hookgate.server.listeners",
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal
 
+from hookgate.exchange.clientaddress import address_of, network_of, parsed
 from hookgate.exchange.encryption import TlsFacts
 from hookgate.gateway.gateway import Gateway
 from hookgate.server.intake import is_trusted
@@ -17,8 +18,26 @@ log = logging.getLogger("hookgate.listener")
 
 Reason = Literal["connections", "connections_per_client", "proxy_protocol", "handshake", "certificate"]
 """Why a connection was refused: a limit of that name, no right PROXY header, or what went wrong in TLS."""
+LOOK = 0.5
+"""Seconds between two looks whether a client is still there that is not read from."""
 QUIET = 1.0
 """Seconds between two lines of the log about refused connections."""
+
+
+def has_left(transport: asyncio.BaseTransport) -> bool:
+    """Whether the other side has closed a connection that nobody reads from, as far as the system can tell."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except OSError:
+        return False
+    return state in _LEFT
+
+
+_LEFT = frozenset({7, 8})
+"""States of TCP in Linux: CLOSE after a reset, CLOSE_WAIT after the other side's end."""
 
 
 class Visitor:
@@ -65,7 +84,7 @@ class Admission:
         if most is not None and self.connections >= most:
             self.refuse("connections", ip)
             return None
-        visitor = Visitor(self, plain(ip), port)
+        visitor = Visitor(self, str(parsed(ip)), port)
         if not self._count(visitor):
             return None
         self.connections += 1
@@ -75,7 +94,7 @@ class Admission:
         """The client is another one: a PROXY header says so. Return whether it may stay; if not, that is noted."""
         self._uncount(visitor._counted_as)
         visitor._counted_as = None
-        visitor.ip, visitor.port = plain(ip), port
+        visitor.ip, visitor.port = address_of(ip), port
         return self._count(visitor)
 
     def left(self, counted_as: str | None) -> None:
@@ -106,7 +125,7 @@ class Admission:
         most = None if live is None else live.limits.connections_per_client
         if live is None or most is None or is_trusted(visitor.ip, live.config.gateway.trusted_proxies):
             return True
-        client = _client(visitor.ip)
+        client = network_of(visitor.ip, live.limits.ipv6_prefix)
         count = self._clients.get(client, 0)
         if count >= most:
             self.refuse("connections_per_client", visitor.ip)
@@ -129,17 +148,3 @@ class Admission:
             self._unsaid.clear()
             if not last:
                 self._timer = self._loop.call_later(QUIET, self._say)
-
-
-def plain(ip: str) -> str:
-    """Return the IPv4 address that a socket for both families writes as ``::ffff:192.0.2.1``; others as they are."""
-    if ip.startswith("::ffff:"):
-        address = IPv6Address(ip)
-        return str(address.ipv4_mapped or address)
-    return ip
-
-
-def _client(ip: str) -> str:
-    """Whose connections are counted together: an address, or a /64 of IPv6, of which every host has a whole one."""
-    address = ip_address(ip)
-    return address.exploded[:19] if isinstance(address, IPv6Address) else ip

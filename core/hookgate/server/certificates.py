@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from hookgate.gateway.listenertls import facts
 from hookgate.server.tls import TlsContexts
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Certificates:
         """
         self._contexts = TlsContexts(section)
         self._reading = asyncio.Lock()
+        self.ends = _ends(section)
+        """When each expires, in Unix time, by host name or, where it has none, by file."""
         self.problems: list[Problem] = []
         """What was wrong with the files when they were last read."""
 
@@ -53,3 +56,12 @@ class Certificates:
     async def _read(self, section: TlsSection | None) -> None:
         async with self._reading:
             self.problems = await asyncio.to_thread(self._contexts.reload, section)
+            if not self.problems:
+                self.ends = await asyncio.to_thread(_ends, self._contexts.section)
+
+
+def _ends(section: TlsSection) -> dict[str, int]:
+    known = [(each, facts(each)) for each in section.certificates]
+    return {
+        name: told.not_after for each, told in known for name in each.hosts or told.hosts or (each.certificate.name,)
+    }

@@ -195,6 +195,7 @@ class Conversation:
 
     async def take(self, data: str | bytes) -> None:
         """Pass on a message of the client; return when the backend can take another one."""
+        self._exchange.request.body.received += size_of(data)
         if size_of(data) > self.limit:
             self.client_broke(CloseReason.MESSAGE_TOO_BIG)
         if self._ending is None and self._from_client:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 
+from hookgate.exchange.clientaddress import NOBODY, address_of, parsed
 from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import BadRequest, Fault
 from hookgate.exchange.messages import Headers, Request
+from hookgate.exchange.spellings import headers_of
 from hookgate.flow.paths import normalise
 from hookgate.gateway.record import GatewaySection, LimitsSection
-from hookgate.http.framing import RequestHead
+from hookgate.http.authority import is_authority
+from hookgate.http.framing import FramingError, RequestHead, read_request
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip")
-"""Headers that speak of earlier hops: believed of trusted proxies, taken out of the mouth of anyone else."""
+FORWARDED = ("forwarded", "x-real-ip")
+"""Headers that speak of earlier hops, beside all of ``X-Forwarded-…``: believed of trusted proxies only."""
+_PAIR = re.compile(r'[ \t]*([!#$%&\'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^\s",;]*)[ \t]*([,;]|\Z)')
+_METHOD = re.compile(rb"[A-Za-z-]{1,32}")
+_QUERY = re.compile(r"[\x21-\x7e]*")
+_ESCAPED = re.compile(r"\\(.)")
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
@@ -29,6 +37,13 @@ class UrlTooLong(Fault):
 
     status = 414
     default_reason = "url-too-long"
+
+
+class UnknownMethod(Fault):
+    """501: no request of this method is read here."""
+
+    status = 501
+    default_reason = "unknown-method"
 
 
 class Refused(BadRequest):
@@ -53,12 +68,27 @@ def check_sizes(limits: LimitsSection, fields: list[tuple[bytes, bytes]], target
         raise HeadTooLarge("The request head is longer than this gateway takes.")
 
 
-def split_target(target: bytes) -> tuple[str, str, str]:
-    """Take a request target apart: the path in its one spelling, the query, and the authority if it has one.
+def overlong(begun: bytes, limits: LimitsSection) -> None:
+    """Look at a head that is not all there, or too long.
 
     Raises:
-        BadRequest: it is neither a path (origin-form) nor an ``http`` URL (absolute-form), or has a fragment.
+        FramingError: with status 414 or 431, it is longer than the limits.
     """
+    if len(begun) > limits.url + limits.header_bytes:
+        if b"\r\n" not in begun[: limits.url + 64]:
+            raise FramingError(f"The URL is longer than {limits.url} bytes.", 414)
+        raise FramingError("The request head is longer than this gateway takes.", 431)
+
+
+def split_target(target: bytes) -> tuple[str, str, str, str]:
+    """Take a request target apart: the path in its one spelling, the query, and the authority if it has one; then path
+    and query as they came.
+
+    Raises:
+        BadRequest: it is neither a path (origin-form) nor an ``http`` URL (absolute-form), or has a user or a fragment.
+    """
+    if target == b"*":  # the gateway as a whole, of OPTIONS (RFC 9110, 9.3.7)
+        return "*", "", "", "*"
     if not target.isascii():
         raise Refused("The path has a byte that must be percent-encoded.")
     text = target.decode("ascii")
@@ -68,17 +98,49 @@ def split_target(target: bytes) -> tuple[str, str, str]:
         text = slash + rest
         if "?" in authority:
             authority, question, query = authority.partition("?")
-            text = "/" + question + query
+            text = question + query
+        check_authority(authority)
+        if text[:1] != "/":
+            text = "/" + text  # RFC 9110, 4.2.3
     path, _, query = text.partition("?")
-    if "#" in query:
-        raise Refused("A fragment is not sent to a server.")
-    return normalise(path), query, authority
+    if "#" in query or not _QUERY.fullmatch(query):
+        raise Refused("A fragment is not sent to a server, and a query has neither spaces nor control characters.")
+    return normalise(path), query, authority, text
+
+
+@lru_cache(maxsize=256)
+def sketch(method: bytes, target: bytes, peer: str, version: str = "1.1") -> Request:
+    """Make a request of what is known of one that was refused, for those who only watch."""
+    text = "".join(c if "!" <= c <= "~" else f"%{ord(c):02X}" for c in target[:1024].decode("latin-1"))
+    path, _, query = text.partition("?")
+    known = method.decode("latin-1") if _METHOD.fullmatch(method) else ""
+    return Request.of(known, path, query, text, "http", "", Headers(), peer, None, version)
+
+
+def sketch_of(begun: bytes, peer: str) -> Request:
+    """As :func:`sketch`, of the first line of HTTP/1.1, as far as it has come."""
+    method, _, rest = begun[:8192].lstrip(b"\r\n").partition(b"\r\n")[0].partition(b" ")
+    return sketch(method, rest.removesuffix(b" HTTP/1.1"), peer)
+
+
+def knows(method: str) -> bool:
+    """Whether requests of a method are read here; those of others are answered 501, over whatever protocol."""
+    try:
+        return read_request(f"{method} / HTTP/1.0\r\n\r\n".encode()).method == method
+    except FramingError:
+        return False
+
+
+def check_authority(authority: str) -> None:
+    """Raise ``BadRequest`` for what is no host, with or without a port; users are not for servers (RFC 9110, 4.2.4)."""
+    if not is_authority(authority.encode("latin-1")):
+        raise Refused("The authority is not a host, with or without a port.")
 
 
 _split = lru_cache(maxsize=4096)(split_target)
 
 
-def split(target: bytes) -> tuple[str, str, str]:
+def split(target: bytes) -> tuple[str, str, str, str]:
     """As :func:`split_target`; short targets are remembered, since most calls ask for what was asked for before."""
     return _split(target) if len(target) <= 256 else split_target(target)
 
@@ -87,28 +149,50 @@ def split(target: bytes) -> tuple[str, str, str]:
 def is_trusted(address: str, networks: Networks) -> bool:
     """Whether an address is one of a proxy in front of us."""
     try:
-        parsed = ip_address(address)
+        known = parsed(address)
     except ValueError:
         return False
-    return any(parsed in network for network in networks)
+    return any(known in network for network in networks)
 
 
 def trust(request: Request, networks: Networks) -> None:
-    """Believe what a trusted proxy says of the client; take it out of the mouth of anyone else."""
+    """Believe what a trusted proxy says of the client; take it out of the mouth of anyone else.
+
+    ``X-Forwarded-For`` counts, or ``Forwarded`` where there is none. From the right, the first that is no trusted proxy
+    is the client. One that cannot be read is ``NOBODY``: it must not pass for the proxy behind it.
+    """
     headers = request.headers
     if not networks or not is_trusted(request.peer, networks):
-        headers.remove(*FORWARDED)
+        headers.remove(*FORWARDED, *(name for name in headers if name.startswith("x-forwarded-")))
         return
-    for hop in reversed([part.strip() for line in headers.getall("x-forwarded-for") for part in line.split(",")]):
-        try:
-            address = str(ip_address(hop))
-        except ValueError:
+    schemes = headers.getall("x-forwarded-proto")
+    if lines := headers.getall("x-forwarded-for"):
+        hops = [(address_of(hop), "") for hop in ",".join(lines).split(",")]
+    else:
+        hops = told(",".join(headers.getall("forwarded")))
+    for client, scheme in reversed(hops):
+        request.client, told_here = client, [scheme]
+        if not is_trusted(client, networks):
             break
-        request.client = address
-        if not is_trusted(address, networks):
-            break
-    if (scheme := headers.get("x-forwarded-proto")) in ("http", "https"):
-        request.scheme = scheme
+    if hops and not schemes:
+        schemes = told_here
+    if schemes in (["http"], ["https"]):  # of two lines one may be a stranger's
+        request.scheme = schemes[0]
+
+
+def told(forwarded: str) -> list[tuple[str, str]]:
+    """Read ``Forwarded`` (RFC 7239, 4): the address and the scheme of each hop. What is malformed is nobody's word."""
+    hops: list[dict[str, str]] = [{}] if forwarded else []
+    at = 0
+    while at < len(forwarded):
+        pair = _PAIR.match(forwarded, at)
+        if pair is None or pair[1].lower() in hops[-1]:
+            return [(NOBODY, "")]
+        hops[-1][pair[1].lower()] = _ESCAPED.sub(r"\1", pair[2][1:-1]) if pair[2][:1] == '"' else pair[2]
+        if pair[3] == ",":
+            hops.append({})
+        at = pair.end()
+    return [(address_of(hop.get("for", "")), hop.get("proto", "")) for hop in hops]
 
 
 def request_of(
@@ -121,26 +205,29 @@ def request_of(
     """
     fields = head.fields
     check_sizes(gateway.limits, fields, len(head.target), size)
-    path, query, authority = split(head.target)
+    path, query, authority, received = split(head.target)
     request = Request.of(
         head.method,
         path,
         query,
+        received,
         scheme,
         authority or (head.host.decode("ascii") if head.host is not None else ""),
-        Headers.of(fields.copy()),  # the head may be remembered
+        headers_of(fields, gateway.underscored_headers) if head.forwarded else Headers.of(fields.copy()),
         peer,
         tls,
         head.version,
     )
-    if head.upgrade == b"websocket" and _may_upgrade(head):
+    if head.upgrade and wants_websocket(head):
         request.upgrade = "websocket"
     if head.forwarded:
         trust(request, gateway.trusted_proxies)
     return request
 
 
-def _may_upgrade(head: RequestHead) -> bool:
-    """Whether a request asks for another protocol as one must: in ``Connection``, without a body, not in HTTP/1.0."""
+def wants_websocket(head: RequestHead) -> bool:
+    """Whether a request asks for a WebSocket as one must: a GET of HTTP/1.1 without a body that says so in
+    ``Connection``, too. Of several protocols that it offers (RFC 9110, 7.8), this is the one we speak."""
     named = head.named is not None and b"upgrade" in head.named
-    return named and head.version == "1.1" and not head.length
+    offered = named and b"websocket" in [each.strip() for each in head.upgrade.lower().split(b",")]
+    return offered and head.method == "GET" and head.version == "1.1" and not head.length

@@ -13,17 +13,19 @@ log = logging.getLogger("hookgate")
 GRACE = 1.0
 """Seconds for tasks to end that nobody waits for."""
 ALLOWANCE = 3.0
-"""Seconds beyond what one plugin may take before the whole process is given up."""
+"""Seconds beyond what one plugin, or all that stops, may take before the whole process is given up."""
 
 
 class Insisting:
-    """A thread that ends the process, from now on, once its loop has had no turn for so many seconds."""
+    """A thread that ends the process once its loop has had no turn for ``patience`` seconds, and after ``limit``
+    seconds in any case."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, patience: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience: float, limit: float) -> None:
         self._loop = loop
         self._patience = patience
         self._turn = time.monotonic()
-        self._next = loop.call_soon(self._beat)
+        self._end = self._turn + limit
+        self._next: asyncio.Handle = loop.call_soon_threadsafe(self._beat)
         threading.Thread(target=self._watch, name="hookgate stops", daemon=True).start()
 
     def _beat(self) -> None:
@@ -36,9 +38,13 @@ class Insisting:
         self._turn = time.monotonic()
 
     def _watch(self) -> None:
-        while (left := self._turn + self._patience - time.monotonic()) > 0:
+        while (left := min(self._turn + self._patience, self._end) - time.monotonic()) > 0:
             time.sleep(min(left, 0.2))
-        log.error("the process does not stop: a hook or a thread of a plugin blocks it for %g s", self._patience)
+        if time.monotonic() < self._end:
+            log.error("the process does not stop: a hook or a thread of a plugin blocks it for %g s", self._patience)
+        else:
+            names = sorted(task.get_name() for task in asyncio.all_tasks(self._loop))
+            log.error("the process does not stop in its time and is ended; what still runs: %s", ", ".join(names))
         os._exit(1)
 
 

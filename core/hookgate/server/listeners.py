@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 
 from hookgate.exchange.errors import MachineError
 
+EVERY = {"0.0.0.0", "::"}  # noqa: S104
+BACKLOG = 2048
+"""Connections that the system keeps waiting to be accepted."""
 
-def listen(addresses: Iterable[str], *, backlog: int = 2048) -> list[socket.socket]:
-    """Open listening sockets on ``host:port`` addresses (``:8080`` is every interface, ``[::1]:8080`` is IPv6).
 
-    ``https://`` in front means nothing to a socket and is passed over.
+def listen(address: str, leaving: Collection[socket.socket] = ()) -> socket.socket:
+    """Open a listening socket on ``host:port`` (``:8080`` is every interface, ``[::1]:8080`` is IPv6).
+
+    The address may overlap with those of our own sockets that are ``leaving``.
 
     Raises:
-        MachineError: an address is taken, not ours, or needs rights we lack; nothing stays open.
+        MachineError: it is taken, not ours, or needs rights we lack.
     """
-    sockets: list[socket.socket] = []
     try:
-        for address in addresses:
-            sockets.append(_open(address, backlog))
+        try:
+            return _open(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not leaving:
+                raise
+        for each in leaving:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        return _open(address, beside=True)
     except OSError as error:
-        for opened in sockets:
-            opened.close()
         raise MachineError(f"cannot listen on {address}: {_reason(error)}") from error
-    return sockets
 
 
-def _open(address: str, backlog: int) -> socket.socket:
-    host, _, port = address.removeprefix("https://").rpartition(":")
+def _open(address: str, *, beside: bool = False) -> socket.socket:
+    host, _, port = address.rpartition(":")
     host = host.strip("[]")
     family, kind, protocol, _, where = socket.getaddrinfo(
         host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
+    if (held := _held(str(where[0]), int(where[1]))) is not None:
+        return held
     opened = socket.socket(family, kind, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if beside:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         with suppress(OSError):  # one socket for both families where the system has it
             if family == socket.AF_INET6 and not host:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         opened.bind(where)
-        opened.listen(backlog)
+        opened.listen(BACKLOG)
         opened.setblocking(False)
     except BaseException:
         opened.close()
@@ -49,9 +61,20 @@ def _open(address: str, backlog: int) -> socket.socket:
     return opened
 
 
-def _reason(error: OSError) -> str:
-    import errno
+def _held(host: str, port: int) -> socket.socket | None:
+    """Return the socket that a service manager holds open for an address, if it handed one over (sd_listen_fds)."""
+    mine = os.environ.get("LISTEN_PID") == str(os.getpid())
+    for number in range(3, 3 + int(os.environ.get("LISTEN_FDS", "0"))) if mine else ():
+        held = socket.socket(fileno=os.dup(number))
+        named = held.getsockname()
+        if held.family != socket.AF_UNIX and named[1] == port and (named[0] == host or {named[0], host} <= EVERY):
+            held.setblocking(False)
+            return held
+        held.close()
+    return None
 
+
+def _reason(error: OSError) -> str:
     hints = {
         errno.EADDRINUSE: "the port is in use; stop the other process or choose another port",
         errno.EACCES: "this user may not open that port; choose one above 1023",

@@ -48,10 +48,11 @@ class ManagementApp:
 
 
 async def _only_from_here() -> Response | None:
-    """Keep pages of other sites out: a browser sends ``Origin``, and a rebound name is not an address of ours."""
+    """Keep pages of other sites out: a browser sends their ``Origin``, and a rebound name is no address of ours."""
     host = request.host.rpartition(":")[0] if ":" in request.host else request.host
-    if request.method not in ("GET", "HEAD") and "Origin" in request.headers:
-        return _problem(403, "Calls from web pages are refused.")
+    own = {f"{scheme}://{request.host}" for scheme in ("http", "https")}  # of what ends TLS before us
+    if request.method not in ("GET", "HEAD") and not own.issuperset(request.headers.getlist("Origin")):
+        return _problem(403, "Calls from web pages of others are refused.")
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -69,7 +70,7 @@ def _core(gateway: Gateway) -> Blueprint:
             return jsonify({"generation": await gateway.reload()})
         except ConfigError as error:
             return _problem(
-                422,
+                503 if error.outside else 422,
                 "The document was refused; the running generation stays.",
                 problems=[str(problem) for problem in error.problems],
                 generation=gateway.live.number if gateway.live else 0,

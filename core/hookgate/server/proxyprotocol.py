@@ -11,6 +11,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
+from hookgate.exchange.clientaddress import NOBODY, parsed
+
 LONGEST_V1: Final = 107
 """Bytes of a header of version 1 at most, with its line end."""
 LONGEST_V2: Final = 16 + 4096
@@ -28,8 +30,8 @@ class Read(NamedTuple):
     """A header that was read."""
 
     ip: str | None
-    """Who opened the connection; an IPv4 address that was written as an IPv6 one is IPv4 again. ``None`` where the
-    sender speaks for itself (a health check) or does not know: then the address of the socket holds."""
+    """Who opened the connection; an IPv4 address that was written as an IPv6 one is IPv4 again. ``NOBODY`` where the
+    sender does not know. ``None`` where it speaks for itself (a health check): then the address of the socket holds."""
     port: int
     """The port it came from, 0 without an address."""
     consumed: int
@@ -62,7 +64,7 @@ def _read_v1(data: bytes) -> Read | None:
     consumed = len(line) + 2
     family, _, rest = line[len(_V1) :].partition(b" ")
     if family == b"UNKNOWN":  # whatever follows it is to be ignored
-        return Read(None, 0, consumed)
+        return Read(NOBODY, 0, consumed)
     if family not in (b"TCP4", b"TCP6"):
         raise ValueError("the PROXY line is of no family that is known here: TCP4, TCP6 or UNKNOWN")
     fields = rest.split(b" ")
@@ -82,7 +84,7 @@ def _ip_v1(family: bytes, field: bytes) -> str:
             return str(IPv4Address(text))
         if "%" in text:
             raise ValueError("a zone means nothing elsewhere")
-        return _plain(IPv6Address(text))
+        return str(parsed(str(IPv6Address(text))))
     except ValueError:
         raise ValueError(f"the PROXY line has an address that is none of {family.decode()}") from None
 
@@ -112,11 +114,7 @@ def _read_v2(data: bytes) -> Read | None:
     if len(data) < consumed:
         return None
     if command == _LOCAL or family == _UNKNOWN:
-        return Read(None, 0, consumed)
+        return Read(None if command == _LOCAL else NOBODY, 0, consumed)
     if family == _TCP4:
         return Read(str(IPv4Address(data[16:20])), int.from_bytes(data[24:26], "big"), consumed)
-    return Read(_plain(IPv6Address(data[16:32])), int.from_bytes(data[48:50], "big"), consumed)
-
-
-def _plain(address: IPv6Address) -> str:
-    return str(address.ipv4_mapped or address)
+    return Read(str(parsed(str(IPv6Address(data[16:32])))), int.from_bytes(data[48:50], "big"), consumed)

@@ -23,5 +23,7 @@ class Settings(BaseSettings):
     """A folder whose ``*.py`` files hold plugins of this site. Never taken from a document."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much the process says on stderr."""
+    log_format: Literal["text", "json"] = "text"
+    """How: lines for people, or one JSON object a line for programs."""
     management_url: str = "http://127.0.0.1:8001"
     """Where ``hookgate reload`` and ``hookgate connections`` find the running gateway."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hookgate.exchange.certificate import ClientCertificate
 from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import Problem
 from hookgate.gateway.listenertls import MODERN, TlsSection, check, facts, load_authorities, load_certificate
+from hookgate.http.tls import stamp_of
 
 __all__ = ["ClientCertificate", "TlsContexts", "client_identity", "tls_facts"]
 
@@ -18,7 +20,6 @@ log = logging.getLogger("hookgate.tls")
 
 _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _MODE = {"optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-Stamp = tuple[int, int, int] | None
 
 
 class TlsContexts:
@@ -35,6 +36,7 @@ class TlsContexts:
         """
         self._section = section
         self._stamps = _stamps(section)
+        self._failing = False
         self._latest = _Latest(ssl.PROTOCOL_TLS_SERVER)
         self._latest.current = _first(section)
 
@@ -64,11 +66,16 @@ class TlsContexts:
         problems = check(section)
         if not problems:
             try:
+                until = [datetime.fromtimestamp(facts(each).not_after, UTC) for each in section.certificates]
                 self._latest.current = _first(section)
             except ValueError as error:  # a file was changed just now
                 problems = [Problem((), str(error))]
         if not problems:
+            again = "again " if self._failing else ""
+            for each, end in zip(section.certificates, until, strict=True):
+                log.info("%s was read and is %sin force for new connections, until %s", each.certificate, again, end)
             self._section = section
+        self._failing = bool(problems)
         if section is self._section:
             self._stamps = stamps
         for problem in problems:
@@ -173,14 +180,5 @@ def _context(section: TlsSection) -> ssl.SSLContext:
     return context
 
 
-def _stamps(section: TlsSection) -> dict[Path, Stamp]:
-    return {path: _stamp(path) for path in section.files()}
-
-
-def _stamp(path: Path) -> Stamp:
-    """Tell a file from what stands in its place later; follows links, as Kubernetes exchanges secrets by them."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+def _stamps(section: TlsSection) -> dict[Path, object]:
+    return {path: stamp_of(path) for path in section.files()}

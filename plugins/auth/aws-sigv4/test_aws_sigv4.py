@@ -366,7 +366,6 @@ def test_a_gateway_signs_what_its_backend_receives():
     assert backend.requests[2].header("content-length") == "7"
 
 
-@pytest.mark.row("AC-15")
 def test_a_gateway_refuses_to_sign_before_others_have_written():
     basic = {"basic": {"username": "user", "password": "pwd", "header": "X-Up-Auth"}}
     with upstream() as backend:

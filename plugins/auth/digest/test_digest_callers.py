@@ -408,7 +408,7 @@ def test_curl_gets_in_with_the_right_password_only(algorithm, userhash):
         answers = []
         for known in ("Mufasa:Circle of Life", 'zoë:a "b" \\ c', "Mufasa:wrong", "Scar:x"):
             words = [CURL, "-sS", "-o", "-", "-w", "%{http_code}", "--digest", "-u", known, f"{gate.url}/a%20b?c=d&e"]
-            done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
             answers.append(done.stdout[-3:])
 
     assert answers == ["200", "200", "401", "401"]
@@ -421,7 +421,7 @@ def test_curl_finds_its_way_through_several_challenges():
     for methods in (several, one_line):
         with upstream() as backend, running(document(backend, *methods)) as gate:
             words = [CURL, "-sS", "-w", "%{http_code}", "--digest", "-u", "Mufasa:Circle of Life", f"{gate.url}/"]
-            assert subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout == "ok200"
+            assert subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout == "ok200"
 
 
 def test_httpx_gets_in_calls_again_with_the_same_nonce_and_renews_a_stale_one():
@@ -448,7 +448,7 @@ def test_the_standard_library_gets_in_with_md5():
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPDigestAuthHandler(known)
         )
-        with opener.open(f"{gate.url}/a?b=c", timeout=30) as answer:
+        with opener.open(f"{gate.url}/a?b=c", timeout=60) as answer:
             assert answer.status == 200
         gc.collect()
 
@@ -475,7 +475,6 @@ def test_auth_int_protects_bodies_on_the_way():
     assert backend.bodies == [b"a=1"]
 
 
-@pytest.mark.row("AC-43")
 def test_digest_and_basic_are_offered_side_by_side():
     methods = [{"digest": {"users": USERS}}, {"basic": {"users": USERS}}]
     with upstream() as backend, running(document(backend, *methods)) as gate:

@@ -5,7 +5,7 @@ from inspect import isawaitable
 
 import pytest
 
-from hookgate import Body, ConfigError, Exchange, Headers, Request, Secret, ServiceUnavailable, Unauthorized
+from hookgate import BadRequest, Body, ConfigError, Exchange, Headers, Request, Secret, ServiceUnavailable, Unauthorized
 from hookgate.testing import MovableClock, TestHost, build, running, upstream
 from hookgate_auth_hawk import Hawk
 from hookgate_auth_hawk.scheme import Artifacts, mac, payload_hash, time_mac
@@ -112,9 +112,10 @@ def test_other_kinds_of_credentials_are_none_of_its_business(lines):
     assert method().identify(call(*lines)) is None
 
 
-def test_the_first_line_of_its_scheme_counts_in_any_case():
-    assert method().identify(call("Basic eDp5", GET.replace("Hawk", "HAWK ", 1))).subject == ID
-    assert refused(method(), call("Hawk x", GET)) == "malformed-credentials"
+def test_its_scheme_counts_in_any_case_and_a_second_line_is_refused():
+    assert method().identify(call(GET.replace("Hawk", "HAWK ", 1))).subject == ID
+    with pytest.raises(BadRequest, match="more than once"):
+        method().identify(call("Basic eDp5", GET))
 
 
 @pytest.mark.parametrize(
@@ -376,7 +377,6 @@ def gateway(backend, clock=None, **options):
     )
 
 
-@pytest.mark.row("AC-44")
 def test_a_gateway_lets_in_who_signs_with_mohawk():
     mohawk = pytest.importorskip("mohawk")
 
@@ -399,7 +399,6 @@ def test_a_gateway_lets_in_who_signs_with_mohawk():
     assert backend.bodies == [b'{"e": 1}', b""]
 
 
-@pytest.mark.row("AC-44")
 def test_a_client_with_a_wrong_clock_is_told_the_time():
     with upstream() as backend, gateway(backend, clock=MovableClock(THEN + 765)) as gate:
         answer = gate.request("GET", "/resource/1?b=1&a=2", headers={"authorization": GET, "host": "example.com:8000"})
@@ -410,7 +409,6 @@ def test_a_client_with_a_wrong_clock_is_told_the_time():
     )
 
 
-@pytest.mark.row("HC-12")
 def test_two_gateways_understand_each_other():
     """The first signs, with a clock that is an hour off; the second checks, and tells it the time."""
     with upstream() as backend, gateway(backend, payload="required") as second:

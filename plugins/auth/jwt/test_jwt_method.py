@@ -333,7 +333,6 @@ def test_a_gateway_lets_a_good_token_in_and_no_tampered_one(maker):
     assert [request.header("authorization") for request in backend.requests] == [f"Bearer {good}"]
 
 
-@pytest.mark.row("AC-44")
 @pytest.mark.parametrize(
     ("options", "headers"),
     [

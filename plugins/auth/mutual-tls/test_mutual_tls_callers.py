@@ -204,7 +204,6 @@ def client(tmp_path):
     return Client()
 
 
-@pytest.mark.row("AC-43")
 def test_a_caller_is_known_by_the_certificate_of_its_connection_and_by_no_header(client):
     callers = {"orders.example": {"subject": "orders", "roles": ["clerk"]}}
     method = {"mutual-tls": {"by": "dns", "callers": callers, "issuers": ["CN=Clients"]}}

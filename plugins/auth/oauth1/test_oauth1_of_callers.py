@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from hookgate import (
+    BadRequest,
     Body,
     ConfigError,
     ContentTooLarge,
@@ -205,9 +206,10 @@ def test_other_kinds_of_credentials_are_none_of_its_business(lines):
     assert method().identify(call(*lines)) is None
 
 
-def test_the_first_line_of_its_scheme_counts_in_any_case():
-    assert method().identify(call("Bearer a", PHOTOS.replace("OAuth", "oauth", 1))).subject == "jane"
-    assert refused(method(), call("OAuth x", PHOTOS)) == "malformed-credentials"
+def test_its_scheme_counts_in_any_case_and_a_second_line_is_refused():
+    assert method().identify(call(PHOTOS.replace("OAuth", "oauth", 1))).subject == "jane"
+    with pytest.raises(BadRequest, match="more than once"):
+        method().identify(call("Bearer a", PHOTOS))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def idle(gate):
 
 async def until(condition):
     """Let the loop run until something holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)
 
@@ -38,7 +38,6 @@ async def until(condition):
 # --- which grant, and how the client shows who it is ------------------------------------------------------------------
 
 
-@pytest.mark.row("HC-9", "AC-17")
 @pytest.mark.parametrize(
     ("options", "form"),
     [
@@ -83,7 +82,6 @@ def test_the_grant_follows_from_what_is_there(server, options, form):
         assert line is None
 
 
-@pytest.mark.row("AC-17")
 def test_the_prefix_and_the_header_can_be_others(server):
     with upstream() as backend:
         with running(document(backend, server, prefix="Token", header="X-Access")) as gate:
@@ -128,7 +126,6 @@ def test_fifty_first_calls_get_one_token_and_one_more_when_it_has_expired(server
     assert lines[50:] == [[f"Bearer {second}"]] * 50
 
 
-@pytest.mark.row("HC-9")
 @pytest.mark.parametrize(
     ("expires_in", "used"),
     [(3600, 3570), (31, 1), (30, 15), (10, 5), ('"100"', 70), (None, 300), ("true", 300), ("[]", 300), (0, 0)],
@@ -251,7 +248,6 @@ def test_a_refresh_token_is_kept_while_the_server_is_ill(server):
     assert [form["grant_type"] for form in server.forms()] == ["password", "refresh_token", "refresh_token"]
 
 
-@pytest.mark.row("AC-17")
 def test_a_refresh_token_may_be_all_there_is(server):
     server.known.refresh_tokens["the-first"] = ("anna", ["orders", "items"])
     clock = MovableClock()
@@ -276,7 +272,6 @@ def test_a_refresh_token_may_be_all_there_is(server):
 # --- a backend that does not take the token ---------------------------------------------------------------------------
 
 
-@pytest.mark.row("HC-9")
 def test_a_token_that_the_backend_refuses_is_replaced_and_the_call_sent_once_more(server):
     with upstream(server.backend) as backend:
         with running(document(backend, server)) as gate:
@@ -289,7 +284,6 @@ def test_a_token_that_the_backend_refuses_is_replaced_and_the_call_sent_once_mor
     assert shown(backend) == [[f"Bearer {token}"] for token in (first, first, second, second)]
 
 
-@pytest.mark.row("HC-9")
 def test_a_body_that_was_streamed_is_not_sent_again(server):
     with upstream(server.backend) as backend:
         with running(document(backend, server)) as gate:
@@ -342,7 +336,6 @@ def test_a_backend_that_takes_no_token_does_not_load_the_token_server(server):
 # --- a server that gives no token -------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("HC-9")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -376,7 +369,6 @@ def test_without_a_token_nothing_is_sent(server, answer):
     assert "gateway" not in refused.json()["detail"].lower().replace("the gateway", "")
 
 
-@pytest.mark.row("HC-9")
 def test_a_server_that_is_not_there_is_no_target_that_is_not_there(server):
     with upstream() as backend, upstream() as other:
         settings = document(backend, server)

@@ -78,7 +78,6 @@ def test_claims_may_have_other_names(call, claims, options, subject, roles, appl
     assert (identity.subject, identity.roles, identity.application) == (subject, roles, application)
 
 
-@pytest.mark.row("AC-44")
 @pytest.mark.parametrize(
     ("claims", "options"),
     [
@@ -154,7 +153,6 @@ def test_a_missing_scope_is_forbidden(call):
         ({"prefix": "Token"}, {"authorization": "TOKEN   good"}),
     ],
 )
-@pytest.mark.row("AC-44")
 def test_the_token_may_come_in_another_header_and_be_hidden(call, options, headers):
     answer, exchange = call(headers=headers, hide=True, **options)
 

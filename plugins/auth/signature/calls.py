@@ -15,7 +15,7 @@ from hookgate.testing import MovableClock, TestHost, build
 from hookgate_auth_signature import Signature
 
 NOW = 1_700_000_000
-KEYS = {"ann": {"algorithm": "hmac-sha256", "secret": "s3same", "roles": ["clerk"], "application": "shop"}}
+KEYS = {"ann": {"algorithm": "hmac-sha256", "secret": "s3same-as-ours", "roles": ["clerk"], "application": "shop"}}
 HELLO = b'{"hello": "world"}'
 HELLO_SHA_256 = "X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="
 EDWARDS = ed25519.Ed25519PrivateKey.generate()
@@ -40,7 +40,14 @@ def method(house=None, **options):
 
 
 def line(
-    headers, *, secret=b"s3same", key_id="ann", algorithm="hmac-sha256", target="get /a?x=1", given="headers", extra=""
+    headers,
+    *,
+    secret=b"s3same-as-ours",
+    key_id="ann",
+    algorithm="hmac-sha256",
+    target="get /a?x=1",
+    given="headers",
+    extra="",
 ):
     """Write what a caller sends, by hand: ``headers`` are (name, value) pairs in the order of the signing string."""
     text = "\n".join(f"{name}: {target if name == '(request-target)' else value}" for name, value in headers)
@@ -85,5 +92,5 @@ def refused(made, exchange):
     """Return the reason for which a method refuses a call."""
     with pytest.raises(Unauthorized) as fault:
         identify(made, exchange)
-    assert "s3same" not in fault.value.detail
+    assert "s3same-as-ours" not in fault.value.detail
     return fault.value.reason

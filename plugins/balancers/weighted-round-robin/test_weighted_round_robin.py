@@ -109,9 +109,9 @@ def test_a_gateway_spreads_calls_over_three_backends_by_weight():
             },
         }
         with running(document) as gate:
-            for _ in range(70):
+            for _ in range(700):
                 assert gate.request("GET", "/").status_code == 200
-            sequence = "".join(names[exchange.target.url] for exchange in gate.wait_for_exchanges(70))
+            sequence = "".join(names[exchange.target.url] for exchange in gate.wait_for_exchanges(700))
 
-        assert sequence == "AABACAA" * 10
-        assert [len(backend.requests) for backend in (a, b, c)] == [50, 10, 10]
+        assert sequence == "AABACAA" * 100
+        assert [len(backend.requests) for backend in (a, b, c)] == [500, 100, 100]

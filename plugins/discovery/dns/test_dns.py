@@ -1,5 +1,6 @@
 """Discovery by DNS, against a small name server of this test on a free loopback port."""
 
+import asyncio
 import socketserver
 import threading
 
@@ -17,6 +18,10 @@ from hookgate_discovery_dns import Dns
 class NameServer:
     def __init__(self):
         self.records, self.asked = {}, threading.Condition()
+        self.fails = {}
+        """What is answered in the place of records, by name and kind: a code, or nothing at all."""
+        self.aliases = {}
+        """Names by alias, each with how long it lives."""
         self.questions = 0
         owner = self
 
@@ -24,7 +29,9 @@ class NameServer:
             def handle(self):
                 data, socket = self.request
                 query = dns.message.from_wire(data)
-                socket.sendto(owner.answer(query).to_wire(), self.client_address)
+                reply = owner.answer(query)
+                if reply is not None:
+                    socket.sendto(reply.to_wire(), self.client_address)
 
         self.server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
@@ -37,7 +44,15 @@ class NameServer:
         with self.asked:
             self.questions += 1
             self.asked.notify_all()
-            if name not in {known for known, _ in self.records}:
+            if name in self.aliases:
+                lives, target = self.aliases[name]
+                reply.answer.append(dns.rrset.from_text(name, lives, "IN", "CNAME", target))
+                name = target
+            if (name, kind) in self.fails:
+                if self.fails[name, kind] is None:
+                    return None
+                reply.set_rcode(self.fails[name, kind])
+            elif name not in {known for known, _ in self.records}:
                 reply.set_rcode(dns.rcode.NXDOMAIN)
             elif values := self.records.get((name, kind)):
                 reply.answer.append(dns.rrset.from_text(name, 30, "IN", kind, *values))
@@ -45,7 +60,7 @@ class NameServer:
 
     def wait_for_questions(self, count):
         with self.asked:
-            assert self.asked.wait_for(lambda: self.questions >= count, 30)
+            assert self.asked.wait_for(lambda: self.questions >= count, 60)
 
 
 @pytest.fixture
@@ -84,6 +99,98 @@ async def test_services_of_the_best_priority_come_with_their_ports_and_weights(n
         ("https://one.internal:9001", "one.internal:9001", 5),
         ("https://two.internal:9002", "two.internal:9002", 1),
     ]
+
+
+@pytest.mark.parametrize("failing", ["A", "AAAA"])
+@pytest.mark.parametrize("how", [dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL, dns.rcode.REFUSED, None])
+async def test_one_kind_of_address_that_fails_does_not_spoil_the_other(names, how, failing):
+    names.records["app.internal.", "A"] = ["127.0.0.1"]
+    names.records["app.internal.", "AAAA"] = ["::1"]
+    names.fails["app.internal.", failing] = how
+
+    good = "[::1]" if failing == "A" else "127.0.0.1"
+    assert await found(names, name="app.internal", port=80) == [(f"http://{good}", "app.internal", 1)]
+
+
+@pytest.mark.parametrize(
+    ("how", "stays"), [(dns.rcode.NXDOMAIN, False), (dns.rcode.SERVFAIL, True), (dns.rcode.REFUSED, True)]
+)
+async def test_addresses_of_a_kind_that_fails_later_stay_unless_they_are_gone(names, how, stays):
+    names.records["app.internal.", "A"] = ["127.0.0.1"]
+    names.records["app.internal.", "AAAA"] = ["::1"]
+    plugin = build(Dns, nameservers=[names.address], name="app.internal", port=80)
+    plugin.startup(TestHost())
+    assert len(await plugin.targets()) == 2
+    names.fails["app.internal.", "AAAA"] = how
+    names.records["app.internal.", "A"] = ["127.0.0.2"]
+
+    assert [target.host for target in await plugin.targets()] == ["127.0.0.2"] + ["::1"] * stays
+
+
+async def test_where_both_kinds_fail_the_look_fails(names):
+    for kind in ("A", "AAAA"):
+        names.fails["app.internal.", kind] = dns.rcode.SERVFAIL
+    with pytest.raises(LookupError, match="NoNameservers"):
+        await found(names, name="app.internal", port=80)
+
+
+@pytest.mark.parametrize(("alias", "lives"), [(7, 7), (4000, 30), (1, 5)])
+@pytest.mark.parametrize("records", ["address", "srv"])
+async def test_an_alias_on_the_way_counts_for_how_long_an_answer_holds(names, alias, lives, records):
+    names.aliases["app.internal."] = (alias, "blue.internal.")
+    names.records["blue.internal.", "A"] = ["127.0.0.1"]
+    names.records["blue.internal.", "SRV"] = ["10 5 9001 one.internal."]
+    host = TestHost()
+    host.clock = MovableClock()
+    port = {"port": 80} if records == "address" else {}
+    plugin = build(Dns, nameservers=[names.address], name="app.internal", records=records, **port)
+    plugin.startup(host)
+    assert len(await plugin.targets()) == 1
+    waiting = asyncio.ensure_future(plugin.changed())
+    await asyncio.sleep(0)
+
+    assert host.clock.wakes == [lives]
+    waiting.cancel()
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        (["0 0 0 ."], []),
+        (["0 0 9000 ."], []),
+        (["0 0 0 one.internal."], []),
+        (["0 0 0 .", "10 5 9001 one.internal."], [("http://one.internal:9001", "one.internal:9001", 5)]),
+        (["0 3 9001 one.internal.", "0 4 9001 One.internal."], [("http://one.internal:9001", "one.internal:9001", 7)]),
+    ],
+)
+async def test_a_service_that_is_not_offered_is_no_target_and_one_that_stands_there_twice_is_one(
+    names, records, expected
+):
+    names.records["_http._tcp.app.internal.", "SRV"] = records
+
+    assert await found(names, name="_http._tcp.app.internal", records="srv") == expected
+
+
+@pytest.mark.parametrize("how", [dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL])
+def test_a_gateway_calls_the_addresses_that_can_be_had(names, how):
+    names.records["app.internal.", "A"] = ["127.0.0.1"]
+    names.fails["app.internal.", "AAAA"] = how
+    with upstream() as backend:
+        discovery = {"dns": {"name": "app.internal", "port": backend.port, "nameservers": [names.address]}}
+        with running(routed({"discovery": discovery}), clock=MovableClock()) as gate:
+            assert gate.request("GET", "/").status_code == 200
+
+
+def test_a_gateway_has_no_target_where_a_service_is_not_offered(names):
+    names.records["_http._tcp.app.internal.", "SRV"] = ["0 0 0 ."]
+    discovery = {"dns": {"name": "_http._tcp.app.internal", "records": "srv", "nameservers": [names.address]}}
+    with running(routed({"discovery": discovery}), clock=MovableClock()) as gate:
+        answer = gate.request("GET", "/")
+        assert (answer.status_code, urls(gate)) == (503, [])
+
+
+def routed(connection):
+    return {"routes": [{"name": "all", "to": {"connection": "app"}}], "connections": {"app": connection}}
 
 
 async def test_a_name_there_is_not_is_a_lookup_error(names):
@@ -138,8 +245,6 @@ def look(gate, clock, names):
 
 
 async def sleeping(clock):
-    import asyncio
-
     await asyncio.sleep(0.01)
     return [wake for wake in clock.wakes if wake in (30.0, 5.0)]
 

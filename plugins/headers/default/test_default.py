@@ -51,7 +51,6 @@ def test_add_appends_a_line_and_set_replaces_them_all(action, headers, received)
     assert sent([{action: "X-A", "from": fixed("2")}], **headers) == received
 
 
-@pytest.mark.row("AC-19")
 @pytest.mark.parametrize("name", ["Connection", "transfer-encoding", "Upgrade"])
 def test_an_action_on_a_hop_by_hop_header_is_refused_at_load(name):
     with pytest.raises(ConfigError, match=rf"connections\.crm\.headers\[0\].*(?i:{name})"):

@@ -94,7 +94,6 @@ def test_the_backend_gets_the_digest_of_what_it_gets():
         assert request.all("content-digest") == [f"sha-512=:{sha('sha512', request.body)}:"]
 
 
-@pytest.mark.row("AC-22")
 def test_a_body_above_the_limit_is_refused_and_the_backend_hears_nothing():
     with upstream() as backend, running(document(backend)) as gate:
         assert gate.request("POST", "/", content=b"a" * 300_000).status_code == 200
@@ -129,7 +128,6 @@ class Replace(Interceptor[Options]):
 '''
 
 
-@pytest.mark.row("AC-22")
 @pytest.mark.parametrize(("step", "body"), [("shout", b"ABCDEF!"), ("replace", b"something else")])
 def test_the_digest_is_of_what_the_steps_made_of_the_body(tmp_path, step, body):
     (tmp_path / "steps.py").write_text(PLUGINS)

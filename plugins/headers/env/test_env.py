@@ -1,6 +1,6 @@
 import pytest
 
-from hookgate import BadGateway, ConfigError
+from hookgate import BadGateway, ConfigError, Exchange, Outbound, Request, Target
 from hookgate.testing import build, running, upstream
 from hookgate_header_env import ALLOW, Env
 
@@ -28,6 +28,10 @@ def variable(monkeypatch):
     return lambda value: monkeypatch.setenv(NAME, value)
 
 
+def attempt():
+    return Exchange(Request("GET")), Outbound("GET", Target("http", "crm.example", 80), "/", connection="crm")
+
+
 def started(host=None, **options):
     provider = build(Env, name=NAME, **options)
     provider.startup(host or Host())
@@ -38,28 +42,28 @@ def test_the_value_is_what_the_variable_holds_at_the_moment(variable, monkeypatc
     variable("1")
     provider = started()
 
-    assert provider.value(None, None) == "1"
+    assert provider.value(*attempt()) == "1"
     variable("2")
-    assert provider.value(None, None) == "2"
+    assert provider.value(*attempt()) == "2"
     variable("1")
-    assert provider.value(None, None) == "1"
+    assert provider.value(*attempt()) == "1"
     monkeypatch.delenv(NAME)
-    assert provider.value(None, None) is None
+    assert provider.value(*attempt()) is None
 
 
 @pytest.mark.parametrize(("held", "value"), [("", ""), (" a b ", "a b"), ("zoë", "zoë"), ("a\tb", "a\tb")])
 def test_every_value_that_a_header_can_hold_is_sent(variable, held, value):
     variable(held)
 
-    assert started().value(None, None) == value
-    assert started(required=True).value(None, None) == value
+    assert started().value(*attempt()) == value
+    assert started(required=True).value(*attempt()) == value
 
 
 def test_a_variable_that_is_not_set_leaves_the_header_out_and_is_warned_about_once_for_each_name():
     host = Host()
     for provider in (started(host), started(host)):
         for _ in range(3):
-            assert provider.value(None, None) is None
+            assert provider.value(*attempt()) is None
     other = build(Env, name=f"{NAME}_2")
     other.startup(host)
 
@@ -83,7 +87,7 @@ def test_a_variable_that_vanishes_later_is_warned_about(variable, monkeypatch):
     assert host.lines == []
 
     monkeypatch.delenv(NAME)
-    provider.value(None, None)
+    provider.value(*attempt())
 
     assert [level for level, _ in host.lines] == ["warning"]
 
@@ -94,8 +98,8 @@ def test_a_value_that_no_header_can_hold_counts_as_not_set_and_is_an_error_in_th
     host = Host()
     provider = started(host)
 
-    assert provider.value(None, None) is None
-    assert provider.value(None, None) is None
+    assert provider.value(*attempt()) is None
+    assert provider.value(*attempt()) is None
     ((level, text),) = host.lines
     assert level == "error"
     assert NAME in text
@@ -107,7 +111,7 @@ def test_a_call_without_a_required_variable_ends_in_502_that_says_nothing_intern
     if value is not None:
         variable(value)
     with pytest.raises(BadGateway) as raised:
-        started(required=True).value(None, None)
+        started(required=True).value(*attempt())
 
     assert (raised.value.status, raised.value.reason) == (502, "config-error")
     assert NAME not in raised.value.detail
@@ -151,7 +155,6 @@ def test_the_backend_gets_what_the_variable_holds(variable):
     assert backend.requests[0].all("x-stage") == ["1"]
 
 
-@pytest.mark.row("AC-23")
 def test_without_the_variable_the_header_is_left_out_and_the_log_warns():
     with upstream() as backend, running(document(backend)) as gate:
         for _ in range(2):
@@ -163,6 +166,24 @@ def test_without_the_variable_the_header_is_left_out_and_the_log_warns():
 
 
 @pytest.mark.row("AC-23")
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
+@pytest.mark.parametrize("held", [None, "a\nb"], ids=["unset", "unsendable"])
+def test_the_trace_of_each_call_warns_of_a_header_that_was_left_out(variable, lane, held):
+    if held is not None:
+        variable(held)
+    with upstream() as backend:
+        traced = {**document(backend), "gateway": {"lane": lane}, "trace": {"sample": 1}}
+        with running(traced) as gate:
+            statuses = [gate.request("GET", "/").status_code for _ in range(2)]
+            traces = [exchange.trace.as_dict() for exchange in gate.wait_for_exchanges(2)]
+
+    assert statuses == [200, 200]
+    assert [request.all("x-stage") for request in backend.requests] == [[], []]
+    why = "is not set" if held is None else "cannot be sent in a header"
+    told = f"warning: connection crm: environment variable {NAME} {why}, so its header is left out"
+    assert [[note["text"] for note in trace["notes"]] for trace in traces] == [[told], [told]]
+
+
 def test_without_a_required_variable_calls_end_in_502_and_the_backend_hears_nothing():
     with upstream() as backend, running(document(backend, required=True)) as gate:
         answer = gate.request("GET", "/")
@@ -172,7 +193,6 @@ def test_without_a_required_variable_calls_end_in_502_and_the_backend_hears_noth
     assert backend.requests == []
 
 
-@pytest.mark.row("AC-23")
 def test_a_document_that_names_a_variable_outside_the_list_of_the_process_is_refused(monkeypatch):
     monkeypatch.setenv(ALLOW, "CRM_*")
     with upstream() as backend, pytest.raises(ConfigError, match=f"env.name: .*{NAME} may not be read"):

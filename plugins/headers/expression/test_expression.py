@@ -105,6 +105,15 @@ def document(backend, text, **more):
     }
 
 
+def test_a_parameter_that_comes_twice_is_the_clients_doing():
+    with upstream() as backend, running(document(backend, "request.query.page")) as gate:
+        answers = [gate.request("GET", f"/?{query}") for query in ("page=1&page=2", "page=1")]
+        counts = gate.gateway.connection("google").counts
+
+    assert [each.status_code for each in answers] == [400, 200]
+    assert (counts["aborted"], counts["ok"]) == (1, 1)
+
+
 @pytest.mark.row("AC-24")
 def test_the_backend_gets_what_the_expression_makes_of_the_call():
     with upstream() as backend:
@@ -138,7 +147,6 @@ def test_what_reaches_further_is_refused_when_the_document_is_loaded(text, messa
             pass
 
 
-@pytest.mark.row("AC-24")
 def test_every_root_can_be_read_from_a_running_gateway(monkeypatch):
     monkeypatch.setenv("HOOKGATE_TEST_STAGE", "qly")
     text = (

@@ -137,7 +137,6 @@ def test_wrong_options_are_refused(options, message):
         build(IdentityHeader, **options)
 
 
-@pytest.mark.row("AC-25")
 def test_the_backend_hears_who_calls_and_not_what_the_client_says():
     with upstream() as backend:
         basic = {"basic": {"users": {"jörg": "secret", "eve": "secret"}, "roles": {"jörg": ["clerk", "auditor"]}}}

@@ -1,3 +1,7 @@
+import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from uuid import RFC_4122, UUID
 
@@ -69,7 +73,6 @@ def document(backend, provider):
     }
 
 
-@pytest.mark.row("AC-25")
 @pytest.mark.parametrize(("provider", "version"), [("uuid", 4), ({"uuid": {"version": 7}}, 7)])
 def test_a_header_value_comes_from_a_plugin_that_is_named_as_any_other(provider, version):
     with upstream() as backend, running(document(backend, provider)) as gate:
@@ -81,8 +84,47 @@ def test_a_header_value_comes_from_a_plugin_that_is_named_as_any_other(provider,
     assert {UUID(value).version for value in values} == {version}
 
 
-@pytest.mark.row("AC-25")
 def test_wrong_options_of_a_header_value_are_refused_with_their_place():
     with upstream() as backend, pytest.raises(ConfigError, match=r"connections\.crm\.headers.*uuid\.version"):
         with running(document(backend, {"uuid": {"version": 3}})):
             pass
+
+
+STRANGERS = '''
+from uuid import uuid5, NAMESPACE_URL
+
+from hookgate import HeaderProvider, Options, hookimpl
+
+
+class NamedUuidOptions(Options):
+    of: str
+
+
+class NamedUuid(HeaderProvider[NamedUuidOptions]):
+    """The UUID of a name."""
+
+    @hookimpl
+    def value(self, exchange, outbound):
+        return str(uuid5(NAMESPACE_URL, self.options.of))
+'''
+
+
+def schema(**environment):
+    command = [sys.executable, "-m", "hookgate", "schema"]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+
+@pytest.mark.row("AC-25")
+def test_a_provider_of_somebody_else_works_and_the_schema_of_the_form_offers_it(tmp_path):
+    (tmp_path / "strangers.py").write_text(STRANGERS)
+    done, without = schema(HOOKGATE_PLUGINS_DIR=str(tmp_path)), schema()
+    with upstream() as backend:
+        provider = {"named-uuid": {"of": "https://a.example/"}}
+        with running(document(backend, provider), plugins_dir=tmp_path) as gate:
+            gate.request("GET", "/")
+
+    (value,) = backend.requests[0].all("x-call")
+    assert UUID(value).version == 5
+    assert (done.returncode, without.returncode) == (0, 0)
+    assert ('"named-uuid"' in done.stdout, '"named-uuid"' in without.stdout) == (True, False)
+    assert "NamedUuidOptions" in json.dumps(json.loads(done.stdout))

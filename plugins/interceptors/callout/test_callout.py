@@ -58,7 +58,7 @@ def test_an_absolute_url_is_called_and_the_answer_is_in_a_variable(lane):
 
 
 @BOTH
-@pytest.mark.row("FL-54", "FL-23")
+@pytest.mark.row("FL-54")
 def test_query_headers_and_body_of_the_call_go_along_without_what_frames_them(lane):
     with upstream() as backend, upstream(rates) as other:
         step = callout(
@@ -186,7 +186,7 @@ def test_a_forgotten_callout_outlives_the_call_and_its_failure_is_only_logged(la
 
 
 async def _until(condition):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 
@@ -244,7 +244,6 @@ def test_a_service_that_is_away_or_slow(lane):
 
 
 @BOTH
-@pytest.mark.row("FL-54")
 def test_a_url_from_a_value_has_to_be_of_a_host_that_is_named(lane):
     with upstream() as backend, upstream(rates) as other, upstream(rates) as stranger:
         step = callout(name="a", url_from="request.headers['x-url']", hosts=[f"http://127.0.0.1:{other.port}"])

@@ -5,6 +5,9 @@ from hookgate.testing import build, running, through, upstream
 from hookgate_interceptor_cors import Cors
 
 APP = "https://app.example.org"
+SHOP = "https://shop.example.org"
+HEADERS = "Authorization, Access-Control-Allow-Origin, Content-Type"
+BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 
 
 class Refusing(Interceptor[Options]):
@@ -49,7 +52,7 @@ def test_a_preflight_of_a_listed_origin_is_answered_here_with_what_is_allowed():
     assert cors_headers(answer) == {
         "access-control-allow-origin": APP,
         "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-        "access-control-allow-headers": "Authorization, Content-Type",
+        "access-control-allow-headers": "Authorization, Access-Control-Allow-Origin, Content-Type",
         "access-control-max-age": "600",
     }
     assert answer.headers.getall("vary") == ["Origin"]
@@ -308,9 +311,68 @@ def test_a_gateway_speaks_cors_in_place_of_its_backend():
     assert listed.status_code == 204
     assert listed.headers["access-control-allow-origin"] == APP
     assert "DELETE" in listed.headers["access-control-allow-methods"]
-    assert listed.headers["access-control-allow-headers"] == "Authorization, Content-Type"
+    assert listed.headers["access-control-allow-headers"] == HEADERS
     assert unlisted.status_code == 403
     assert not [name for name in unlisted.headers if name.startswith("access-control-")]
     assert (actual.status_code, actual.headers["access-control-allow-origin"]) == (500, APP)
     assert actual.headers["vary"] == "Accept, Origin"
     assert "access-control-allow-origin" not in foreign.headers
+
+
+@BOTH
+@pytest.mark.row("KC-58")
+def test_cors_for_everybody_says_what_is_different_for_an_api(lane):
+    apis = {
+        "shop": {"allow_origins": f"{SHOP},{APP}", "allow_headers": "X-Shop", "allow_credentials": True},
+        "closed": {"enabled": False},
+    }
+    everybody = {"allow_origins": f"{APP}, https://www.example.org", "apis": apis}
+    asking = {"access-control-request-method": "PUT"}
+
+    def described(options):
+        names = ("orders", "shop", "closed")
+        return {
+            "gateway": {"lane": lane, "flow": [{"cors": options}]},
+            "apis": [{"name": name, "base_path": f"/{name}", "to": {"connection": "crm"}} for name in names],
+            "connections": {"crm": {"targets": backend.url}},
+        }
+
+    def asked(path, origin, **headers):
+        answer = gate.request("OPTIONS", path, headers={"origin": origin, **headers})
+        return answer.status_code, answer.headers.get("access-control-allow-origin"), answer
+
+    with upstream() as backend, running(described(everybody)) as gate:
+        preflights = {
+            (path, origin): asked(path, origin, **asking) for path in ("/orders", "/shop") for origin in (APP, SHOP)
+        }
+        unheard = len(backend.requests)
+        closed = asked("/closed", APP, **asking)
+        actual = gate.request("GET", "/shop", headers={"origin": SHOP})
+        gate.reload(described({**everybody, "enabled": False}))
+        off = [asked(path, APP, **asking)[:2] for path in ("/orders", "/shop")]
+        reached = len(backend.requests)
+
+    assert {key: value[:2] for key, value in preflights.items()} == {
+        ("/orders", APP): (204, APP),
+        ("/orders", SHOP): (403, None),
+        ("/shop", APP): (204, APP),
+        ("/shop", SHOP): (204, SHOP),
+    }
+    everywhere, shop = (preflights[path, APP][2].headers for path in ("/orders", "/shop"))
+    assert (everywhere["access-control-allow-headers"], shop["access-control-allow-headers"]) == (HEADERS, "X-Shop")
+    assert "access-control-allow-credentials" not in everywhere
+    assert shop["access-control-allow-credentials"] == "true"
+    assert shop["access-control-allow-methods"] == everywhere["access-control-allow-methods"]
+    assert (unheard, closed[:2], off, reached) == (0, (200, None), [(200, None), (200, None)], 4)
+    assert actual.headers["access-control-allow-origin"] == SHOP
+
+
+def test_an_api_that_is_not_there_and_a_star_with_credentials_are_refused_for_an_api_too():
+    with pytest.raises(ConfigError, match=r"apis.shop: allow_headers: .*allow_credentials"):
+        build(Cors, allow_origins=APP, allow_headers="*", apis={"shop": {"allow_credentials": True}})
+    document = {
+        "gateway": {"flow": [{"cors": {"allow_origins": APP, "apis": {"shp": {"enabled": False}}}}]},
+        "apis": [{"name": "shop", "flow": ["request-id", {"respond": {"body": "ok"}}]}],
+    }
+    with pytest.raises(ConfigError, match="there is no API 'shp'; there is shop"), running(document):
+        pass

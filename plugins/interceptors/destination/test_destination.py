@@ -1,4 +1,5 @@
 import asyncio
+from random import Random
 
 import pytest
 
@@ -212,3 +213,71 @@ def test_a_destination_that_is_no_step_costs_a_route_nothing():
         with running(document(first, second, [], to={"connection": "old"})) as gate:
             (route,) = gate.gateway.live.config.routes
             assert route.route.passage.destination.func == gate.gateway.connection("old").send
+
+
+def shares(old, new, **more):
+    split = [{"connection": "old", "weight": old}, {"connection": "new", "weight": new}]
+    return [{"destination": {"split": split, **more}}]
+
+
+@BOTH
+def test_connections_share_the_calls_by_weight(lane, monkeypatch):
+    monkeypatch.setattr(Destination, "generator", Random(7))
+    with upstream() as first, upstream() as second:
+        with running(document(first, second, shares(3, 1), lane)) as gate:
+            for number in range(200):
+                assert gate.request("GET", f"/orders/{number}").status_code == 200
+            assert (len(first.requests) + len(second.requests), 30 < len(second.requests) < 70) == (200, True)
+            for weights, idle in (((1, 0), second), ((0, 1), first)):
+                gate.reload(document(first, second, shares(*weights), lane))
+                before = len(idle.requests)
+                for number in range(20):
+                    gate.request("GET", f"/orders/{number}")
+                assert len(idle.requests) == before
+
+
+def test_calls_with_the_same_key_go_the_same_way_and_stay_there_as_the_share_of_the_new_grows():
+    def ways(*weights):
+        step = build(Destination, **shares(*weights, by="request.headers['x-user']")[0]["destination"])
+        return {user: step._drawn(f"user-{user}") for user in range(1000)}
+
+    few, more = ways(90, 10), ways(50, 50)
+    assert few == ways(90, 10)
+    assert 60 < sum(way == "new" for way in few.values()) < 140
+    assert 420 < sum(way == "new" for way in more.values()) < 580
+    assert all(more[user] == "new" for user, way in few.items() if way == "new")
+
+
+@BOTH
+def test_a_client_stays_with_the_version_it_got(lane):
+    with upstream() as first, upstream() as second:
+        with running(document(first, second, shares(1, 1, by="request.headers['x-user']"), lane)) as gate:
+            for number in range(40):
+                gate.request("GET", f"/orders/{number}", headers={"x-user": f"u{number % 8}"})
+    seen = [{request.header("x-user") for request in each.requests} for each in (first, second)]
+
+    assert seen[0] | seen[1] == {f"u{number}" for number in range(8)}
+    assert not seen[0] & seen[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"connection": "old", **shares(1, 1)[0]["destination"]}, "keep one of them"),
+        (shares(0, 0)[0]["destination"], "all weights are 0"),
+        (shares(-1, 1)[0]["destination"], "greater than or equal to 0"),
+        ({"split": []}, "split"),
+        ({"connection": "old", "by": "request.client"}, "by goes with split"),
+    ],
+)
+def test_shares_that_make_no_sense_are_refused_at_load(options, said):
+    with pytest.raises(ConfigError, match=said):
+        build(Destination, **options)
+
+
+def test_a_share_of_a_connection_there_is_not_is_refused_at_load():
+    with upstream() as first, upstream() as second:
+        steps = shares(1, 1)
+        steps[0]["destination"]["split"][1]["connection"] = "newer"
+        with pytest.raises(ConfigError, match="newer"), running(document(first, second, steps)):
+            pass

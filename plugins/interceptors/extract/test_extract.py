@@ -37,7 +37,7 @@ def facts(*steps, response=(), **call):
     return through(Traced(Options()), *steps, response=response, **call).facts
 
 
-CALL = {"headers": {"x-customer": "c7", "x-count": "12", "x-flag": "yes"}, "query": "page=2&page=3&q=%C3%A9"}
+CALL = {"headers": {"x-customer": "c7", "x-count": "12", "x-flag": "yes"}, "query": "page=2&twice=1&twice=2&q=%C3%A9"}
 
 
 def test_values_of_header_query_and_body_are_kept_with_their_types():
@@ -47,6 +47,7 @@ def test_values_of_header_query_and_body_are_kept_with_their_types():
         "half": "int(request.headers['x-count']) / 5",
         "flag": "request.headers['x-flag'] == 'yes'",
         "page": "request.query.page",
+        "twice": "request.query.twice",
         "q": "request.query.q",
         "text": "request.body",
         "roles": "identity.roles",

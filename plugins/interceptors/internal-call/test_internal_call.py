@@ -58,7 +58,6 @@ def test_another_api_is_called_and_its_answer_is_in_a_variable(lane):
 
 
 @BOTH
-@pytest.mark.row("FL-53", "FL-23")
 def test_what_goes_along_is_what_the_options_say(lane):
     step = {
         "name": "user",

@@ -2,8 +2,9 @@ import logging
 
 import pytest
 
-from hookgate import ConfigError, Exchange, Identity, Interceptor, Masking, Options, Request, Response, hookimpl
+from hookgate import ConfigError, Exchange, Identity, Interceptor, Options, Request, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
+from hookgate.workshop import Masking
 from hookgate_interceptor_log import Log
 from hookgate_interceptor_log.template import Template
 
@@ -220,6 +221,7 @@ def test_a_gateway_logs_it_with_the_id_of_the_call(lane, caplog):
     with upstream() as backend:
         document = {
             "gateway": {"lane": lane},
+            "trace": {"token": "only-for-tests"},
             "routes": [
                 {
                     "name": "all",
@@ -230,11 +232,27 @@ def test_a_gateway_logs_it_with_the_id_of_the_call(lane, caplog):
             "connections": {"backend": {"targets": backend.url}},
         }
         with running(document) as gate:
-            answer = gate.request("POST", "/a", content=b"body", headers={"authorization": "Bearer hush"})
-            gate.wait_for_exchanges(1)
+            sent = {"authorization": "Bearer hush", "x-hookgate-trace": "only-for-tests"}
+            answer = gate.request("POST", "/a", content=b"body", headers=sent)
+            (exchange,) = gate.wait_for_exchanges(1)
             lines = [record.getMessage() for record in gate.log if record.name == "hookgate.log"]
 
     number = answer.headers["x-request-id"]
     assert lines == [f"{number} /a body null ********", f"{number} /a body 200 ********"]
+    noted = [note["text"] for note in exchange.trace.as_dict()["notes"]]
+    assert noted == ["/a body null ********", "/a body 200 ********"]
     assert backend.requests[0].header("authorization") == "Bearer hush"
     assert backend.requests[0].body == b"body"
+
+
+def test_what_a_reference_was_resolved_to_is_masked_before_a_message_is_cut(monkeypatch, caplog):
+    caplog.set_level("INFO", "hookgate.log")
+    monkeypatch.setenv("LOGGED", "hunter2-in-a-message")
+    message = {"message": "a ${env:LOGGED} {{ request.headers['x-a'] }}", "to_log": True, "longest": 16}
+    document = {"routes": [{"name": "all", "flow": [{"log": message}, "respond"]}]}
+    with running(document) as gate:
+        gate.request("GET", "/", headers={"X-A": "hunter2-in-a-message"})
+        gate.wait_for_exchanges(1)
+
+    assert "a ******** ****…" in caplog.text
+    assert "hunter2" not in caplog.text

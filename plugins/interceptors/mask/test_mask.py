@@ -156,6 +156,9 @@ def test_packed_answers_are_unpacked_and_others_refused(encoding):
 
     good = answer(pack(b'{"a": 1}'), encoding).response
     assert (good.body.data, "content-encoding" in good.headers) == (f'{{"a": "{MASK}"}}'.encode(), False)
+    several = answer(pack(b'{"a"') + pack(b"") + pack(b": 1}"), encoding)
+    assert (several.fault is None) is (encoding != "deflate")
+    assert encoding == "deflate" or several.response.body.data == good.body.data
     untouched = answer(pack(b'{"b": 1}'), encoding).response
     assert untouched.headers["content-encoding"] == encoding
     for data in (b"{}", pack(b"x" * 9_000_000), pack(b"{}")[:-1], pack(b"{}") + b"x"):
@@ -218,6 +221,46 @@ def test_the_message_may_stay_as_it_is():
 
 
 @BOTH
+@pytest.mark.parametrize("body", [b'{"iban": "DE0012345678"}', b'{"n": 1}', b"{}"])
+@pytest.mark.parametrize("kind", ["application/json", "image/png"])
+def test_head_and_304_say_what_get_says(lane, body, kind):
+    """RFC 9110, 9.3.2 and 15.4.5: whatever the body turns out to be, which only the answer to GET shows."""
+    fields = {"content-type": kind, "etag": '"v1"', "accept-ranges": "bytes", "vary": "Cookie", "expires": "0"}
+
+    def answer(request):
+        if request.header("if-none-match"):
+            return 304, {**fields, "repr-digest": "sha-256=:x:", "content-digest": "sha-256=:x:"}, b""
+        return 200, {**fields, "repr-digest": "sha-256=:x:", "content-length": str(len(body))}, body
+
+    with upstream(answer) as backend:
+        document = {
+            "gateway": {"lane": lane},
+            "routes": [
+                {"name": "all", "flow": [{"mask": {"response": {"json": ["iban"]}}}], "to": {"connection": "crm"}}
+            ],
+            "connections": {"crm": {"targets": backend.url}},
+        }
+        with running(document) as gate:
+            get, head = gate.request("GET", "/"), gate.request("HEAD", "/")
+            same = gate.request("GET", "/", headers={"if-none-match": get.headers["etag"]})
+            gate.request("PUT", "/", headers={"if-match": get.headers["etag"]})
+    picture = kind == "image/png"
+    assert get.headers["etag"] == ('"v1"' if picture else 'W/"v1"')
+    told = {"content-type", "etag", "vary", "expires"} | ({"accept-ranges", "repr-digest"} if picture else set())
+    assert {name: get.headers[name] for name in told} == {name: head.headers[name] for name in told}
+    said = {name: value for name, value in head.headers.items() if name not in ("date", "transfer-encoding")}
+    assert {name: get.headers.get(name) for name in said} == said
+    assert [same.headers[name] for name in ("etag", "vary", "expires")] == [
+        'W/"v1"' if not picture else '"v1"',
+        "Cookie",
+        "0",
+    ]
+    digests = {"repr-digest", "content-digest"}
+    assert digests & same.headers.keys() == (digests if picture else set())
+    assert backend.requests[-1].header("if-match") == ('"v1"' if picture else 'W/"v1", "v1"')
+
+
+@BOTH
 @pytest.mark.row("FL-22")
 def test_backend_and_client_see_masked_messages(lane):
     def answer(request):
@@ -245,7 +288,7 @@ def test_backend_and_client_see_masked_messages(lane):
 
     for answer in (whole, chunked):
         assert answer.text == f'{{"iban": "{MASK}5678","n": 1.10}}'
-        assert (answer.headers["x-internal"], "etag" in answer.headers) == (MASK, False)
+        assert (answer.headers["x-internal"], answer.headers["etag"]) == (MASK, 'W/"1"')
     assert refused.status_code == 400
     first, second = backend.requests
     assert first.query == f"card={MASK}5678&a=b"
@@ -274,6 +317,38 @@ def test_backend_and_client_see_masked_messages(lane):
 def test_a_wrong_option_is_refused_at_load(options, message):
     with pytest.raises(ConfigError, match=message):
         build(Mask, **options)
+
+
+@BOTH
+@pytest.mark.row("FL-23")
+def test_what_frames_a_message_is_made_anew_and_an_answer_that_was_unpacked_is_not_called_packed(lane):
+    packed = {**JSON, "content-encoding": "gzip"}
+    body = b'{"card": 1, "of": "Ann"}'
+    with upstream(lambda request: (200, packed, gzip.compress(b'{"iban": "DE00", "n": 1.10}'))) as backend:
+        described = {
+            "gateway": {"lane": lane},
+            "routes": [
+                {"name": "all", "flow": [{"mask": {"response": {"json": ["iban"]}}}], "to": {"connection": "crm"}}
+            ],
+            "connections": {"crm": {"targets": backend.url}},
+        }
+        sent = {**JSON, "te": "trailers", "connection": "te"}
+        with running(described) as gate:
+            streamed = gate.request("POST", "/", headers=sent, content=iter([body[:9], body[9:]]))
+            described["routes"][0]["flow"][0]["mask"]["request"] = {"json": ["card"]}
+            gate.reload(described)
+            whole = gate.request("POST", "/", headers=sent, content=iter([body[:9], body[9:]]))
+
+    for answer in (streamed, whole):
+        assert answer.content == f'{{"iban": "{MASK}","n": 1.10}}'.encode()
+        assert "content-encoding" not in answer.headers
+        assert answer.headers["content-length"] == str(len(answer.content))
+    through, read = backend.requests
+    assert (through.body, through.all("transfer-encoding"), through.all("content-length")) == (body, ["chunked"], [])
+    masked_body = f'{{"card": "{MASK}","of": "Ann"}}'.encode()
+    assert (read.body, read.all("transfer-encoding")) == (masked_body, [])
+    assert read.all("content-length") == [str(len(masked_body))]
+    assert [request.header("te") for request in backend.requests] == [None, None]
 
 
 @BOTH

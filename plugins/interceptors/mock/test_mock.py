@@ -1,5 +1,6 @@
 import json
 
+import jsonschema_rs
 import pytest
 
 from hookgate import ConfigError
@@ -236,3 +237,46 @@ def test_an_answer_may_take_its_time():
         (exchange,) = gate.wait_for_exchanges(1)
 
     assert exchange.finished - exchange.started >= 0.19
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^[A-Z]{3}-\\d{4}(-x|-y)?$", "minLength": 9},
+        {"type": "string", "minLength": 3.0, "maxLength": 3},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 0.5},
+        {"type": "integer", "minimum": 5, "maximum": 9, "multipleOf": 4},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 20, "uniqueItems": True},
+        {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2, "uniqueItems": True},
+        {"type": "array", "maxItems": 0, "items": {"type": "string"}},
+        {"type": "object", "minProperties": 2, "additionalProperties": {"type": "integer"}},
+        {"type": "object", "required": ["x-1"], "patternProperties": {"^x-": {"type": "boolean"}}},
+        {"type": "integer", "example": "7"},
+        {"properties": {"a": {"type": "integer", "default": "none"}, "b": {"enum": ["x"], "example": "y"}}},
+        {"oneOf": [{"required": ["a"], "properties": {"a": {"type": "integer"}}}, {"required": ["b"]}]},
+        {
+            "properties": {"k": {"type": "string"}},
+            "anyOf": [False, {"properties": {"k": {"const": "v"}}, "required": ["k"]}],
+        },
+        {"allOf": [{"type": "integer", "minimum": 3}, {"minimum": 7, "maximum": 8}]},
+        {"not": {"type": "object"}},
+        {"type": "object", "if": {"required": ["a"]}, "then": {"required": ["b"]}, "required": ["a"]},
+        {"type": ["null", "string"], "not": {"type": "string"}},
+    ],
+)
+def test_what_is_made_is_as_its_schema_says(schema):
+    content = {"application/json": {"schema": schema}}
+    step = build(Mock, responses={"200": {"content": content}})
+    made = ask(step)
+
+    assert made.status == 200
+    jsonschema_rs.validate(schema, json.loads(made.body.data))
+
+
+def test_parts_that_contain_each_other_come_to_an_end(tmp_path):
+    itself = {"$ref": "#/components/schemas/Pet/properties/parts"}
+    SCHEMA["properties"]["parts"] = {"allOf": [itself] * 4, "anyOf": [itself] * 4}
+    try:
+        assert ask(contract(tmp_path, schema=itself)).status == 200
+    finally:
+        del SCHEMA["properties"]["parts"]

@@ -302,7 +302,6 @@ def test_a_soft_limit_serves_some_more_and_each_address_counts_on_its_own():
             assert gate.request("GET", "/", headers={"x-forwarded-for": "192.0.2.2"}).status_code == 200
 
 
-@pytest.mark.row("FL-40")
 def test_a_spread_limit_gives_places_back_one_by_one():
     clock = MovableClock()
     with (

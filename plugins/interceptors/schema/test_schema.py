@@ -394,3 +394,19 @@ def test_a_gateway_refuses_before_the_backend_is_called_and_logs_bad_answers_wit
     assert [request.body for request in backend.requests] == [b'{"item":"tea"}'] * 2
     assert any("the answer" in line and "body/item should have at most 5" in line for line in lines)
     assert not [line for line in lines if "s3cret" in line]
+
+
+@pytest.mark.parametrize(
+    "schema", [{"pattern": "[a-"}, {"maxLength": "5"}, {"$ref": "#/$defs/None"}, {"type": "strin"}]
+)
+@pytest.mark.parametrize("at", ["Wrong", "Middle", "Order"])
+def test_a_long_file_is_compiled_when_it_is_needed_and_yet_refused_at_load_where_it_is_wrong(schema, at, tmp_path):
+    file = tmp_path / "long.json"
+    long = {f"More{number}": {"description": "x" * 100} for number in range(700)}
+    places = {"Order": {"items": {"$ref": "#/$defs/Middle"}}, "Middle": {"not": {"$ref": "#/$defs/Wrong"}}, "Wrong": {}}
+    file.write_text(json.dumps({"$defs": {**long, **places, at: schema}}))
+    for _ in range(2):  # what is known of a file is kept
+        with pytest.raises(ConfigError, match=rf"request: .*#/\$defs/{'None' if '$ref' in schema else at}"):
+            build(Schema, file=str(file), request="#/$defs/Order")
+    file.write_text(json.dumps({"$defs": {**long, **places}}))
+    assert post(build(Schema, file=str(file), request="#/$defs/Order"), []).status == 200

@@ -57,7 +57,6 @@ def test_functions_see_the_call_and_what_other_steps_have_left(lane, folder):
 
 
 @BOTH
-@pytest.mark.row("KC-53")
 def test_a_script_answers_refuses_and_deals_with_faults(lane, folder):
     (folder / "faults.py").write_text(
         "from hookgate import Response\n"
@@ -86,6 +85,69 @@ def test_a_script_answers_refuses_and_deals_with_faults(lane, folder):
     assert (answers["/break"].status_code, answers["/break"].text) == (500, "sorry: plugin-error")
     assert answers["/pass"].status_code == 200
     assert [request.path for request in backend.requests] == ["/late", "/pass"]
+
+
+@BOTH
+@pytest.mark.row("KC-53")
+def test_a_failing_way_in_or_out_runs_the_fault_sequence_of_its_api_or_the_default_one(lane, folder):
+    for name in ("default", "own"):
+        (folder / f"{name}.py").write_text(
+            "from hookgate import Response\n"
+            "def on_fault(exchange):\n"
+            "    response = Response.text(f'{values[\"by\"]}: {exchange.fault.reason}', exchange.fault.status)\n"
+            "    response.headers.set('x-fault', values['by'])\n"
+            "    return response\n"
+        )
+    (folder / "in.py").write_text(
+        "def on_request(exchange):\n    if exchange.request.path.endswith('/in'):\n        raise KeyError('secret')\n"
+    )
+    (folder / "out.py").write_text(
+        "from hookgate import Forbidden\n"
+        "def on_response(exchange):\n"
+        "    if exchange.request.path.endswith('/out'):\n"
+        "        raise KeyError('secret')\n"
+        "    if exchange.request.path.endswith('/no'):\n"
+        "        raise Forbidden('no', reason='out-says-no')\n"
+    )
+
+    def script(name):
+        return {"script": {"file": f"{name}.py", "values": {"by": name}}}
+
+    def api(name, connection, *faults):
+        ways = {"request": [script("in")], "response": [script("out")]}
+        return {"name": name, "base_path": f"/{name}", "flow": list(faults), **ways, "to": {"connection": connection}}
+
+    def described(backend, *defaults):
+        return {
+            "gateway": {"lane": lane, "flow": list(defaults)},
+            "apis": [api("plain", "crm"), api("custom", "crm", script("own")), api("dead", "gone", script("own"))],
+            "connections": {"crm": {"targets": backend.url}, "gone": {"targets": "http://127.0.0.1:1"}},
+        }
+
+    def ask(gate, path, method="GET"):
+        answer = gate.request(method, path)
+        return answer.status_code, answer.headers.get("x-fault"), answer.headers.get("x-real"), answer.text
+
+    with upstream(lambda request: (200, {"x-real": "yes"}, "real")) as backend:
+        with running(described(backend, script("default"))) as gate:
+            paths = ("/plain/ok", "/plain/in", "/plain/out", "/plain/no", "/custom/in", "/custom/out", "/dead/ok")
+            answers = {path: ask(gate, path) for path in paths}
+            head = ask(gate, "/custom/out", "HEAD")
+            gate.reload(described(backend))
+            without = gate.request("GET", "/plain/out")
+
+    assert answers == {
+        "/plain/ok": (200, None, "yes", "real"),
+        "/plain/in": (500, "default", None, "default: plugin-error"),
+        "/plain/out": (500, "default", None, "default: plugin-error"),
+        "/plain/no": (403, "default", None, "default: out-says-no"),
+        "/custom/in": (500, "own", None, "own: plugin-error"),
+        "/custom/out": (500, "own", None, "own: plugin-error"),
+        "/dead/ok": (502, "own", None, "own: connect-refused"),
+    }
+    assert head == (500, "own", None, "")
+    assert [request.path for request in backend.requests] == ["/ok", "/out", "/no", "/out", "/out", "/out"]
+    assert (without.status_code, without.json()["reason"]) == (500, "plugin-error")
 
 
 def test_a_script_that_changed_is_taken_at_the_next_reload_and_another_one_lives_on(folder):

@@ -192,7 +192,6 @@ def test_a_gateway_keeps_calls_apart_and_goes_on_over_a_reload(lane):
 
 
 @BOTH
-@pytest.mark.row("FL-41")
 def test_in_the_flow_of_a_plan_each_application_is_kept_apart_on_its_own(lane):
     with upstream() as backend:
         document = {

@@ -41,9 +41,11 @@ async def test_exactly_the_expected_codes_are_well(expect, well, ill):
         assert health.reason.startswith(f"answered {status}, expected ")
 
 
-async def test_200_is_expected_unless_told_otherwise():
-    assert (await probe(Response(200)))[0].healthy
-    assert not (await probe(Response(204)))[0].healthy
+async def test_anything_below_400_is_expected_unless_told_otherwise():
+    for status in (200, 204, 302, 399):
+        assert (await probe(Response(status)))[0].healthy
+    for status in (400, 404, 500, 503):
+        assert not (await probe(Response(status)))[0].healthy
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_a_failing_target_is_out_for_a_while_then_on_trial_then_out_for_longer(l
             "connections": {
                 "crm": {
                     "targets": [a.url, b.url],
+                    "balancer": "weighted-round-robin",
                     "monitor": [{"passive": {"unhealthy_after": 2, "eject_for": 10, "backoff": 3}}],
                 },
             },

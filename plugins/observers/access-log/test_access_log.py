@@ -4,10 +4,13 @@ import os
 import re
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from hookgate import (
+    ApiInfo,
+    Application,
     Attempt,
     Body,
     ConfigError,
@@ -45,7 +48,7 @@ class Written:
     def __init__(self, tmp_path, **options):
         self.path = tmp_path / "access.log"
         self.plugin = build(AccessLog, **{"output": str(self.path), **options})
-        self.host = SimpleNamespace(clock=MovableClock(wall=NIGHT.timestamp()), log=Log())
+        self.host = SimpleNamespace(clock=MovableClock(wall=NIGHT.timestamp()), log=Log(), metrics=Mock())
 
     async def lines(self, *exchanges):
         self.plugin.startup(self.host)
@@ -71,12 +74,14 @@ def exchange(method="GET", path="/orders/7", query="token=s3cret", status=200, h
 async def test_a_line_says_who_asked_for_what_and_how_it_went(tmp_path):
     target = Target("http", "10.0.0.5", 9000)
     call = exchange(
-        headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"},
+        headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "User-Agent": "curl/8"},
         body=b"seven b",
         id="r-1",
         bytes_sent=512,
-        route=SimpleNamespace(name="orders"),
+        route=SimpleNamespace(name="orders", api=ApiInfo("shop", "1.0", "/orders/{id}", "GET")),
         target=target,
+        application=Application("till"),
+        plan="gold",
         attempts=[
             Attempt(target, Outcome("connect-failed", None, 0.03), "crm", started=-0.25),
             Attempt(target, Outcome("ok", 200, 0.21), "crm", started=-0.22, head_at=-0.12),
@@ -117,6 +122,13 @@ async def test_a_line_says_who_asked_for_what_and_how_it_went(tmp_path):
         ("certificate", "CN=joe"),
         ("tls", "TLSv1.3"),
         ("server_name", "shop.example.org"),
+        ("rewritten_path", None),
+        ("user_agent", "curl/8"),
+        ("api", "shop"),
+        ("api_version", "1.0"),
+        ("operation", "GET /orders/{id}"),
+        ("application", "till"),
+        ("plan", "gold"),
     ]
 
 
@@ -155,7 +167,17 @@ async def test_what_is_not_known_is_null(tmp_path):
     assert unknown == {
         *("id", "trace_id", "status", "ttfb_ms", "backend_ms", "backend_ttfb_ms", "flow_ms"),
         *("route", "connection", "target", "answered_by", "subject", "certificate"),
-        *("tls", "server_name"),
+        *(
+            "tls",
+            "server_name",
+            "rewritten_path",
+            "user_agent",
+            "api",
+            "api_version",
+            "operation",
+            "application",
+            "plan",
+        ),
     }
     assert (entry["outcome"], entry["reason"], entry["tries"]) == ("aborted", "connect-failed", 0)
 
@@ -396,7 +418,7 @@ async def test_lines_are_written_while_the_gateway_runs(tmp_path):
     log.plugin.startup(log.host)
     for count in (1, 2, 3):
         log.plugin.exchange_finished(exchange())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while log.path.read_bytes().count(b"\n") < count:
                 await asyncio.sleep(0.005)
     await log.plugin.shutdown()
@@ -414,7 +436,7 @@ async def test_an_output_that_takes_nothing_any_more_does_not_keep_the_gateway_f
     assert "the output takes no more lines" in log.host.log.lines[0]
     os.close(outlet)
     os.close(inlet)
-    log.plugin._writer._thread.join(10)
+    log.plugin._writer._thread.join(60)
 
 
 async def test_a_non_blocking_output_is_waited_for(tmp_path):
@@ -490,3 +512,11 @@ async def test_parameters_that_a_step_hides_are_not_written(tmp_path):
     (line,) = await Written(tmp_path, query=True).lines(call)
 
     assert json.loads(line)["query"] == "a=b&p%69n=********&PIN=********&pin=********"
+
+
+async def test_what_an_expression_gives_is_cut_where_it_is_too_long(tmp_path):
+    call = exchange()
+    call.variables["long"], call.variables["list"] = "x" * 5000, ["y" * 900] * 5
+    (line,) = await Written(tmp_path, more={"long": "vars.long", "list": "vars.list"}).lines(call)
+
+    assert {name: len(value) for name, value in json.loads(line)["more"].items()} == {"long": 2000, "list": 2000}

@@ -7,7 +7,7 @@ import pytest
 from quart import Quart
 
 from hookgate import Attempt, ConfigError, Exchange, Outcome, Request, Response, Target
-from hookgate.testing import build, running, upstream
+from hookgate.testing import MovableClock, build, running, upstream
 from hookgate_observer_prometheus import Prometheus, PrometheusApp
 
 PAIR = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'
@@ -61,6 +61,8 @@ class House:
 
     def connection(self, name):
         return SimpleNamespace(targets=self.connections[name])
+
+    clock = MovableClock(wall=1000.0)
 
 
 def call(route="orders", method="GET", status=200, seconds=0.02, attempts=(), sent=0):

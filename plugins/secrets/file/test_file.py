@@ -91,7 +91,7 @@ async def told(provider, change):
     waiting = asyncio.create_task(provider.changed())
     await asyncio.sleep(0)
     change()
-    await asyncio.wait_for(waiting, 20)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_file_that_is_written_again_is_told_once(secret):
@@ -134,7 +134,7 @@ async def test_the_same_content_and_a_file_that_is_gone_are_no_change(secret):
     assert not done
     secret.with_name("gone").rename(secret)
     secret.write_text("at last")
-    await asyncio.wait_for(waiting, 20)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_file_that_could_not_be_read_is_told_when_it_is_there(secret):

@@ -76,7 +76,7 @@ def server(tmp_path_factory):
         server.client.close()
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
 
 
 def document(server, backend, **secrets):

@@ -56,7 +56,7 @@ async def refusal(vault, reference, **options):
 async def moved(provider, waiting, seconds, done):
     """Move the clock and wait, in real time, until something is so."""
     await provider.clock.advance(seconds)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not done():
             assert not waiting.done() or waiting.exception() is None, waiting.exception()
             await asyncio.sleep(0.005)

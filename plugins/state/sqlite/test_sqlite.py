@@ -87,7 +87,7 @@ def asked(gate, method, path):
     return found.text if found.status_code == 200 else (found.status_code, found.text)
 
 
-def until(condition, patience=20.0):
+def until(condition, patience=60.0):
     end = time.monotonic() + patience
     while not (found := condition()):
         assert time.monotonic() < end, "it did not come to hold"
@@ -231,13 +231,13 @@ def test_nothing_that_was_acknowledged_is_lost_when_a_process_is_killed(folder):
                     except httpx.TransportError:
                         return
 
-        workers = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
+        workers = [threading.Thread(target=write, args=(worker,), daemon=True) for worker in range(4)]
         for worker in workers:
             worker.start()
         until(lambda: len(acknowledged) > 200)
         process.send_signal(signal.SIGKILL)
         for worker in workers:
-            worker.join()
+            worker.join(60)
 
     with serving(path="state.db") as gate:
         assert [key for key, size in acknowledged if asked(gate, "GET", f"/kept/{key}") != "x" * size] == []
@@ -255,11 +255,11 @@ def test_processes_that_share_a_file_count_together(folder):
             with httpx.Client(base_url=address) as client:
                 answers.extend(client.post("/kept/n").text for _ in range(60))
 
-        workers = [threading.Thread(target=add, args=(address,)) for address in addresses * 2]
+        workers = [threading.Thread(target=add, args=(address,), daemon=True) for address in addresses * 2]
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join()
+            worker.join(60)
 
     assert sorted(map(int, answers)) == list(range(1, 361))
 
@@ -303,7 +303,7 @@ def test_calls_are_served_while_the_file_is_waited_for(folder):
             assert asked(gate, "GET", "/other") == "fine"
         assert answers == []
         db.execute("COMMIT")
-        waiting.join()
+        waiting.join(60)
 
         assert answers == ["2"]
         assert trouble(gate) == ""

@@ -89,12 +89,12 @@ def hypercorn(certificate=None):
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
-    started.wait(10)
+    started.wait(60)
     try:
         yield f"http{'s' if certificate else ''}://127.0.0.1:{port}"
     finally:
         control[0]()
-        thread.join(10)
+        thread.join(60)
 
 
 class Served:
@@ -131,7 +131,7 @@ class Served:
                 each.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 class Proxy(Served):
@@ -172,7 +172,7 @@ class Proxy(Served):
         back = threading.Thread(target=self._copy, args=(backend, client), daemon=True)
         back.start()
         self._copy(client, backend)
-        back.join(10)
+        back.join(60)
 
     @staticmethod
     def _copy(source, sink):

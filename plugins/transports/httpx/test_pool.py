@@ -29,7 +29,7 @@ from hookgate_transport_httpx.pool import HttpxPool
 from hookgate_transport_httpx.wire import request_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for something has failed."""
 
 

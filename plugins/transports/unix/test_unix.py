@@ -38,11 +38,11 @@ def backend(tmp_path):
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
-    ready.wait(10)
+    ready.wait(60)
     yield path, heads
     loop, ended = stop[0]
     loop.call_soon_threadsafe(ended.set)
-    thread.join(10)
+    thread.join(60)
 
 
 def routed(path):

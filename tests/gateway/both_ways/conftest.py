@@ -62,6 +62,17 @@ ANSWERS = {
         ],
         b"hop",
     ),
+    "426": lambda: raw(
+        "HTTP/1.1 426 Upgrade Required",
+        "Connection: Upgrade, X-Hop",
+        "Upgrade: websocket",
+        "Upgrade: TLS/1.0",
+        "Sec-WebSocket-Version: 13",
+        "X-Hop: 1",
+        "Content-Length: 2",
+        "",
+        "no",
+    ),
     "1.0": lambda: raw("HTTP/1.0 200 OK", "", "up to the end"),
     "until-close": lambda: raw("HTTP/1.1 200 OK", "Content-Type: text/plain", "", "up to the end"),
     "interim": lambda: raw(
@@ -143,7 +154,7 @@ class Way:
     def connect(self, **options):
         return Wire(self.gate.url, **options)
 
-    def settled(self, seconds=5):
+    def settled(self, seconds=60):
         """Wait until no call is under way, and return all that are over."""
 
         async def until_idle():

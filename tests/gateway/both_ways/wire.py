@@ -41,7 +41,7 @@ class Answer:
     @property
     def closes(self) -> bool:
         """Whether it says that the connection ends."""
-        return "close" in (self["connection"] or "")
+        return any(key == "connection" and "close" in value for key, value in self.headers)
 
 
 class Wire:
@@ -52,7 +52,7 @@ class Wire:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(4)
+        self.socket.settimeout(60)
         self.socket.connect((parts.hostname, parts.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""

@@ -70,7 +70,7 @@ async def arrays():
 
 
 async def bounded_ticks():
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for chunk in ticks(0.01):
             yield chunk
 

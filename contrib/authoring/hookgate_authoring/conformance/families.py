@@ -182,9 +182,10 @@ async def monitors(plugin: Any, calls: Sequence[Call], report: Report) -> None:
     if hasattr(plugin, "probe"):
         await _probes(plugin, target, calls, report)
     for kind in OUTCOMES:
-        health, _ = await tried(plugin, "observe", report, kind, target, Outcome(kind, 500))
-        if not isinstance(health, Health | None):
-            report.add("contract", "observe", f"returned {type(health).__name__}", "a Health or None", kind)
+        for hook in ("observe", "begun"):
+            health, _ = await tried(plugin, hook, report, kind, target, Outcome(kind, 500))
+            if not isinstance(health, Health | None):
+                report.add("contract", hook, f"returned {type(health).__name__}", "a Health or None", kind)
         refusal, _ = await tried(plugin, "admit", report, kind, target)
         if refusal is not None and not re.fullmatch(r"[a-z][a-z0-9-]*", str(refusal)):
             report.add("contract", "admit", f"returned {refusal!r}", "a reason such as circuit-open, or None", kind)

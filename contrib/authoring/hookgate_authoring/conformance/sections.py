@@ -22,7 +22,9 @@ from hookgate_authoring.conformance.state import changed, held
 ITEM = "conformance"
 """The name of the item, in a section of names."""
 STRANGE = "no-such-key-of-conformance"
-HOOKS = ("instances", "connections", "routes", "check", "detour", "review")
+HOOKS = ("instances", "connections", "routes", "check", "detour", "readdress", "review")
+FUNCTIONS = {"detour", "readdress"}
+"""Those that give a function for each call."""
 RIGHT = (
     ("keeps state", "return what is made of the items; only the constructor keeps anything"),
     ("raised", "return a Problem from `check`, or say site.problem: hooks of sections raise nothing"),
@@ -167,9 +169,9 @@ class _Trial:
             before, answers = held(section), list[Any]()
             self.answers[name].append(answers)
             given = hook(section, *arguments)
-            if name != "detour" and isinstance(given, Iterable) and not isinstance(given, str | bytes):
+            if name not in FUNCTIONS and isinstance(given, Iterable) and not isinstance(given, str | bytes):
                 return one_by_one(section, given, before, answers)
-            answers.append(callable(given) if name == "detour" else given)
+            answers.append(callable(given) if name in FUNCTIONS else given)
             self._compare_state(section, name, before)
             return given
 

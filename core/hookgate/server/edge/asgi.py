@@ -18,14 +18,19 @@ from hookgate.connections.attempts import outcome_of
 from hookgate.exchange.bodies import Body
 from hookgate.exchange.errors import BadRequest, Fault, RequestTimeout
 from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Headers, Request, Response
+from hookgate.exchange.messages import TOKEN, Headers, Request, Response
 from hookgate.exchange.outbound import OutcomeKind
+from hookgate.exchange.spellings import headers_of
+from hookgate.exchange.waiting import all_over
 from hookgate.flow.failing import as_fault
 from hookgate.gateway.gateway import Gateway
 from hookgate.gateway.generation import Passage
-from hookgate.http.forwarding import framed
+from hookgate.http.forwarding import end_to_end, framed, trailers_of
+from hookgate.http.framing import FIELD
 from hookgate.http.incoming import Incoming
-from hookgate.server.intake import check_sizes, split_target, trust
+from hookgate.server.admission import LOOK
+from hookgate.server.edge.mending import Telling
+from hookgate.server.intake import UnknownMethod, check_authority, check_sizes, knows, sketch, split_target, trust
 
 log = logging.getLogger("hookgate.edge")
 
@@ -48,25 +53,40 @@ class Feed:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self.trailers = False
+        """The server can send some behind the answer."""
+        self.left: Callable[[], bool] = lambda: False
+        """Tells whether the client has gone, where nobody reads from it."""
         self.patience = 30.0
         """Seconds to wait for the next chunk of the body."""
         self._whole = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._incoming = Incoming(self)
+        self._missing = 0
+        """Bytes of the body that have not come, where it said how many there are."""
 
     async def pump(self) -> None:
         """Read until the client has gone."""
+        gone = False
         while True:
-            await self._room.wait()
+            while not (gone or self._room.is_set()):  # the server reads no further than we do, and so hears of nothing
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await self._room.wait()
+                gone = not self._room.is_set() and self.left()
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 return
+            if gone:
+                continue
             if chunk := message.get("body"):
+                self._missing -= len(chunk)
                 self._incoming.feed(chunk)
             if not message.get("more_body"):
                 self._whole.set()
-                self._incoming.end()
+                short = BadRequest("The body is shorter than its Content-Length.", reason="bad-framing")
+                self._incoming.end(short if self._missing > 0 else None)
 
     async def whole(self) -> bool:
         """Whether all of the request has come; what is on its way already gets a moment.
@@ -89,10 +109,12 @@ class Feed:
             BadRequest: the length is no number.
             RequestTimeout: over HTTP/2, nothing said for too long whether there is a body.
         """
-        length = headers.get("content-length")
-        if length is not None:
-            if not (length.isascii() and length.isdigit()):
+        lengths = set(headers.getall("content-length"))
+        if lengths:
+            length = lengths.pop()
+            if lengths or not (length.isascii() and length.isdigit()):
                 raise BadRequest("Content-Length is not a number.", reason="bad-framing")
+            self._missing = int(length)
             return Body(self, length=int(length)) if int(length) else Body()
         if http_version.startswith("1"):
             return Body(self) if "transfer-encoding" in headers else Body()
@@ -144,6 +166,7 @@ class Edge:
     async def __call__(self, scope: Message, receive: Receive, send: SendMessage) -> None:
         """Serve one call."""
         feed = self._feed(receive)
+        feed.left = scope.get("hookgate.left", feed.left)
         serving = asyncio.create_task(self._serve(scope, feed, send))
         pumping = asyncio.create_task(feed.pump())
         try:
@@ -158,16 +181,18 @@ class Edge:
     async def _serve(self, scope: Message, feed: Feed, send: SendMessage) -> None:
         gateway = self.gateway
         if gateway.live is None or gateway.state != "running":
-            await _refuse(send, 503, b"The gateway is starting or stopping.")
+            await self._refuse(scope, send, 503, "The gateway is starting or stopping.")
             return
         feed.patience = gateway.live.limits.body_idle
+        feed.trailers = "http.response.trailers" in (scope.get("extensions") or ())
         try:
             request = self._request(scope)
             request.body = await feed.body(request.headers, request.http_version)
         except Fault as fault:  # not a call yet: answered by the listener itself
-            await _refuse(send, fault.status, fault.detail.encode())
+            await self._refuse(scope, send, fault.status, fault.detail)
             return
         exchange = gateway.begin(request)
+        exchange.teller = Telling(send)
         outcome: OutcomeKind = "aborted"
         try:
             response = await gateway.answer(exchange, self._passage(exchange))
@@ -177,18 +202,23 @@ class Edge:
             raise
         await self._over(exchange, outcome)
 
+    async def _refuse(self, scope: Message, send: SendMessage, status: int, detail: str) -> None:
+        """Answer what is not a call."""
+        path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+        target = b"%b?%b" % (path, query) if query else path
+        peer = (scope.get("client") or ("127.0.0.1", 0))[0]
+        request = sketch(str(scope.get("method", "GET")).encode(), target, peer, str(scope["http_version"]))
+        log.info("%s: refused with %d: %s", peer, status, detail)
+        self.gateway.refused(request, status, detail)
+        text = detail.encode()
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text, "more_body": False})
+
     async def _over(self, exchange: Exchange, outcome: OutcomeKind) -> None:
         """The call is over: nothing of it is kept open, whatever fails on the way."""
         self.gateway.end(exchange, outcome)
-        failure: BaseException | None = None
-        for message in (exchange.request, exchange.response):
-            if message is not None:
-                try:
-                    await message.body.close()
-                except BaseException as error:  # noqa: BLE001 - raised again below, once the other is closed
-                    failure = error
-        if failure is not None:
-            raise failure
+        await all_over(message.body.close() for message in (exchange.request, exchange.response) if message is not None)
 
     def _feed(self, receive: Receive) -> Feed:
         return Feed(receive)
@@ -205,22 +235,37 @@ class Edge:
         live = self.gateway.live
         assert live is not None
         raw: list[tuple[bytes, bytes]] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
-        headers = Headers.of(raw)
-        path = scope.get("raw_path") or scope["path"].encode()
-        query, scheme = scope["query_string"], str(scope["scheme"])
-        check_sizes(live.limits, raw, len(path) + len(query))
-        path, _, authority = split_target(path)
-        request = Request(
-            scope.get("method", "GET"),
+        headers = headers_of(raw, live.config.gateway.underscored_headers)
+        target = scope.get("hookgate.target")
+        if target is None:
+            target = b"?".join(filter(None, (scope.get("raw_path") or scope["path"].encode(), scope["query_string"])))
+        check_sizes(live.limits, raw, len(target))
+        method = str(scope.get("method", "GET"))
+        if not TOKEN.fullmatch(method) or not all(FIELD.fullmatch(b"%b:%b" % field) for field in raw):
+            raise BadRequest("The method is no token, or a header is none.", reason="bad-request")
+        scheme, http_version, hosts = str(scope["scheme"]), str(scope["http_version"]), headers.getall("host")
+        path, query, authority, received = split_target(target)
+        if len(hosts) > 1 or (authority and not http_version.startswith("1")):
+            raise BadRequest("The request names more than one authority.", reason="bad-host")
+        if path == "*" and scope.get("method") != "OPTIONS":
+            raise BadRequest("`*` is no target but for OPTIONS.", reason="bad-path")
+        if not knows(method):
+            raise UnknownMethod("This method is not known here.")
+        host = authority or "".join(hosts)
+        if host:
+            check_authority(host)
+        request = Request.of(
+            method,
             path,
-            query.decode("latin-1"),
-            scheme=_SCHEMES.get(scheme, scheme),
-            host=authority or headers.get("host") or "",
-            headers=headers,
-            client=(scope.get("client") or ("127.0.0.1", 0))[0],
-            http_version=scope["http_version"],
+            query,
+            received,
+            _SCHEMES.get(scheme, scheme),
+            host,
+            headers,
+            (scope.get("client") or ("127.0.0.1", 0))[0],
+            scope.get("hookgate.tls"),
+            http_version,
         )
-        request.tls = scope.get("hookgate.tls")
         trust(request, live.config.gateway.trusted_proxies)
         return request
 
@@ -229,12 +274,20 @@ class Edge:
         if not await feed.whole() and exchange.request.http_version.startswith("1"):
             # The server closes this connection; a client that is not told would send its next call into the void.
             response.headers.set("connection", "close")
-        return await self._send(exchange, response, send)
+        trails = feed.trailers and "trailers" in exchange.request.headers.tokens("te")
+        return await self._send(exchange, response, send, trails=trails)
 
-    async def _send(self, exchange: Exchange, response: Response, send: SendMessage) -> OutcomeKind:
+    async def _send(self, exchange: Exchange, response: Response, send: SendMessage, *, trails: bool) -> OutcomeKind:
         has_body = framed(response, exchange.request.method)
         response.headers.setdefault("date", formatdate(usegmt=True))
-        await send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+        if not exchange.request.http_version.startswith("1"):
+            response.headers.raw = end_to_end(response.headers.raw)
+            if response.status == 304:  # clients that are made with h2 would wait for a body of that length
+                response.headers.remove("content-length")
+        elif response.status == 426 and "upgrade" in response.headers:
+            response.headers.add("connection", "upgrade")
+        start = {"status": response.status, "headers": response.headers.raw, "trailers": trails}
+        await send({"type": "http.response.start", **start})
         if has_body:
             try:
                 async with aclosing(response.body.stream()) as chunks:
@@ -247,7 +300,12 @@ class Edge:
                 exchange.fault = as_fault(error) if isinstance(error, Fault) else None
                 log.warning("the response to %s broke off: %s", exchange.request.path, error)
                 return outcome_of(error)
+        trailers = [(name.lower(), value) for name, value in trailers_of(response, exchange.request)]
+        if has_body and response.body.length is None and exchange.request.http_version == "1.1":
+            exchange.teller.put_behind(trailers)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if trails:
+            await send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
         return "ok"
 
 
@@ -256,9 +314,3 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _refuse(send: SendMessage, status: int, text: bytes) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text, "more_body": False})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
 from hookgate.exchange.messages import RawHeader, Request, Response
-from hookgate.http.forwarding import HOP_BY_HOP, drop_stale
+from hookgate.http.forwarding import drop_stale, trailers_of
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 REMEMBERED = 1024
@@ -20,8 +19,6 @@ _STATUS_LINES = {
 }
 _HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 _FRAMING = _HOP | {b"content-length"}
-_NO_TRAILERS = _FRAMING | HOP_BY_HOP | {b"host", b"set-cookie", b"authorization", b"content-encoding", b"content-type"}
-"""What must be known before the body, so that it means nothing, or harm, behind it."""
 
 _second = -1
 _date_line = b""
@@ -96,20 +93,21 @@ def head_of(response: Response, request: Request, keep: bool) -> tuple[bytes, bo
         elif has_body:
             chunked = True
             lines.append(b"Transfer-Encoding: chunked\r\n")
+    offers = b", upgrade" if status == 426 and b"upgrade" in names else b""
     if not keep:
-        lines.append(b"Connection: close\r\n")
+        lines.append(b"Connection: close%b\r\n" % offers)
     elif request.http_version == "1.0":  # who would not expect it
-        lines.append(b"Connection: keep-alive\r\n")
+        lines.append(b"Connection: keep-alive%b\r\n" % offers)
+    elif offers:
+        lines.append(b"Connection: upgrade\r\n")
     lines.append(b"\r\n")
     return b"".join(lines), has_body, chunked, keep
 
 
-def last_chunk(trailers: Sequence[bytes], request: Request) -> bytes:
-    """Write the end of a chunked body, with the trailers for a client that asked for them (RFC 9110, 6.5.1)."""
-    if not trailers or "trailers" not in request.headers.tokens("te"):
-        return b"0\r\n\r\n"
-    kept = [line for line in trailers if line.partition(b":")[0].lower() not in _NO_TRAILERS]
-    return b"".join([b"0\r\n", *(b"%b\r\n" % line for line in kept), b"\r\n"])
+def last_chunk(response: Response, request: Request) -> bytes:
+    """Write the end of a chunked body, with its trailers."""
+    trailers = trailers_of(response, request) if response.body.trailers else ()
+    return b"".join([b"0\r\n", *(b"%b: %b\r\n" % field for field in trailers), b"\r\n"])
 
 
 def switching(response: Response, protocol: str) -> bytes:
@@ -118,6 +116,11 @@ def switching(response: Response, protocol: str) -> bytes:
     unwanted = _FRAMING | {b"upgrade"}
     lines += [b"%b: %b\r\n" % field for field in response.headers.raw if field[0].lower() not in unwanted]
     return b"".join([*lines, b"\r\n"])
+
+
+def interim(status: int, fields: list[RawHeader]) -> bytes:
+    """Write what comes before an answer."""
+    return b"".join([_STATUS_LINES[status], *(b"%b: %b\r\n" % field for field in fields), b"\r\n"])
 
 
 def refusal(status: int, text: str) -> bytes:

@@ -10,6 +10,7 @@ from hookgate.gateway.generation import Generation
 from hookgate.gateway.record import LimitsSection
 from hookgate.http.timers import NEVER
 from hookgate.server.admission import Visitor
+from hookgate.server.intake import sketch_of
 from hookgate.server.lane import answers
 from hookgate.server.lane.lane import LINGER, Lane
 from hookgate.server.lane.upload import Upload
@@ -44,10 +45,11 @@ class Ending(asyncio.Protocol):
         """The time limit of the state is reached (called by the wheel)."""
         self.abort()
 
-    def _refuse(self, status: int, text: str) -> None:
-        """Answer something that is not a call."""
+    def _refuse(self, status: int, text: str, begun: bytes | None = None) -> None:
+        """Answer something that is not a call; it began with what is in the buffer, or with other bytes."""
         log.info("%s: refused with %d: %s", self.peer, status, text)
         self._transport.write(answers.refusal(status, text))
+        self._lane.gateway.refused(sketch_of(self._buffer if begun is None else begun, self.peer), status, text)
         self._linger()
 
     def _linger(self) -> None:

@@ -35,25 +35,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Sequence
 from typing import cast
 
-from hookgate.exchange.bodies import Arrived
+from hookgate.exchange.bodies import Arrived, Body
 from hookgate.exchange.errors import Fault, RequestTimeout
 from hookgate.exchange.exchange import Exchange
-from hookgate.exchange.messages import Request, Response, put_body
+from hookgate.exchange.messages import RawHeader, Request, Response, put_body
 from hookgate.exchange.outbound import OutcomeKind
-from hookgate.exchange.waiting import Walker
+from hookgate.exchange.waiting import Walker, all_over
 from hookgate.flow.flow import hearers
 from hookgate.gateway.generation import Generation, Passage
+from hookgate.http.forwarding import hints
 from hookgate.http.framing import END_OF_HEAD, H2_PREFACE, FramingError, RequestHead, RequestHeads
 from hookgate.http.timers import NEVER
 from hookgate.http.tunnel import ClientEnd, End
-from hookgate.server.admission import Visitor
-from hookgate.server.intake import request_of
+from hookgate.server.admission import LOOK, Visitor, has_left
+from hookgate.server.intake import overlong, request_of
 from hookgate.server.lane import answers
 from hookgate.server.lane.ending import Ending
-from hookgate.server.lane.lane import AHEAD, LINGER, LOOK, Lane, has_left
+from hookgate.server.lane.lane import AHEAD, LINGER, Lane
 from hookgate.server.lane.talk import Talk
 from hookgate.server.lane.upload import Upload
 from hookgate.server.lane.writer import Writer
@@ -66,7 +66,7 @@ CR, LETTER_P = b"\rP"
 class Http1(Ending):
     """One connection of a client."""
 
-    __slots__ = ("_answered", "_heads", "_held", "_scheme", "_tunnel", "_turning", "_waited_for", "_walk")
+    __slots__ = ("_answered", "_heads", "_held", "_scheme", "_tunnel", "_tunnelled", "_turning", "_waited_for", "_walk")
 
     def __init__(self, lane: Lane, visitor: Visitor) -> None:
         super().__init__(lane, visitor)
@@ -78,6 +78,8 @@ class Http1(Ending):
         """Part of a head is there, and its time runs."""
         self._walk: Walker | asyncio.Task[None] | None = None
         self._tunnel: tuple[End, ClientEnd | Talk] | None = None
+        self._tunnelled: Body | None = None
+        """Where bytes that go through it are counted, if no steps look at messages."""
         """Both ends of the connection since it was upgraded: the backend's, and ours."""
         self._heads = RequestHeads()
         self._answered = 0
@@ -111,6 +113,8 @@ class Http1(Ending):
             self._drain(data)
         elif self._tunnel is not None:
             self._tunnel[0].write(data)
+            if self._tunnelled is not None:
+                self._tunnelled.received += len(data)
             self._active()
         elif state == "busy":
             self._buffer += data
@@ -214,18 +218,15 @@ class Http1(Ending):
         first = buffer[0]
         if first == CR or (first == LETTER_P and buffer.startswith(b"PRI ")):
             return self._other_start(buffer)
-        if end == len(buffer):
-            raw, self._buffer = buffer, b""
-        else:
-            raw, self._buffer = buffer[:end], buffer[end:]
+        raw, self._buffer = buffer[:end], buffer[end:]
         try:
             head = self._heads.read(raw)
             request = request_of(head, live.config.gateway, len(raw), self._scheme, self.peer, self._visitor.tls)
         except FramingError as error:
-            self._refuse(error.status, str(error))
+            self._refuse(error.status, str(error), raw)
             return False
         except Fault as fault:
-            self._refuse(fault.status, fault.detail)
+            self._refuse(fault.status, fault.detail, raw)
             return False
         if live.config.exposed and live.exposed_at(request.path) is not None:
             self._give_away(raw + self._buffer)
@@ -237,9 +238,10 @@ class Http1(Ending):
         if head.length:
             self._begin_body(head, request)
         if gateway.state != "running":
-            self._refuse(503, "The gateway is starting or stopping.")
+            self._refuse(503, "The gateway is starting or stopping.", raw)
             return False
         exchange = gateway.begin(request)
+        exchange.teller = self
         # The edge asks `gateway.find` and `gateway.answer`; here their lines stand once more, without the two calls.
         passage: Passage = exchange.home.find(exchange)
         walk = self._serve(exchange, passage)
@@ -251,15 +253,14 @@ class Http1(Ending):
         return True
 
     def _no_head(self, buffer: bytes) -> bool:
-        limits = self._limits
-        if len(buffer) > limits.url + limits.header_bytes:
-            if b"\r\n" not in buffer[: limits.url + 64]:
-                self._refuse(414, f"The URL is longer than {limits.url} bytes.")
-            else:
-                self._refuse(431, "The request head is longer than this gateway takes.")
-        elif self._answered and not self._waited_for:
+        try:
+            overlong(buffer, self._limits)
+        except FramingError as error:
+            self._refuse(error.status, str(error))
+            return False
+        if self._answered and not self._waited_for:
             self._waited_for = True
-            self._until(limits.head)
+            self._until(self._limits.head)
         return False
 
     def _other_start(self, buffer: bytes) -> bool:
@@ -333,6 +334,11 @@ class Http1(Ending):
         if self._state == "body":
             self._transport.write(answers.CONTINUE)
 
+    def inform(self, exchange: Exchange, status: int, fields: list[RawHeader]) -> None:
+        """Pass on what a backend says before its answer."""
+        if not self._transport.is_closing():
+            self._transport.write(answers.interim(status, hints(exchange, fields)))
+
     # --- the walk and the answer ------------------------------------------------------------------------------------
 
     async def _serve(self, exchange: Exchange, passage: Passage) -> None:
@@ -348,26 +354,24 @@ class Http1(Ending):
             else:
                 outcome = await self._join(exchange, response)
         except BaseException:
-            try:
-                for each in self._end(exchange, outcome):
-                    await each
-            except Exception:
-                log.exception("a call could not be ended")
-            self._over(outcome)
+            await self._end(exchange, outcome)
             raise
+        await self._end(exchange, outcome)
+
+    async def _end(self, exchange: Exchange, outcome: OutcomeKind) -> None:
+        """End a call, and let go of its bodies."""
         try:
-            for each in self._end(exchange, outcome):
-                await each
+            self._lane.gateway.end(exchange, outcome)
+            response = exchange.response
+            waiting = exchange.request.body.let_go()
+            if response is not None:
+                waiting = [*waiting, *response.body.let_go()]
+            if waiting:
+                await all_over(waiting)
         except Exception:
             log.exception("a call could not be ended")
-        self._over(outcome)
-
-    def _end(self, exchange: Exchange, outcome: OutcomeKind) -> Sequence[Awaitable[None]]:
-        """End a call, and let go of its bodies; return what has to be waited for."""
-        self._lane.gateway.end(exchange, outcome)
-        response = exchange.response
-        waiting = exchange.request.body.let_go()
-        return waiting if response is None else [*waiting, *response.body.let_go()]
+        finally:
+            self._over(outcome)
 
     async def _join(self, exchange: Exchange, response: Response) -> OutcomeKind:
         """Answer 101 and let bytes flow both ways until one end is gone, or messages, where steps look at them."""
@@ -379,7 +383,9 @@ class Http1(Ending):
             talk = Talk(self._transport, exchange, response)
             self._tunnel = talk, talk
             return await talk.carry(early)
-        client = ClientEnd(self._transport, self._active)
+        self._tunnelled = exchange.request.body
+        self._tunnelled.received += len(early)
+        client = ClientEnd(self._transport, exchange, self._active)
         self._tunnel = response.tunnel.backend, client
         await response.tunnel.carry(client, early)
         return "ok"

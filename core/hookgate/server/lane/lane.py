@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,26 +17,8 @@ AHEAD = 65536
 """Bytes of further requests that are read while one is being answered."""
 LINGER = 2.0
 """Seconds that what still comes is thrown away, when an answer ends the connection."""
-LOOK = 0.5
-"""Seconds between two looks whether a client is still there that is not read from."""
 
 HandOver = Callable[[asyncio.Transport, bytes, Visitor], None]
-
-
-def has_left(transport: asyncio.Transport) -> bool:
-    """Whether the other side has closed a connection that nobody reads from, as far as the system can tell."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or not hasattr(socket, "TCP_INFO"):
-        return False
-    try:
-        state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    except OSError:
-        return False
-    return state in _LEFT
-
-
-_LEFT = frozenset({7, 8})
-"""States of TCP in Linux: CLOSE after a reset, CLOSE_WAIT after the other side's end."""
 
 
 class Connection(Protocol):
@@ -61,6 +42,7 @@ class Lane:
         self.wheel = wheel(loop)
         self.connections: set[Connection] = set()
         self.closing = False
+        """Each connection ends with the answer it has next."""
         self._empty = asyncio.Event()
 
     def gone(self, connection: Connection) -> None:
@@ -73,6 +55,7 @@ class Lane:
         """Close connections without a call at once, the others after their answer, and what is left after so many
         seconds."""
         self.closing = True
+        self._empty.clear()
         for connection in list(self.connections):
             connection.close_if_idle()
         if self.connections:

@@ -12,7 +12,6 @@ import termios
 from contextlib import aclosing
 
 from hookgate.connections.attempts import outcome_of
-from hookgate.exchange.bodies import Body
 from hookgate.exchange.errors import Fault
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Response
@@ -107,11 +106,12 @@ class Writer:
                     await self._drained
         else:
             write(head)
-            return await self._stream(exchange, body, chunked=chunked)
+            return await self._stream(exchange, response, chunked=chunked)
         return "ok"
 
-    async def _stream(self, exchange: Exchange, body: Body, *, chunked: bool) -> OutcomeKind:
-        write, length, sent = self._transport.write, body.length, 0
+    async def _stream(self, exchange: Exchange, response: Response, *, chunked: bool) -> OutcomeKind:
+        body, write, sent = response.body, self._transport.write, 0
+        length = body.length
         try:
             async with aclosing(body.stream()) as chunks:
                 async for chunk in chunks:
@@ -133,5 +133,5 @@ class Writer:
             log.warning("the response to %s broke off: %s", exchange.request.path, error)
             return outcome_of(error)
         if chunked:
-            write(answers.last_chunk(() if body.changed else body.trailers, exchange.request))
+            write(answers.last_chunk(response, exchange.request))
         return "ok"

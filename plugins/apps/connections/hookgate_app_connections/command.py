@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hookgate import Command, Options, hookimpl
-from hookgate.commands import ask, errors, out, refused
+from hookgate.commands import ask, errors, out, refused, table
 
 COLORS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 
@@ -55,36 +55,29 @@ def command(
         out.print_json(data=found)
     connections = [found] if name is not None else found["connections"]
     if not connections:
-        errors.print("no connection matches" if tag or health else "the document has no connections", highlight=False)
+        errors.print("no connection matches" if tag or health else "the document has no connections")
         raise typer.Exit(1)
     if not json:
-        out.print(table(connections))
+        out.print(drawn(connections))
 
 
-def table(connections: Sequence[Mapping[str, Any]]) -> Table:
+def drawn(connections: Sequence[Mapping[str, Any]]) -> Table:
     """Make a table with a line for each target."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2))
     titles = ("connection", "target", "health", "last seen", "in flight", "pool", "calls", "errors")
-    for title in titles:
-        drawn.add_column(title, overflow="fold", header_style="bold")
+    rows: list[tuple[str | Text, ...]] = []
     for connection in connections:
         tags = f" ({', '.join(connection['tags'])})" if connection["tags"] else ""
         told = [f"{connection['name']}{tags}", _pool(connection["pool"]), str(connection["counts"].get("calls", 0))]
         shared = (*told, _errors(connection))
         if not connection["targets"]:
-            drawn.add_row(Text(shared[0]), "-", Text(connection["health"]), "", "", *map(Text, shared[1:]))
+            rows.append((shared[0], "-", connection["health"], "", "", *shared[1:]))
         for target in connection["targets"]:
             first, pool, calls, failed = shared
-            drawn.add_row(
-                Text(first),
-                Text(f"{'→ ' if target['url'] == connection['current'] else ''}{target['url']}"),
-                _health(target),
-                Text(_when(target["last_seen"])),
-                Text(str(target["in_flight"])),
-                *map(Text, (pool, calls, failed)),
-            )
+            url = f"{'→ ' if target['url'] == connection['current'] else ''}{target['url']}"
+            seen, open_calls = _when(target["last_seen"]), str(target["in_flight"])
+            rows.append((first, url, _health(target), seen, open_calls, pool, calls, failed))
             shared = ("", "", "", "")
-    return drawn
+    return table(titles, rows, whole=("connection", "target", "last seen"))
 
 
 def _health(target: Mapping[str, Any]) -> Text:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from hookgate import (
     AuthMethod,
+    BadRequest,
     Credential,
     Exchange,
     Headers,
@@ -94,8 +95,8 @@ class ApiKeyOptions(Options):
 class ApiKey(AuthMethod[ApiKeyOptions]):
     """Recognises callers by a key of theirs in a header, in the query or in a cookie.
 
-    Where several keys are presented the first one counts; once it is accepted all of them are taken out of the request
-    (see `hide`). A key that nobody has stays where it is, since another method may know it.
+    Where several keys are presented, even equal ones, the request is refused with 400: the backend might take another
+    one. A key that nobody has stays where it is, since another method may know it.
 
     A presented key is looked up by its SHA-256 hash. How long that takes depends on how the hash compares with those of
     the real keys, and not on how many characters of a key were right: without knowing a key nobody can choose the bits
@@ -125,11 +126,14 @@ class ApiKey(AuthMethod[ApiKeyOptions]):
 
         Raises:
             Unauthorized: nobody has this key.
+            BadRequest: there are several.
         """
-        key = self._presented(exchange.request, self._name)
-        if key is None:
+        keys = self._presented(exchange.request, self._name)
+        if len(keys) > 1:
+            raise BadRequest("The request has more than one API key.", reason="repeated-credentials")
+        if not keys:
             return None
-        identity = self._callers.find(key)
+        identity = self._callers.find(keys[0])
         if identity is None:
             raise Unauthorized("The API key is not known.", reason="wrong-credentials")
         if self.options.hide:
@@ -142,19 +146,17 @@ class ApiKey(AuthMethod[ApiKeyOptions]):
         return self._challenge
 
 
-def _in_headers(request: Request, name: str) -> str | None:
-    return request.headers.get(name)
+def _in_headers(request: Request, name: str) -> list[str]:
+    return request.headers.getall(name)
 
 
 def _without_header(request: Request, name: str) -> None:
     request.headers.remove(name)
 
 
-def _in_query(request: Request, name: str) -> str | None:
-    for parameter in request.query.split("&"):
-        if _named(parameter, name):
-            return unquote(parameter.partition("=")[2])  # a key has no space that a plus could stand for
-    return None
+def _in_query(request: Request, name: str) -> list[str]:
+    # A key has no space that a plus could stand for.
+    return [unquote(each.partition("=")[2]) for each in request.query.split("&") if _named(each, name)]
 
 
 def _without_parameter(request: Request, name: str) -> None:
@@ -170,13 +172,9 @@ def _named(parameter: str, name: str) -> bool:
     return unquote_plus(parameter.partition("=")[0]) == name
 
 
-def _in_cookies(request: Request, name: str) -> str | None:
-    for line in request.headers.getall("cookie"):
-        for cookie in line.split(";"):
-            found, _, value = cookie.partition("=")
-            if found.strip() == name:
-                return value.strip()
-    return None
+def _in_cookies(request: Request, name: str) -> list[str]:
+    crumbs = [each.partition("=") for line in request.headers.getall("cookie") for each in line.split(";")]
+    return [value.strip() for found, _, value in crumbs if found.strip() == name]
 
 
 def _without_cookie(request: Request, name: str) -> None:

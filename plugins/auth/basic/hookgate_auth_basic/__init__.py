@@ -81,12 +81,10 @@ class Basic(AuthMethod[BasicOptions]):
 
         Raises:
             Unauthorized: the credentials are malformed, or user and password do not go together.
+            BadRequest: the header comes more than once.
         """
-        for value in exchange.request.headers.getall(self.options.header):
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() == "basic":
-                return self._identity(token.strip())
-        return None
+        scheme, _, token = (exchange.request.headers.single(self.options.header) or "").partition(" ")
+        return self._identity(token.strip()) if scheme.lower() == "basic" else None
 
     @hookimpl
     def challenge(self, exchange: Exchange) -> str:

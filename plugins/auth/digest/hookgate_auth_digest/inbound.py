@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hookgate import AuthMethod, Exchange, Host, Identity, Options, Secret, Unauthorized, hookimpl
+from hookgate import AuthMethod, Duration, Exchange, Host, Identity, Options, Secret, Unauthorized, hookimpl
 from hookgate.workshop import HeaderName, Password, short_for
 from hookgate_auth_digest.algorithms import ALGORITHMS, Algorithm, ha1_of, response_of, user_hash
 from hookgate_auth_digest.nonces import Nonces
@@ -88,7 +88,7 @@ class DigestOptions(Options):
     """What is protected: `auth` the request line; `auth-int` the body, too, which is then kept whole in memory."""
     userhash: bool = False
     """Whether clients are told that they may send a hash of the user's name instead of the name."""
-    nonce_lifetime: float = Field(default=300.0, ge=1, le=86400)
+    nonce_lifetime: Duration = Field(default=300.0, ge=1, le=86400)
     """Seconds a nonce may be used for. A client with an older one is given a new one without asking its user."""
     max_nonces: int = Field(default=10_000, ge=1, le=1_000_000)
     """Nonces in use whose counts are remembered, so that nothing can be sent twice. When there are more, the oldest
@@ -163,22 +163,21 @@ class Digest(AuthMethod[DigestOptions]):
 
         Raises:
             Unauthorized: the credentials are malformed, wrong, for another request, or were used before.
+            BadRequest: the header comes more than once.
         """
-        for value in exchange.request.headers.getall(self.options.header):
-            try:
-                parameters = credentials_in(value)
-            except ValueError:
-                raise _malformed() from None
-            if parameters is None:
-                continue
-            algorithm = ALGORITHMS.get(parameters.get("algorithm", "MD5").lower())
-            if algorithm not in self._algorithms or parameters.get("realm") != self.options.realm:
-                continue
-            given = self._given(parameters)
-            if given.qop == b"auth-int":
-                return self._with_body(exchange, algorithm, given)
-            return self._judge(exchange, algorithm, given, b"")
-        return None
+        try:
+            parameters = credentials_in(exchange.request.headers.single(self.options.header) or "")
+        except ValueError:
+            raise _malformed() from None
+        if parameters is None:
+            return None
+        algorithm = ALGORITHMS.get(parameters.get("algorithm", "MD5").lower())
+        if algorithm not in self._algorithms or parameters.get("realm") != self.options.realm:
+            return None
+        given = self._given(parameters)
+        if given.qop == b"auth-int":
+            return self._with_body(exchange, algorithm, given)
+        return self._judge(exchange, algorithm, given, b"")
 
     @hookimpl
     def challenge(self, exchange: Exchange) -> str:
@@ -224,7 +223,7 @@ class Digest(AuthMethod[DigestOptions]):
         )
         if not hmac.compare_digest(wanted, given.response) or known.identity is None:
             raise Unauthorized("User name and password do not match.", reason="wrong-credentials")
-        target = request.target.encode("latin-1", "replace")
+        target = request.received.encode("latin-1", "replace")
         if given.uri not in (target, f"{request.scheme}://{request.host}".encode("latin-1", "replace") + target):
             raise Unauthorized("The Digest credentials are for another request.", reason="wrong-credentials")
         finding = self._nonces.use(given.nonce.decode("latin-1"), int(given.nc, 16), self._wall())

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from hookgate import AuthMethod, Exchange, Host, Identity, Nonces, Options, Secret, Unauthorized, hookimpl
-from hookgate.workshop import HeaderName, refusal_of
+from hookgate import AuthMethod, Exchange, Host, Identity, Options, Secret, Unauthorized, WholeSeconds, hookimpl
+from hookgate.workshop import HeaderName, Nonces, refusal_of
 from hookgate_auth_hawk.scheme import (
     REQUEST,
     Algorithm,
@@ -48,7 +48,7 @@ class HawkOptions(Options):
     """What becomes of a body. `checked`: its hash is checked if the caller sends one, for which the body is kept whole;
     without a hash the body is not protected. `required`: a request with a body must have a hash. `ignored`: bodies
     stream, unchecked."""
-    skew: int = Field(default=60, ge=1, le=3600)
+    skew: WholeSeconds = Field(default=60, ge=1, le=3600)
     """Seconds that a timestamp may be off, in the past and in the future."""
     nonces: int = Field(default=100_000, ge=1, le=10_000_000)
     """Nonces remembered for each caller, so that none is used twice. With more requests than these in twice the time of
@@ -119,19 +119,17 @@ class Hawk(AuthMethod[HawkOptions]):
         return "Hawk"
 
     def _given(self, exchange: Exchange) -> dict[str, str] | None:
-        for value in exchange.request.headers.getall(self.options.header):
-            scheme, _, rest = value.partition(" ")
-            if scheme.lower() != "hawk":
-                continue
-            try:
-                given = attributes(rest.strip(), REQUEST)
-            except ValueError:
-                given = {}
-            ts = given.get("ts", "")
-            if not {"id", "ts", "nonce", "mac"} <= given.keys() or not (ts.isdigit() and len(ts) <= 12):
-                raise Unauthorized("The Hawk credentials are malformed.", reason="malformed-credentials")
-            return given
-        return None
+        scheme, _, rest = (exchange.request.headers.single(self.options.header) or "").partition(" ")
+        if scheme.lower() != "hawk":
+            return None
+        try:
+            given = attributes(rest.strip(), REQUEST)
+        except ValueError:
+            given = {}
+        ts = given.get("ts", "")
+        if not {"id", "ts", "nonce", "mac"} <= given.keys() or not (ts.isdigit() and len(ts) <= 12):
+            raise Unauthorized("The Hawk credentials are malformed.", reason="malformed-credentials")
+        return given
 
     def _authentic(self, exchange: Exchange, given: dict[str, str]) -> Caller:
         """Return whose key the MAC was made with; an unknown id takes as long and is told the same as a wrong key."""
@@ -139,7 +137,7 @@ class Hawk(AuthMethod[HawkOptions]):
         caller = self.options.credentials.get(given["id"], self._nobody)
         host, port = authority(request.host, request.scheme)
         covered = {key: given.get(key, "") for key in ("hash", "ext", "app", "dlg")}
-        wanted = Artifacts(given["ts"], given["nonce"], request.method, request.target, host, port, **covered)
+        wanted = Artifacts(given["ts"], given["nonce"], request.method, request.received, host, port, **covered)
         if not same(mac(wanted, caller.key, caller.algorithm), given["mac"]):
             raise Unauthorized("The Hawk credentials do not match the request.", reason="wrong-credentials")
         return caller
@@ -156,7 +154,7 @@ class Hawk(AuthMethod[HawkOptions]):
 
     def _check_payload(self, exchange: Exchange, hashed: str, caller: Caller) -> None:
         request = exchange.request
-        if not same(payload_hash(request.body.data, request.headers.get("content-type"), caller.algorithm), hashed):
+        if not same(payload_hash(request.body.data, request.headers.single("content-type"), caller.algorithm), hashed):
             raise Unauthorized("The body is not the one that was signed.", reason="wrong-payload-hash")
 
     def _identity(self, given: dict[str, str], caller: Caller) -> Identity:

@@ -8,7 +8,7 @@ from typing import Any
 from joserfc import jws
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from hookgate import Credential, Exchange, Headers, Host, Options, Outbound, hookimpl
+from hookgate import Credential, Duration, Exchange, Headers, Host, Options, Outbound, hookimpl
 from hookgate.workshop import FilledSecret, HeaderName, Prefix, add_credentials
 from hookgate_auth_jwt.keys import SYMMETRIC, Algorithm, Registry, algorithms_of, private_key, secret_key
 from hookgate_auth_jwt.options import HmacSecret, PemSecret, Text
@@ -41,7 +41,7 @@ class JwtCredentialOptions(Options):
     """Whom it is about (`sub`)."""
     audience: tuple[Text, ...] = ()
     """For whom it is (`aud`); one name is written as a text, several as a list."""
-    lifetime: float = Field(default=300.0, ge=2, le=86400)
+    lifetime: Duration = Field(default=300.0, ge=2, le=86400)
     """Seconds until a token expires."""
     claims: dict[Text, JsonValue] = Field(default_factory=dict)
     """Further claims with fixed values."""

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Options, Secret
+from hookgate import Duration, Options, Secret
 from hookgate.workshop import HeaderName, Prefix, Realm, Scopes, is_loopback
 from hookgate_auth_jwt.keys import ASYMMETRIC, SYMMETRIC, Algorithm, KeyStore, algorithms_of, key_set, public_key
 from hookgate_auth_jwt.keys import secret_key as make_secret_key
@@ -97,7 +97,7 @@ class JwtOptions(Options):
     without them is answered 403 (RFC 6750, 3.1)."""
     required: tuple[Text, ...] = ("exp",)
     """Claims a token must have."""
-    leeway: float = Field(default=60.0, ge=0, le=600)
+    leeway: Duration = Field(default=60.0, ge=0, le=600)
     """Seconds by which the clock of the issuer may differ."""
     type: Text | None = None
     """What `typ` in the header of a token must be, such as `at+jwt` (RFC 9068), in any case. It keeps tokens that the
@@ -110,17 +110,17 @@ class JwtOptions(Options):
     """Claim that names the calling application; many issuers call it `azp`."""
     max_token: int = Field(default=8192, ge=64, le=65536)
     """Characters a token may have."""
-    cache_seconds: float = Field(default=300.0, ge=0, le=3600)
+    cache_seconds: Duration = Field(default=300.0, ge=0, le=3600)
     """Seconds in which a token that was good is not checked again, at most until it expires."""
     cache_size: int = Field(default=10_000, ge=1)
     """Good tokens that are remembered, by their hashes; the one that was not used for longest is forgotten first."""
-    refresh_seconds: float = Field(default=600.0, ge=1)
+    refresh_seconds: Duration = Field(default=600.0, ge=1)
     """Seconds after which the issuer's keys are fetched again, in the background."""
-    cooldown_seconds: float = Field(default=30.0, ge=1)
+    cooldown_seconds: Duration = Field(default=30.0, ge=1)
     """Seconds between requests for a key that is not known, since anybody can name such keys."""
-    keep_seconds: float = Field(default=86400.0, ge=1)
+    keep_seconds: Duration = Field(default=86400.0, ge=1)
     """Seconds in which the keys fetched last are used while the issuer gives none."""
-    timeout: float = Field(default=10.0, gt=0, le=60)
+    timeout: Duration = Field(default=10.0, gt=0, le=60)
     """Seconds the issuer may take for one answer."""
     allow_http: bool = False
     """Whether keys may be fetched without TLS from another machine. Whoever can change what goes over the wire can then

@@ -104,6 +104,7 @@ class MutualTlsCredential(Credential[MutualTlsCredentialOptions]):
     def __init__(self, options: MutualTlsCredentialOptions) -> None:
         super().__init__(options)
         self._pair: Pair | None = None
+        self._failing = False
         self._stamps: tuple[_Stamp | None, _Stamp | None] | None = None
         self._log = logging.getLogger("hookgate.auth.mutual-tls")
         self._wall: Callable[[], float] = time
@@ -141,12 +142,15 @@ class MutualTlsCredential(Credential[MutualTlsCredentialOptions]):
             if self._pair is None:
                 raise
             self._log.warning("%s: the new certificate is not used, the old one serves on: %s", self.entry.id, error)
+            self._failing = True
             return
         if self._pair is not None and pair.certificate != self._pair.certificate:
             self._log.info("%s: a new certificate is used, until %s", self.entry.id, _day(pair.expires))
             self._pair = pair
             self._note_times()
-        self._pair = pair
+        elif self._failing:
+            self._log.info("%s: the files are right again, and the certificate is the same", self.entry.id)
+        self._pair, self._failing = pair, False
 
     def _note_times(self) -> None:
         """Say what of the chain has expired, expires soon, or does not hold yet."""

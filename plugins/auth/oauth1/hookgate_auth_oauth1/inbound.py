@@ -12,13 +12,13 @@ from hookgate import (
     Exchange,
     Host,
     Identity,
-    Nonces,
     Options,
     Secret,
     Unauthorized,
+    WholeSeconds,
     hookimpl,
 )
-from hookgate.workshop import HeaderName, refusal_of
+from hookgate.workshop import HeaderName, Nonces, refusal_of
 from hookgate_auth_oauth1.signatures import (
     Name,
     PublicKey,
@@ -87,7 +87,7 @@ class OAuth1Options(Options):
         default=("HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1"), min_length=1
     )
     """Methods that are accepted. `PLAINTEXT` protects nothing by itself and is accepted over TLS only."""
-    skew: int = Field(default=300, ge=1, le=3600)
+    skew: WholeSeconds = Field(default=300, ge=1, le=3600)
     """Seconds that a timestamp may be off, in the past and in the future."""
     nonces: int = Field(default=100_000, ge=1, le=10_000_000)
     """Nonces remembered for each consumer, so that none is used twice. With more requests than these in twice the time
@@ -167,25 +167,22 @@ class OAuth1(AuthMethod[OAuth1Options]):
         return f'OAuth realm="{self.options.realm}"'
 
     def _given(self, exchange: Exchange) -> dict[str, str] | None:
-        request = exchange.request
-        for value in request.headers.getall(self.options.header):
-            scheme, _, rest = value.partition(" ")
-            if scheme.lower() != "oauth":
-                continue
-            try:
-                given = header_parameters(rest.strip())
-            except ValueError:
-                given = {}
-            needed = REQUIRED if given.get("oauth_signature_method") == "PLAINTEXT" else REQUIRED | AGAINST_REPLAY
-            ts = given.get("oauth_timestamp", "0")
-            if (
-                not all(given.get(name) for name in needed)
-                or not (ts.isascii() and ts.isdigit() and len(ts) <= 12)
-                or given.get("oauth_version", "1.0") != "1.0"
-            ):
-                raise _malformed()
-            return given
-        return None
+        scheme, _, rest = (exchange.request.headers.single(self.options.header) or "").partition(" ")
+        if scheme.lower() != "oauth":
+            return None
+        try:
+            given = header_parameters(rest.strip())
+        except ValueError:
+            given = {}
+        needed = REQUIRED if given.get("oauth_signature_method") == "PLAINTEXT" else REQUIRED | AGAINST_REPLAY
+        ts = given.get("oauth_timestamp", "0")
+        if (
+            not all(given.get(name) for name in needed)
+            or not (ts.isascii() and ts.isdigit() and len(ts) <= 12)
+            or given.get("oauth_version", "1.0") != "1.0"
+        ):
+            raise _malformed()
+        return given
 
     def _check_terms(self, exchange: Exchange, given: dict[str, str]) -> None:
         """Refuse what is not accepted whoever has signed it, before a body is read."""
@@ -203,7 +200,7 @@ class OAuth1(AuthMethod[OAuth1Options]):
     def _needs_body(exchange: Exchange, given: dict[str, str]) -> bool:
         if given["oauth_signature_method"] == "PLAINTEXT":
             return False
-        form = is_form(exchange.request.headers.get("content-type"))
+        form = is_form(exchange.request.headers.single("content-type"))
         return (form and not exchange.request.body.empty) or "oauth_body_hash" in given
 
     async def _after_reading(self, exchange: Exchange, given: dict[str, str]) -> Identity:
@@ -230,16 +227,17 @@ class OAuth1(AuthMethod[OAuth1Options]):
         request = exchange.request
         method, signature = given["oauth_signature_method"], given["oauth_signature"]
         base = ""
+        path, _, query = request.received.partition("?")
         if method != "PLAINTEXT":
             try:
-                sent = pairs(request.query)
-                if is_form(request.headers.get("content-type")) and not request.body.empty:
+                sent = pairs(query)
+                if is_form(request.headers.single("content-type")) and not request.body.empty:
                     sent += pairs(request.body.data)
             except ValueError:
                 raise _malformed() from None
             if any(name.startswith(b"oauth_") and name.decode(errors="replace") in given for name, _ in sent):
                 raise _malformed()  # a parameter twice (RFC 5849, 3.1): which of the two is meant?
-            uri = base_uri(request.scheme, request.host, request.path)
+            uri = base_uri(request.scheme, request.host, path)
             base = base_string(request.method, uri, [*sent, *given.items()])
         if method == "RSA-SHA1":
             key = self._keys.get(given["oauth_consumer_key"])

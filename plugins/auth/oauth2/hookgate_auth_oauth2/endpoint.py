@@ -9,7 +9,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Fault, HttpClient, Options, Secret
+from hookgate import Duration, Fault, HttpClient, Options, Secret
 from hookgate.workshop import FilledSecret, is_loopback
 
 ANSWER_LIMIT = 64 * 1024
@@ -18,7 +18,7 @@ LONGEST_PAUSE = 300.0
 """Seconds that a server's `Retry-After` is obeyed at most."""
 Form = list[tuple[str, str]]
 
-_SECRET_PARAMETERS = frozenset({"refresh_token", "password", "token"})
+_SECRET_PARAMETERS = frozenset({"refresh_token", "password", "token", "code", "code_verifier"})
 _PRINTABLE = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
 
 
@@ -61,7 +61,7 @@ class ServerOptions(Options):
     allow_http: bool = False
     """Whether the server may be called without TLS although it is on another machine. Whoever listens on the way then
     reads secrets and tokens; `http` to a loopback address needs no leave."""
-    timeout: float = Field(default=10.0, gt=0, le=60)
+    timeout: Duration = Field(default=10.0, gt=0, le=60)
     """Seconds the server may take for one answer, from looking up its name to the last byte."""
 
     @model_validator(mode="after")

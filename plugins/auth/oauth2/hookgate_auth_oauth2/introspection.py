@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from hookgate import AuthMethod, Exchange, Host, Identity, ServiceUnavailable, hookimpl
+from hookgate import AuthMethod, Duration, Exchange, Host, Identity, ServiceUnavailable, hookimpl
 from hookgate.workshop import BearerTokens, HeaderName, Prefix, Realm, Scopes, identity_of, texts_of, words_of
 from hookgate_auth_oauth2.endpoint import Endpoint, EndpointError, ServerOptions, Text, Url, check_safe
 
@@ -37,7 +37,7 @@ class OAuth2Options(ServerOptions):
     """Member of the answer with the roles: a list, or a text with spaces between. `scope` makes roles of scopes."""
     application_claim: Text = "client_id"
     """Member of the answer that names the calling application."""
-    cache_seconds: float = Field(default=60.0, ge=0, le=3600)
+    cache_seconds: Duration = Field(default=60.0, ge=0, le=3600)
     """Seconds an answer is believed, at most until the token expires. That long a revoked token is still taken."""
     cache_size: int = Field(default=10_000, ge=1)
     """Answers that are kept; the one that was not used for longest is forgotten first."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from hookgate import Host, ServiceUnavailable, Signal
+from hookgate import Counter, Host, ServiceUnavailable, Signal
 from hookgate_auth_oauth2.endpoint import EndpointError
 
 FIRST_PAUSE = 1.0
@@ -49,6 +49,7 @@ class Tokens:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._host: Host
+        self._requests: Counter
         self._name = ""
         self._token: Token | None = None
         self._task: Any = None
@@ -63,6 +64,8 @@ class Tokens:
     def start(self, host: Host, name: str) -> None:
         """Get ready; no request is sent before the first call needs a token."""
         self._host, self._name = host, name
+        about = "Requests for tokens by how they ended: renewed or failed."
+        self._requests = host.metrics.counter("oauth2_tokens_total", about, ("credential", "outcome"), most=1000)
 
     async def stop(self) -> None:
         """End a request that is under way. Whoever waits for it fails."""
@@ -126,6 +129,7 @@ class Tokens:
             token = self._token = Token(line, now, now + lifetime, self._rejected)
             self._rejected = False
             self._failures, self._not_before = 0, 0.0
+            self._requests.add(1, self._name, "renewed")
         except EndpointError as error:
             self._failed(str(error), error.retry_after)
         except Exception as error:
@@ -138,6 +142,7 @@ class Tokens:
     def _failed(self, message: str, pause: float) -> None:
         pause = max(pause, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10)))
         self._failures += 1
+        self._requests.add(1, self._name, "failed")
         self._not_before = self._host.clock.now() + pause
         self._host.log.warning("%s: no token: %s; the next request in %g s at the earliest", self._name, message, pause)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from hookgate import Identity, Options, Secret, ServiceUnavailable
-from hookgate_auth_signature.keys import Algorithm, Encoding, Key, public_key, secret_key
+from hookgate_auth_signature.keys import SHORTEST, Algorithm, Encoding, Key, public_key, secret_key
 
 
 def _named(text: str) -> str:
@@ -24,7 +24,7 @@ class CallerKeyOptions(Options):
     algorithm: Algorithm
     """The one algorithm this key is for; a message that names another is refused."""
     secret: Secret | None = None
-    """The shared secret of an HMAC algorithm."""
+    """The shared secret of an HMAC algorithm: 8 bytes at least, best 32 random ones."""
     encoding: Encoding = "text"
     """What the shared secret is: the `text` itself, or bytes in `base64`."""
     public_key: str | None = Field(default=None, max_length=65536)
@@ -47,7 +47,7 @@ def load_caller_key(options: CallerKeyOptions) -> Key:
     if (options.secret is None) == (options.public_key is None):
         raise ValueError("write either secret or public_key")
     if options.secret is not None:
-        return secret_key(options.algorithm, options.secret.reveal(), options.encoding)
+        return secret_key(options.algorithm, options.secret.reveal(), options.encoding, SHORTEST)
     return public_key(options.algorithm, options.public_key or "")
 
 

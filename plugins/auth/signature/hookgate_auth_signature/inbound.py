@@ -1,5 +1,6 @@
 """Who is calling, told by a signature."""
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import AuthMethod, Exchange, Headers, Host, Identity, Options, Request, Unauthorized, hookimpl
+from hookgate import AuthMethod, Duration, Exchange, Headers, Host, Identity, Options, Request, Unauthorized, hookimpl
 from hookgate.workshop import HeaderName, Prefix
 from hookgate_auth_signature import cavage, rfc9421
 from hookgate_auth_signature.callers import CallerKeyOptions, KeyId, Memory, identity_of, load_caller_key
@@ -47,9 +48,9 @@ class SignatureOptions(Options):
     SHA-256 or SHA-512). With `unprotected`, a body may be any; digests that the signature covers are checked still."""
     require_time: bool = True
     """Whether the message must say when it was signed: a covered `date`, or `created`."""
-    max_age: float = Field(default=60.0, gt=0, le=86400)
+    max_age: Duration = Field(default=60.0, gt=0, le=86400)
     """Seconds after signing for which a message is good."""
-    clock_skew: float = Field(default=60.0, ge=0, le=3600)
+    clock_skew: Duration = Field(default=60.0, ge=0, le=3600)
     """Seconds that the clock of a caller may be ahead, and grace after its `expires`."""
     replay: Literal["allow", "refuse"] = "allow"
     """With `refuse`, a message is good once; each worker process remembers for itself. Callers that send the same
@@ -104,6 +105,9 @@ class Claim:
     created: int | None
     expires: int | None
     nonce: str = ""
+
+
+_ASCTIME = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}")
 
 
 class Signature(AuthMethod[SignatureOptions]):
@@ -169,36 +173,38 @@ class Signature(AuthMethod[SignatureOptions]):
 
     def _cavage(self, exchange: Exchange) -> list[Claim]:
         request = exchange.request
-        for value in request.headers.getall(self.options.header):
-            word, _, text = value.partition(" ") if self._prefix else ("", "", value)
-            if word.lower() != self._prefix:
-                continue
-            told = cavage.parse(text.strip())
-            if told.algorithm.lower().startswith(("rsa", "hmac", "ecdsa")) and {"(created)", "(expires)"} & set(
-                told.covered
-            ):
-                raise cavage.Malformed(f"(created) and (expires) do not go with {told.algorithm[:32]}; write hs2019.")
-            base = cavage.signing_string(
-                told.covered,
-                method=request.method,
-                target=request.target,
-                headers=_headers(request),
-                created=told.created,
-                expires=told.expires,
-            )
-            algorithm = "" if told.algorithm.lower() == "hs2019" else told.algorithm.lower()
-            covered = frozenset(told.covered)
-            created = told.created if "(created)" in covered else None  # what is not signed is anybody's
-            expires = told.expires if "(expires)" in covered else None
-            return [Claim(told.key_id, base, told.signature, covered, algorithm, created, expires)]
-        return []
+        value = request.headers.single(self.options.header)
+        if value is None:
+            return []
+        word, _, text = value.partition(" ") if self._prefix else ("", "", value)
+        if word.lower() != self._prefix:
+            return []
+        told = cavage.parse(text.strip())
+        if told.algorithm.lower().startswith(("rsa", "hmac", "ecdsa")) and {"(created)", "(expires)"} & set(
+            told.covered
+        ):
+            raise cavage.Malformed(f"(created) and (expires) do not go with {told.algorithm[:32]}; write hs2019.")
+        base = cavage.signing_string(
+            told.covered,
+            method=request.method,
+            target=request.received,
+            headers=_headers(request),
+            created=told.created,
+            expires=told.expires,
+        )
+        algorithm = "" if told.algorithm.lower() == "hs2019" else told.algorithm.lower()
+        covered = frozenset(told.covered)
+        created = told.created if "(created)" in covered else None  # what is not signed is anybody's
+        expires = told.expires if "(expires)" in covered else None
+        return [Claim(told.key_id, base, told.signature, covered, algorithm, created, expires)]
 
     def _rfc9421(self, exchange: Exchange) -> list[Claim]:
         request, claims = exchange.request, []
         headers = _headers(request)
         if "signature" not in headers and "signature-input" not in headers:
             return []
-        message = rfc9421.Message(request.method, request.scheme, request.host, request.path, request.query, headers)
+        path, mark, query = request.received.partition("?")
+        message = rfc9421.Message(request.method, request.scheme, request.host, path, query if mark else None, headers)
         for signed in rfc9421.signatures(headers):
             given = signed.parameters
             if self.options.tag is not None and given.get("tag") != self.options.tag:
@@ -285,6 +291,8 @@ def _plain(found: rfc9421.Component) -> str:
 def _unix_time(values: list[str]) -> float:
     try:
         (value,) = values
+        if _ASCTIME.fullmatch(value):
+            value += " GMT"  # which it always means and never says (RFC 9110, 5.6.7)
         found: datetime = parsedate_to_datetime(value[:64])
         if found.tzinfo is None:
             raise ValueError("no time zone")

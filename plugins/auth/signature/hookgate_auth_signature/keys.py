@@ -47,6 +47,8 @@ ONLY_RFC9421 = frozenset({"rsa-v1_5-sha256", "ecdsa-p256-sha256", "ecdsa-p384-sh
 WEAK = frozenset({"hmac-sha1", "rsa-sha1"})
 _SMALLEST = 2048
 """Bits of an RSA or DSA key."""
+SHORTEST = 8
+"""Bytes of a secret that lets callers in."""
 _LARGEST = 64 * 1024
 """Characters of a key."""
 _HASHES: dict[str, Any] = {
@@ -85,11 +87,11 @@ def check_algorithm(algorithm: str, standard: Standard, *, allow_weak: bool) -> 
         raise ValueError(f"{algorithm} rests on SHA-1, which is broken; use SHA-256, or set allow_weak: true")
 
 
-def secret_key(algorithm: str, secret: str, encoding: Encoding = "text") -> Key:
+def secret_key(algorithm: str, secret: str, encoding: Encoding = "text", shortest: int = 1) -> Key:
     """Make an HMAC key, of the text in UTF-8 or of the bytes that the Base64 stands for.
 
     Raises:
-        ValueError: the algorithm takes no secret, or the secret is empty or not Base64.
+        ValueError: the algorithm takes no secret, or the secret is too short or not Base64.
     """
     kind, _, digest = algorithm.partition("-")
     if kind != "hmac":
@@ -97,6 +99,10 @@ def secret_key(algorithm: str, secret: str, encoding: Encoding = "text") -> Key:
     raw = _unpacked(secret, encoding)
     if not raw:
         raise ValueError("the key is empty; write one, best of 32 random bytes")
+    if len(raw) < shortest:
+        raise ValueError(
+            f"the key has {len(raw)} bytes and can be guessed; write {shortest} or more, best 32 random ones"
+        )
 
     def sign(text: bytes) -> bytes:
         return hmac.digest(raw, text, digest)

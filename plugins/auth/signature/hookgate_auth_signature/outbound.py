@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import http_sf
 from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import BadGateway, Credential, Exchange, Headers, Host, Options, Outbound, Secret, hookimpl
+from hookgate import BadGateway, Credential, Exchange, Headers, Host, Options, Outbound, Secret, WholeSeconds, hookimpl
 from hookgate.workshop import HeaderName, Prefix, drop_received
 from hookgate_auth_signature import cavage, rfc9421
 from hookgate_auth_signature.digests import DigestAlgorithm, digest_value, holds
@@ -69,7 +69,7 @@ class SignatureCredentialOptions(Options):
     digest: DigestAlgorithm | Literal["none"] = "sha-256"
     """Algorithm of the `Digest` (`cavage`) or `Content-Digest` (`rfc9421`) that is added for a body and signed with the
     rest; `none` leaves bodies without the protection of the signature."""
-    expires: int | None = Field(default=None, gt=0)
+    expires: Annotated[WholeSeconds, Field(gt=0)] | None = None
     """Seconds from signing until the backend shall no longer take the message; with `cavage` list `(expires)` too."""
 
     signed_headers: tuple[CoveredName, ...] | None = Field(default=None, min_length=1, max_length=cavage.MOST_NAMES)
@@ -287,7 +287,7 @@ def _sent_target(outbound: Outbound) -> str:
 def _message(outbound: Outbound) -> rfc9421.Message:
     authority = outbound.headers.get("host") or outbound.target.authority
     scheme = outbound.target.scheme
-    return rfc9421.Message(outbound.method, scheme, authority, outbound.path, outbound.query, _framed(outbound))
+    return rfc9421.Message(outbound.method, scheme, authority, outbound.path, outbound.query or None, _framed(outbound))
 
 
 def _framed(outbound: Outbound) -> Headers:

@@ -40,8 +40,8 @@ class Message:
     scheme: str
     authority: str
     path: str
-    query: str
-    """Without the question mark."""
+    query: str | None
+    """Without the question mark; ``None`` where the target has none."""
     headers: Headers
 
 
@@ -175,7 +175,7 @@ def authority_of(message: Message) -> str:
 
 
 def _target(message: Message) -> str:
-    return f"{message.path}?{message.query}" if message.query else message.path
+    return message.path if message.query is None else f"{message.path}?{message.query}"
 
 
 _DERIVED: dict[str, Callable[[Message], str]] = {
@@ -185,7 +185,7 @@ _DERIVED: dict[str, Callable[[Message], str]] = {
     "@scheme": lambda message: message.scheme.lower(),
     "@request-target": _target,
     "@path": lambda message: message.path or "/",
-    "@query": lambda message: f"?{message.query}",
+    "@query": lambda message: f"?{message.query or ''}",
 }
 
 
@@ -218,7 +218,7 @@ def _structured(name: str, value: str, key: str | None) -> str:
 
 def _parameter(message: Message, name: str) -> str:
     """Return the value of a parameter of the query, which must be there once (section 2.2.8)."""
-    pairs = parse_qsl(message.query, keep_blank_values=True, max_num_fields=None)
+    pairs = parse_qsl(message.query or "", keep_blank_values=True, max_num_fields=None)
     values = [_encoded(value) for key, value in pairs if _encoded(key) == name]
     if len(values) != 1:
         raise Missing(f'"@query-param";name="{name}"')

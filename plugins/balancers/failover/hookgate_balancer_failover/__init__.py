@@ -7,13 +7,13 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
-from hookgate import Balancer, Exchange, Host, Options, Outcome, Response, Target, hookimpl
+from hookgate import Balancer, Duration, Exchange, Host, Options, Outcome, Response, Target, hookimpl
 
 
 class FailoverOptions(Options):
     """Options of `failover`."""
 
-    failback_after: float = Field(default=60.0, gt=0)
+    failback_after: Duration = Field(default=60.0, gt=0)
     """Seconds after which the first target is tried again, with one call at a time, where no health check has found it
     well before that (HC-17)."""
 

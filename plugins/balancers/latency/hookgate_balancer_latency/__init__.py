@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from hookgate import Balancer, Exchange, Host, Options, Outcome, Target, hookimpl
+from hookgate import Balancer, Duration, Exchange, Host, Options, Outcome, Target, hookimpl
 
 REMEMBERED = 1024
 """Targets whose times are kept; the one that was not heard of for longest makes room."""
@@ -17,10 +17,10 @@ REMEMBERED = 1024
 class LatencyOptions(Options):
     """Options of `latency`."""
 
-    decay: float = Field(default=10.0, gt=0, le=3600)
+    decay: Duration = Field(default=10.0, gt=0, le=3600)
     """Seconds after which what was measured counts for about a third (1/e). Shorter follows changes more quickly, and
     tries slow targets more often."""
-    penalty: float = Field(default=5.0, ge=0)
+    penalty: Duration = Field(default=5.0, ge=0)
     """Seconds that a failed attempt counts as having taken, if it took less: one that could not connect, ran into a
     time-out or broke off."""
     failing: frozenset[int] = frozenset({502, 503, 504})

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from hookgate import Balancer, Exchange, Host, Options, Outcome, Response, Secret, Target, hookimpl
+from hookgate import Balancer, Exchange, Host, Options, Outcome, Response, Secret, Target, WholeSeconds, hookimpl
 from hookgate_balancer_sticky.cookie import Seal, found, without
 
 
@@ -20,7 +20,7 @@ class StickyOptions(Options):
     """Name of the cookie; another one for each connection whose routes share a host and a path."""
     path: str = Field(default="/", pattern=r"^/[!-:<-~]{0,255}$")
     """Paths the client sends the cookie for: this one and all below."""
-    max_age: int | None = Field(default=None, ge=1, le=34_560_000)
+    max_age: Annotated[WholeSeconds, Field(ge=1, le=34_560_000)] | None = None
     """Seconds a client stays with its target after its last call, give or take a half: a cookie is renewed when half of
     them are over. Null is until the client ends its session, which is when its browser is closed."""
     secure: bool = True

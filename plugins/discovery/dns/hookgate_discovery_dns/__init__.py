@@ -6,10 +6,14 @@ from typing import Any, Literal
 
 import dns.asyncresolver
 import dns.exception
+import dns.name
 import dns.resolver
 from pydantic import Field, model_validator
 
-from hookgate import Clock, Discovery, Host, Options, Target, hookimpl
+from hookgate import Clock, Discovery, Duration, Host, Options, Target, hookimpl
+
+KINDS = ("A", "AAAA")
+"""Records that have addresses."""
 
 
 class DnsOptions(Options):
@@ -25,9 +29,9 @@ class DnsOptions(Options):
     """Scheme of the targets. `https` goes with `srv` only, since a certificate is made out to a name."""
     nameservers: tuple[str, ...] = ()
     """Addresses of servers to ask, `ip` or `ip:port`; those of this machine if left out."""
-    at_least: float = Field(default=5.0, gt=0)
+    at_least: Duration = Field(default=5.0, gt=0)
     """Seconds between looks, even where records say that they live shorter."""
-    at_most: float = Field(default=300.0, gt=0)
+    at_most: Duration = Field(default=300.0, gt=0)
     """Seconds between looks, even where records say that they live longer."""
 
     @model_validator(mode="after")
@@ -46,8 +50,10 @@ class DnsOptions(Options):
 class Dns(Discovery[DnsOptions]):
     """Looks a name up when its records have expired, and follows what it stands for.
 
-    The name is looked up again after the shortest time to live in the answer, within `at_least` and `at_most`. A look
-    that fails leaves the targets as they were. With `address`, backends are told the name in `Host`.
+    The name is looked up again after the shortest time to live in the answer, aliases (CNAME) on the way included,
+    within `at_least` and `at_most`. A look that fails leaves the targets as they were; if only the A or only the AAAA
+    records cannot be had, those stay as they were, and the others are followed. A service whose target is `.` is not
+    offered there (RFC 2782). With `address`, backends are told the name in `Host`.
     """
 
     def __init__(self, options: DnsOptions) -> None:
@@ -55,6 +61,8 @@ class Dns(Discovery[DnsOptions]):
         self._clock: Clock | None = None
         self._lives = options.at_least
         self._resolver: Any = None
+        self._known: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        """Addresses that a kind of record had, for looks that fail for this kind only."""
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -86,26 +94,40 @@ class Dns(Discovery[DnsOptions]):
         await self._clock.sleep(min(max(self._lives, self.options.at_least), self.options.at_most))
 
     async def _addresses(self) -> list[Target]:
-        answers = await asyncio.gather(self._asked("A"), self._asked("AAAA"))
-        self._lives = min((lives for lives, _ in answers if lives is not None), default=self.options.at_least)
+        asked = [asyncio.ensure_future(self._asked(kind)) for kind in KINDS]
+        await asyncio.gather(*asked, return_exceptions=True)
+        failures = [each.exception() for each in asked]
+        if all(failures):
+            raise next(filter(None, failures))
+        found: list[str] = []
+        lives: list[float] = []
+        for kind, each, failure in zip(KINDS, asked, failures, strict=True):
+            if failure is None:
+                kind_lives, records = each.result()
+                lives += () if kind_lives is None else (kind_lives,)
+                self._known[kind] = [record.address for record in records]
+            elif isinstance(failure, dns.resolver.NXDOMAIN):  # some servers say so of a name that has the other kind
+                self._known[kind] = []
+            elif not isinstance(failure, dns.exception.DNSException | OSError):
+                raise failure
+            found += self._known[kind]
+        self._lives = min(lives, default=self.options.at_least)
         port = self.options.port or 80
         name = self.options.name.rstrip(".")
         host_name = name if port == 80 else f"{name}:{port}"
-        return [
-            Target(self.options.scheme, record.address, port, host_name=host_name)
-            for _, records in answers
-            for record in records
-        ]
+        return [Target(self.options.scheme, address, port, host_name=host_name) for address in found]
 
     async def _services(self) -> list[Target]:
         lives, records = await self._asked("SRV")
         self._lives = self.options.at_least if lives is None else lives
-        best = min((record.priority for record in records), default=0)
-        return [
-            Target(self.options.scheme, str(record.target).rstrip("."), record.port, weight=max(record.weight, 1))
-            for record in records
-            if record.priority == best
-        ]
+        offered = [record for record in records if record.port and record.target != dns.name.root]
+        best = min((record.priority for record in offered), default=0)
+        weights: dict[tuple[str, int], int] = {}
+        for record in offered:
+            if record.priority == best:
+                place = str(record.target).rstrip(".").lower(), record.port
+                weights[place] = weights.get(place, 0) + max(record.weight, 1)  # it may stand there twice
+        return [Target(self.options.scheme, *place, weight=weight) for place, weight in weights.items()]
 
     async def _asked(self, kind: str) -> tuple[float | None, Sequence[Any]]:
         """Return how long the records of a kind live, and the records; none where there are none of this kind."""
@@ -113,7 +135,7 @@ class Dns(Discovery[DnsOptions]):
             answer = await self._resolver.resolve(self.options.name, kind, lifetime=5.0)
         except dns.resolver.NoAnswer:
             return None, ()
-        return float(answer.rrset.ttl), tuple(answer)
+        return float(answer.chaining_result.minimum_ttl), tuple(answer)
 
 
 def _server(text: str) -> Any:

@@ -39,10 +39,13 @@ class EnvOptions(Options):
 class Env(HeaderProvider[EnvOptions]):
     """Gives every attempt the value that an environment variable has at that moment (AC-23).
 
-    If the variable is not set the header is left out, and a warning in the log says so once for each name; with
-    `required` the call ends in 502 with the reason `config-error`. A value that no header can hold, with a control
-    character or one outside Latin-1, counts as not set and is logged as an error. An empty value is a value.
+    If the variable is not set the header is left out: a warning in the log says so once for each name, and one in the
+    trace of every traced call. With `required` the call ends in 502 with the reason `config-error`. A value that no
+    header can hold, with a control character or one outside Latin-1, counts as not set and is logged as an error. An
+    empty value is a value.
     """
+
+    needs = "environment"
 
     def __init__(self, options: EnvOptions) -> None:
         super().__init__(options)
@@ -64,9 +67,20 @@ class Env(HeaderProvider[EnvOptions]):
             BadGateway: there is none, and it is required.
         """
         value = self._read()
-        if value is None and self.options.required:
+        if value is not None:
+            return value
+        why = "is not set" if self.options.name not in os.environ else "cannot be sent in a header"
+        exchange.note(
+            f"warning: connection {outbound.connection}: environment variable {self.options.name} {why}, "
+            f"so {self._consequence}"
+        )
+        if self.options.required:
             raise BadGateway("The gateway is not set up for calls to this backend.", reason="config-error")
-        return value
+        return None
+
+    @property
+    def _consequence(self) -> str:
+        return "calls end in 502" if self.options.required else "its header is left out"
 
     def _read(self) -> str | None:
         value = os.environ.get(self.options.name)
@@ -94,7 +108,6 @@ class Env(HeaderProvider[EnvOptions]):
         names = _warned.setdefault(self._host, set())
         if self.options.name not in names:
             names.add(self.options.name)
-            then = "calls end in 502" if self.options.required else "its header is left out"
             self._host.log.warning(
-                "%s: environment variable %s is not set, so %s", self.entry.id, self.options.name, then
+                "%s: environment variable %s is not set, so %s", self.entry.id, self.options.name, self._consequence
             )

@@ -4,6 +4,7 @@ from typing import Any
 
 from hookgate import (
     BadGateway,
+    BadRequest,
     Exchange,
     Expression,
     ExpressionError,
@@ -57,9 +58,12 @@ class ExpressionHeader(HeaderProvider[ExpressionOptions]):
 
         Raises:
             BadGateway: it cannot be evaluated over this call, or cannot be sent.
+            BadRequest: it asks for a parameter that comes twice.
         """
         try:
             value = self.options.value(exchange)
+        except BadRequest:  # a parameter comes twice, which is the client's doing
+            raise
         except ExpressionError as error:
             raise self._refused(str(error)) from error
         if value is None:

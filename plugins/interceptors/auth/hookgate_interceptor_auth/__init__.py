@@ -35,6 +35,9 @@ class Auth(Interceptor[AuthOptions]):
     first method, and all of them, in order, in `exchange.variables["identities"]`. A fault other than 401 (an identity
     server that is down) ends the call at once, with `any` too: it says nothing about the caller. So does a method that
     fails or returns anything but an identity or nothing: that is 500 `plugin-error`, and the log names the method.
+
+    A request with two credentials in one place (two `Authorization` lines, two API keys) is refused with 400, whichever
+    of them is good: the backend might take the other one.
     """
 
     category = "security"

@@ -6,18 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from hookgate import (
-    Asked,
-    BadGateway,
-    Exchange,
-    Expression,
-    Fault,
-    Host,
-    Interceptor,
-    Response,
-    UrlTemplate,
-    hookimpl,
-)
+from hookgate import BadGateway, Exchange, Expression, Fault, Host, Interceptor, Response, hookimpl
+from hookgate.workshop import Asked, UrlTemplate
 from hookgate_interceptor_callout.options import CalloutOptions, is_allowed
 
 __all__ = ["Callout", "CalloutOptions"]

@@ -6,9 +6,10 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
-from hookgate import ConnectionName, Expression, UrlTemplate, VariableOptions
+from hookgate import ConnectionName, Expression
+from hookgate.workshop import UrlTemplate, VariableOptions
 
 _FIXED = re.compile(r"https?://[^/?{}@\\]+(?:[/?]|\Z)")
 """A beginning that no value can change the host of."""
@@ -55,7 +56,9 @@ class CalloutOptions(VariableOptions):
     hosts: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     """Hosts that `url_from` may lead to, with port if it is another one than 443. Called by `https`, unless `http://`
     is written in front."""
-    connection: ConnectionName | None = None
+    connection: ConnectionName | None = Field(
+        default=None, validation_alias=AliasChoices("connection", "session_holder")
+    )
     """The connection to call."""
     mode: Literal["sync", "async", "forget"] = "sync"
     """`sync` waits for the answer. `async` begins the call, and another step with `join` waits for it further on.

@@ -4,13 +4,12 @@ import asyncio
 import json
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from hookgate import (
-    Asked,
     BadGateway,
-    CallOptions,
     ConnectionName,
+    Duration,
     Exchange,
     Fault,
     GatewayTimeout,
@@ -18,9 +17,9 @@ from hookgate import (
     Interceptor,
     Options,
     Response,
-    UrlTemplate,
     hookimpl,
 )
+from hookgate.workshop import Asked, CallOptions, UrlTemplate
 
 
 def _word(value: object) -> object:
@@ -49,7 +48,9 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 class Part(CallOptions):
     """One call, whose answer becomes one member of the object."""
 
-    connection: ConnectionName | None = None
+    connection: ConnectionName | None = Field(
+        default=None, validation_alias=AliasChoices("connection", "session_holder")
+    )
     """The connection to call; another route of this gateway is called unless given."""
     path: Annotated[UrlTemplate, AfterValidator(_path)]
     """Path on it, with a query if need be. Expressions in braces are put in percent-encoded, as in
@@ -69,7 +70,7 @@ class ComposeOptions(Options):
     `reason` by name. If all parts fail, the call does."""
     parallel: int = Field(default=8, ge=1, le=50)
     """Calls that are under way at the same time."""
-    timeout: float = Field(default=10.0, gt=0, le=600)
+    timeout: Duration = Field(default=10.0, gt=0, le=600)
     """Seconds for all of it; parts that are not there by then have failed. `hook_timeout` is a bound, too."""
     status: int = Field(default=200, ge=200, le=299)
     """Status of the answer."""
@@ -102,6 +103,7 @@ class Compose(Interceptor[ComposeOptions]):
 
     category = "mediation"
     sides = {"request"}
+    writes = {"response.status", "response.headers", "response.body", "answer"}
 
     def __init__(self, options: ComposeOptions) -> None:
         super().__init__(options)

@@ -10,8 +10,11 @@ from hookgate import Body, Exchange, Headers, Interceptor, Options, Response, ho
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:\*|(?:\*\+)?[a-z0-9!#$&^_.+-]+)")
 _WEIGHT = re.compile(r"q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
-_NEVER = frozenset({204, 205, 206, 304})
-"""Statuses without a body, and parts, whose ranges speak of the bytes the backend has."""
+_WEAK = re.compile(r'(?:^|,)[ \t]*W/("[^"]*")')
+_OF_OTHER_BYTES = ("content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges")
+"""What an answer without a body says of the one that is not compressed."""
+_NEVER = frozenset({204, 205})
+"""Statuses without a body."""
 _GZIP_WRAPPER = zlib.MAX_WBITS | 16
 _ACCEPTED = "compress.accepted"
 
@@ -50,8 +53,10 @@ class Compress(Interceptor[CompressOptions]):
 
     Each chunk of the backend leaves at once, so nothing waits for the next. `Vary: Accept-Encoding` goes on every
     answer that is compressed for some clients. A body that is encoded already, a part of one, and one whose
-    `Cache-Control` says `no-transform` pass as they are. `ETag`, `Accept-Ranges` and digests speak of the bytes the
-    backend sent and are dropped from what is compressed.
+    `Cache-Control` says `no-transform` pass as they are. `Accept-Ranges` and digests speak of the bytes the backend
+    sent and are dropped from what is compressed; `ETag` becomes a weak one, and `If-Match` with a weak one asks the
+    backend for the strong one as well. Answers to HEAD, and those with 304, say what the answer to GET would say. A 304
+    that tells no type is taken for one of something that would be compressed.
 
     Place it left of the steps that read or change bodies. An answer that holds both a secret and something the caller
     chose should not be compressed over HTTPS: its length tells about the secret (BREACH).
@@ -70,7 +75,10 @@ class Compress(Interceptor[CompressOptions]):
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
         """Remember what the client accepts, which steps further right may take out."""
-        exchange.variables.setdefault(_ACCEPTED, _accepts_gzip(exchange.request.headers))
+        headers = exchange.request.headers
+        exchange.variables.setdefault(_ACCEPTED, _accepts_gzip(headers))
+        if ours := [tag for line in headers.getall("if-match") for tag in _WEAK.findall(line)]:
+            headers.set("If-Match", ", ".join([*headers.getall("if-match"), *ours]))
 
     @hookimpl
     def on_response(self, exchange: Exchange) -> None:
@@ -78,25 +86,38 @@ class Compress(Interceptor[CompressOptions]):
         response = exchange.response
         if response is None or not self._is_fit(response):
             return
-        length = _length(response, exchange.request.method)
+        if (
+            response.status == 206
+        ):  # its range speaks of the bytes the backend has; of Vary it says what the whole would
+            _vary(response.headers)
+            return
+        told_only = exchange.request.method == "HEAD" or response.status == 304
+        length = _length(response, told_only=told_only)
         if length is not None and (length == 0 or length < self.options.min_size):
             return
         headers = response.headers
         _vary(headers)
         if not exchange.variables.get(_ACCEPTED):
             return
-        if exchange.request.method == "HEAD":
-            headers.remove("content-length")  # which would be that of the answer to GET (RFC 9110, 8.6)
-            return
-        headers.set("Content-Encoding", "gzip")
-        self._compress(response.body)
+        tag = headers.get("etag")
+        if tag is not None and not tag.startswith("W/"):
+            headers.set("ETag", f"W/{tag}")
+        if told_only:
+            headers.remove(*_OF_OTHER_BYTES)
+        if response.status != 304:
+            headers.set("Content-Encoding", "gzip")
+        if not told_only:
+            self._compress(response.body)
 
     def _is_fit(self, response: Response) -> bool:
         """Whether an answer is one to compress, from what its head says."""
         headers = response.headers
-        if response.status in _NEVER or "content-encoding" in headers or "content-range" in headers:
+        strange = ("content-range" in headers) != (response.status == 206)
+        if response.status in _NEVER or "content-encoding" in headers or strange:
             return False
         media_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+        if response.status == 304 and not media_type:
+            return "no-transform" not in headers.tokens("cache-control")
         if media_type == "text/event-stream" or not self._types.fullmatch(media_type):
             return False
         return "no-transform" not in headers.tokens("cache-control")
@@ -120,9 +141,9 @@ def _accepts_gzip(headers: Headers) -> bool:
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
 
 
-def _length(response: Response, method: str) -> int | None:
-    """The length of the body; for HEAD that of the body which GET would get."""
-    if method != "HEAD":
+def _length(response: Response, *, told_only: bool) -> int | None:
+    """The length of the body; for HEAD and 304 that of the body which GET would get."""
+    if not told_only:
         return response.body.length
     told = response.headers.get("content-length") or ""
     return int(told) if told.isascii() and told.isdigit() else None

@@ -1,12 +1,17 @@
 """Send a call to another connection, host or path."""
 
 import re
-from typing import Annotated, Any
+from bisect import bisect_right
+from hashlib import blake2b
+from itertools import accumulate
+from random import Random
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
-from hookgate import BadGateway, ConnectionName, Exchange, Expression, Host, Interceptor, Options, UrlTemplate, hookimpl
+from hookgate import BadGateway, ConnectionName, Exchange, Expression, Host, Interceptor, Options, hookimpl
+from hookgate.workshop import UrlTemplate
 
 _PATH = re.compile(r"(?:/(?:[!-~](?<![%?#\\])|%(?!00)[0-9A-Fa-f]{2})*)?")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/;]|%3b|\Z)", re.IGNORECASE)
@@ -24,16 +29,33 @@ def _prefix(template: UrlTemplate) -> UrlTemplate:
     return template
 
 
+class ShareOptions(Options):
+    """A connection and its share of the calls."""
+
+    connection: ConnectionName = Field(validation_alias=AliasChoices("connection", "session_holder"))
+    """The connection to call."""
+    weight: int = Field(ge=0, le=1_000_000)
+    """Its share, by the sum of all weights; 0 for none."""
+
+
 class DestinationOptions(Options):
     """Options of `destination`. What is left out stays as the route says."""
 
-    connection: ConnectionName | None = None
+    connection: ConnectionName | None = Field(
+        default=None, validation_alias=AliasChoices("connection", "session_holder")
+    )
     """The connection to call."""
     to: Expression | None = None
     """In its place, an expression that gives the name of a connection, or a URL or `host:port`: that of a target of one
     of the connections in `among`. Where it gives null or nothing, the call goes where it would have gone."""
     among: Annotated[tuple[ConnectionName, ...], Field(min_length=1)] | None = None
     """The connections that `to` may lead to. It is needed, since what an expression gives may come from the client."""
+    split: Annotated[tuple[ShareOptions, ...], Field(min_length=1)] | None = None
+    """In its place, several connections that share the calls by weight, so that a new version gets a few of them first:
+    `[{connection: crm, weight: 95}, {connection: crm-next, weight: 5}]`."""
+    by: Expression | None = None
+    """With `split`, what keeps calls together: those with the same value go the same way, such as `identity.subject` or
+    `request.client`. Chance decides without it, and where it gives null or nothing."""
     path: Annotated[UrlTemplate, AfterValidator(_path)] | None = None
     """The whole path for the backend, behind the `base_path` of the connection, in the place of the path that the call
     or its route has. Expressions in braces are put in percent-encoded, as in `/orders/{application.name}`."""
@@ -42,12 +64,17 @@ class DestinationOptions(Options):
 
     @model_validator(mode="after")
     def _agree(self) -> "DestinationOptions":
-        if self.connection is not None and self.to is not None:
-            raise ValueError("connection and to are both there; keep one of them")
+        ways = [name for name in ("connection", "to", "split") if getattr(self, name) is not None]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} are both there; keep one of them")
+        if self.split is not None and not any(share.weight for share in self.split):
+            raise ValueError("split: all weights are 0; give one of the connections a share")
+        if self.by is not None and self.split is None:
+            raise ValueError("by goes with split; write the connections that share the calls there")
         if (self.to is None) != (self.among is None):
             raise ValueError("to and among go together: name the connections that the expression may lead to in among")
-        if self.connection is None and self.to is None and self.path is None and self.prefix is None:
-            raise ValueError("nothing to do; write connection, to, path or prefix")
+        if not ways and self.path is None and self.prefix is None:
+            raise ValueError("nothing to do; write connection, to, split, path or prefix")
         return self
 
 
@@ -67,13 +94,19 @@ class Destination(Interceptor[DestinationOptions]):
     category = "transformation"
     sides = {"request"}
     writes = {"target"}
+    generator: ClassVar[Random] = Random()  # noqa: S311 - nothing secret hangs on it
+    """Where chance comes from; a test puts another one here."""
 
     def __init__(self, options: DestinationOptions) -> None:
         super().__init__(options)
-        parts: list[Expression | UrlTemplate | None] = [options.to, options.path, options.prefix]
+        parts: list[Expression | UrlTemplate | None] = [options.to, options.by, options.path, options.prefix]
         if any(part.reads_body for part in parts if part is not None):
             self.reads = {"request.body"}
         self._host: Host | None = None
+        shares = options.split or ()
+        self._names = [share.connection for share in shares]
+        self._marks = list(accumulate(share.weight for share in shares))
+        """Up to where the connections reach when they are laid side by side."""
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -93,6 +126,8 @@ class Destination(Interceptor[DestinationOptions]):
         name, path = options.connection or "", None
         if options.to is not None:
             name, path = self._found(options.to(exchange))
+        elif self._names:
+            name = self._drawn(None if options.by is None else options.by(exchange))
         if options.path is not None:
             path = options.path(exchange)
         prefix = "" if options.prefix is None else options.prefix(exchange)
@@ -100,6 +135,15 @@ class Destination(Interceptor[DestinationOptions]):
             exchange.send_to(name, path=path, prefix=prefix)
             if exchange.trace is not None and name:
                 exchange.note(f"{self.entry.name}: to the connection {name}")
+
+    def _drawn(self, key: Any) -> str:
+        """Draw one of the connections that share the calls; always the same one for a key."""
+        if key is None or key == "":
+            place = self.generator.randrange(self._marks[-1])
+        else:
+            hashed = blake2b(str(key).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            place = int.from_bytes(hashed, "big") * self._marks[-1] >> 64
+        return self._names[bisect_right(self._marks, place)]
 
     def _found(self, value: Any) -> tuple[str, str | None]:
         """Find the connection, and the path on it, that a value of `to` means."""

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Body, Exchange, Expression, ExpressionError, Headers, Interceptor, Masking, Options, hookimpl
+from hookgate import Body, Exchange, Expression, ExpressionError, Headers, Interceptor, Options, hookimpl
+from hookgate.workshop import Masking
 from hookgate_interceptor_extract.values import JsonCopy, plain, pointer
 
 MOST = 50

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from hookgate import Exchange, Headers, Interceptor, UrlTemplate, VariableOptions, hookimpl
+from hookgate import Exchange, Headers, Interceptor, hookimpl
+from hookgate.workshop import UrlTemplate, VariableOptions
 
 
 def _path(template: UrlTemplate) -> UrlTemplate:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from hookgate import Exchange, Interceptor, Masking, Options, hookimpl
+from hookgate import Exchange, Interceptor, Options, hookimpl
+from hookgate.workshop import Masking
 from hookgate_interceptor_log.template import Template, one_line
 
 LOGGER = "hookgate.log"
@@ -46,7 +47,8 @@ class Log(Interceptor[LogOptions]):
 
     Placed in `request` it writes on the way in, in `response` on the way out, and in `flow` on both. A message is one
     line: control characters in values are escaped. Secret headers and parameters are masked before an expression reads
-    them; other values, such as the body, are written as they are. A message that reads the body has it kept whole.
+    them, and what a reference of the document was resolved to is masked wherever it stands; other values, such as the
+    body, are written as they are. A message that reads the body has it kept whole.
     Calls without a trace cost nothing unless `to_log` is on.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hookgate import Exchange, Expression, ExpressionError
+from hookgate import Exchange, Expression, ExpressionError, hide
 
 FAILED = "(cannot be evaluated)"
 
@@ -38,11 +38,11 @@ class Template:
                 pieces.append(part)
                 continue
             try:
-                pieces.append(_text(part(exchange))[: longest + 1])
+                pieces.append(hide(_text(part(exchange)))[: longest + 1])
             except ExpressionError as error:
                 failure = failure or error
                 pieces.append(FAILED)
-        return one_line("".join(pieces), longest), failure
+        return one_line(hide("".join(pieces)), longest), failure
 
 
 def _first(text: str) -> tuple[Expression, str]:

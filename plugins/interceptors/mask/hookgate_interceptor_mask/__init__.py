@@ -22,6 +22,7 @@ UNPACKED = 8 * 1024 * 1024
 """Bytes of a body that was packed, at most."""
 _FORM = "application/x-www-form-urlencoded"
 _TEXT = re.compile(r"text/.+|application/(?:.+\+)?(?:json|xml)|application/x-ndjson|" + re.escape(_FORM))
+_WEAK = re.compile(r'(?:^|,)[ \t]*W/("[^"]*")')
 _OF_OTHER_BYTES = ("content-md5", "digest", "content-digest", "repr-digest")
 
 
@@ -31,6 +32,8 @@ class Mask(Interceptor[MaskOptions]):
     Traces show none of the places, not even as they were before this step, and neither do `access-log` and, further
     right than this step, `message-log`. The message is changed, too, for all steps further on and for the other side,
     unless `message` is false. What is not masked stays as it is, to the byte.
+
+    `ETag` of what may be masked becomes a weak one, with `If-Match` to fit, so that GET, HEAD and 304 say the same.
 
     A body is kept whole for it, up to `limits.buffered_body`, and unpacked if it is gzip or deflate. The backend is
     asked for an answer that is whole and not packed. A body that says it is JSON, a form or text and cannot be taken
@@ -69,6 +72,9 @@ class Mask(Interceptor[MaskOptions]):
         if not options.message:
             return
         if options.response.of_body:
+            headers = request.headers
+            if ours := [tag for line in headers.getall("if-match") for tag in _WEAK.findall(line)]:
+                headers.set("if-match", ", ".join([*headers.getall("if-match"), *ours]))
             request.headers.remove("range", "if-range")
             request.headers.set("accept-encoding", "identity")
         self._mask_head(request.headers, options.request.headers)
@@ -91,7 +97,23 @@ class Mask(Interceptor[MaskOptions]):
             return
         self._mask_head(response.headers, self.options.response.headers)
         if self.options.response.of_body:
+            self._tell_of_masked(response, exchange.request.method)
             self._mask_body(response, self._response_body, BadGateway)
+
+    def _tell_of_masked(self, response: Response, method: str) -> None:
+        """Have the answers to GET and HEAD, and 304, say the same, whatever the body turns out to be."""
+        headers = response.headers
+        kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+        told = headers.get("content-length") if method == "HEAD" else None
+        without = method == "HEAD" or response.status == 304
+        if (without and told == "0") or not (without or response.body.data) or not _may_be_masked(kind):
+            return
+        headers.remove("accept-ranges")
+        tag = headers.get("etag")
+        if tag is not None and not tag.startswith("W/"):
+            headers.set("etag", f"W/{tag}")
+        if without:  # a digest would tell who guesses what is masked
+            headers.remove("content-length", *_OF_OTHER_BYTES)
 
     def _mask_head(self, headers: Headers, names: tuple[str, ...]) -> None:
         for name in names:
@@ -106,8 +128,10 @@ class Mask(Interceptor[MaskOptions]):
         body, headers = message.body, message.headers
         if not body.data:
             return
-        encoding = (headers.get("content-encoding") or "").strip().lower()
+        encoding = ", ".join(headers.getall("content-encoding")).strip().lower()
         try:
+            if len(headers.getall("content-type")) > 1:
+                raise Unreadable("it says more than one content type")
             plain = unpacked(body.data, encoding, UNPACKED)
             masked = places.masked(plain, self._blot, headers.get("content-type") or "")
         except Unreadable as why:
@@ -155,6 +179,10 @@ class _Body:
                 raise Unreadable(f"it is {len(data)} bytes long, and expressions are tried on {self._limit}")
             text = in_text(text, self._patterns, blot)
         return data if text == before else text.encode()
+
+
+def _may_be_masked(kind: str) -> bool:
+    return kind in ("", "application/octet-stream") or _TEXT.fullmatch(kind) is not None
 
 
 def _is_json(kind: str, text: str) -> bool:

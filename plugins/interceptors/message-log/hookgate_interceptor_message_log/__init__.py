@@ -12,12 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Body, Exchange, Headers, Host, Interceptor, Options, hookimpl
+from hookgate import Body, Exchange, Headers, Host, Interceptor, Options, hide, hide_in, hookimpl
 from hookgate_interceptor_message_log.file import LineFile
 from hookgate_interceptor_message_log.hidden import Hidden
 from hookgate_interceptor_message_log.masking import Masking, Withheld
 
 LOGGER = "hookgate.messages"
+BEHIND = 4096
+"""Bytes behind what is written of a body in which the rest of a secret is looked for that begins in it."""
 
 log = logging.getLogger(LOGGER)
 
@@ -67,10 +69,11 @@ class MessageLog(Interceptor[MessageLogOptions]):
 
     Bodies are copied as they stream, never held back, and show what leaves: changes that steps further on make to a
     stream are in the copy, so of one that `compress` packs just the length is written, as of all that is not text in
-    UTF-8. JSON that is cut is shown as far as its fields are whole. A value that is masked appears in no form: where a
-    text speaks of a masked field and cannot be taken apart (as XML, pages and broken JSON), the whole of it is left
-    out. What a step hides (`mask`) is treated likewise, whatever its name; such a step stands left of this one, as
-    lines are written when their message has passed.
+    UTF-8. JSON that is cut is shown as far as its fields are whole. What a reference of the document was resolved to is
+    masked wherever it stands. A value that is masked appears in no form: where a text speaks of a masked field and
+    cannot be taken apart (as XML, pages and broken JSON), the whole of it is left out. What a step hides (`mask`) is
+    treated likewise, whatever its name; such a step stands left of this one, as lines are written when their message
+    has passed.
     """
 
     # Not `reads = {"request.body", …}`: core would hold the bodies back for these sync hooks.
@@ -162,7 +165,9 @@ class MessageLog(Interceptor[MessageLogOptions]):
     def _copy(
         self, exchange: Exchange, entry: dict[str, Any], headers: Headers, body: Body, *, empty: bool = False
     ) -> "_Copy":
-        copy = _Copy(self.options.bytes, lambda copy: self._write(exchange, entry, headers, copy))
+        copy = _Copy(
+            self.options.bytes and self.options.bytes + BEHIND, lambda copy: self._write(exchange, entry, headers, copy)
+        )
         if empty or body.empty:
             copy.close(complete=True)
         elif body.replayable:
@@ -180,13 +185,16 @@ class MessageLog(Interceptor[MessageLogOptions]):
         hidden.head(entry)
         if copy.kept:
             try:
-                whole = copy.complete and copy.passed == len(copy.kept)
-                entry["body"] = self._masking.body(hidden.body(bytes(copy.kept), whole=whole), headers, whole=whole)
-                entry["truncated"] = copy.passed > len(copy.kept)
+                most = self.options.bytes
+                kept = hide(copy.kept.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+                truncated = copy.passed > len(copy.kept) or len(kept) > most
+                whole = copy.complete and not truncated
+                shown = self._masking.body(hidden.body(kept[:most], whole=whole), headers, whole=whole)
+                entry["body"], entry["truncated"] = shown, truncated
             except Withheld as reason:
                 entry["body_left_out"] = str(reason)
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json.dumps({"time": time, **entry}).replace("\x7f", "\\u007f")
+        line = json.dumps({"time": time, **hide_in(entry)}).replace("\x7f", "\\u007f")
         if self._file is not None:
             self._file.put(line)
         else:

@@ -73,6 +73,8 @@ class Masking:
         Raises:
             Withheld: it is no text, or may hold secrets that cannot be found for sure.
         """
+        if len(headers.getall("content-type")) > 1:
+            raise Withheld("of more than one content type")
         kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
         text = _text(data, headers, kind, whole=whole)
         is_json = text.lstrip().startswith(("{", "[", '"'))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from hookgate import BadRequest, Exchange, Fault, Headers, Interceptor, Options, Response, hookimpl
+from hookgate import BadRequest, Duration, Exchange, Fault, Headers, Interceptor, Options, Response, hookimpl
 from hookgate_interceptor_mock.contract import Contract, followed
 from hookgate_interceptor_mock.generating import Generator
 from hookgate_interceptor_mock.preferring import chosen, preferences
@@ -39,7 +39,7 @@ class MockOptions(Options):
     """Answers by status, as OpenAPI 3.1 writes them: `{"200": {content: {application/json: {example: …}}}}`."""
     status: int | None = Field(default=None, ge=200, le=599)
     """The answer that is given unasked; otherwise the lowest status of 200 to 299, else the first."""
-    delay: float = Field(default=0.0, ge=0, le=25)
+    delay: Duration = Field(default=0.0, ge=0, le=25)
     """Seconds until the answer is given."""
 
     @model_validator(mode="after")
@@ -84,6 +84,9 @@ class Mock(Interceptor[MockOptions]):
         super().__init__(options)
         self._whole: Any = None if options.file is None else options.file.value
         self._answers = options.answers()
+        self._generator = Generator(self._whole)
+        self._examples: dict[int, tuple[Any, Any]] = {}
+        """What was made, by the identity of the schema, which is kept beside it."""
 
     @hookimpl
     async def on_request(self, exchange: Exchange) -> Response:
@@ -100,11 +103,10 @@ class Mock(Interceptor[MockOptions]):
         fields, body = self._headers(answer), b""
         content = answer.get("content")
         if isinstance(content, Mapping) and content and status not in _WITHOUT_BODY:
-            media = chosen(headers.getall("accept"), list(content))
-            if media is None:
+            found = chosen(headers.getall("accept"), list(content))
+            if found is None:
                 raise NotAcceptable(f"The answer is there as {', '.join(content)}.")
-            kind = next(iter(content)) if "*" in media else media
-            kind = "application/json" if "*" in kind else kind
+            media, kind = found
             body = _text(self._value(content[media], wanted, applied), kind)
             fields.set("content-type", kind)
             fields.add("vary", "Accept, Prefer")
@@ -183,7 +185,11 @@ class Mock(Interceptor[MockOptions]):
         return None
 
     def _made(self, schema: Any) -> Any:
-        return Generator(self._whole).example(schema)
+        """Make an example once: always the same one."""
+        key = id(schema)
+        if key not in self._examples:
+            self._examples[key] = schema, self._generator.example(schema)
+        return self._examples[key][1]
 
 
 def _key(status: int, answers: Mapping[str, Any]) -> str | None:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 _PREFERENCE = re.compile(r'\s*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s,;"]*))?\s*(?:;[^,]*)?')
+_PIECES = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+|^')
 LONGEST = 1000
 """Characters of a header that are read."""
 
@@ -25,39 +27,74 @@ def _parts(text: str) -> list[str]:
     return re.findall(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', text)
 
 
-def chosen(lines: Sequence[str], offered: Sequence[str]) -> str | None:
-    """Return the content type that a client likes best, of several the first; ``None`` if it takes none of them."""
-    ranges = [_range(part) for part in ",".join(lines)[:LONGEST].split(",") if part.strip()]
-    if not ranges:
-        return offered[0] if offered else None
+class Kind(NamedTuple):
+    """A content type, or a range of them, with its parameters but `q`."""
+
+    name: str
+    parameters: frozenset[tuple[str, str]]
+    quality: float = 1.0
+
+    @classmethod
+    def of(cls, text: str) -> "Kind":
+        """Take one apart; names, and values of `charset`, in lower case."""
+        name, *rest = (piece.strip() for piece in _PIECES.findall(text))
+        found = {}
+        for piece in rest:
+            key, _, value = piece.partition("=")
+            key = key.strip().lower()
+            found[key] = re.sub(r"\\(.)", r"\1", value.strip().strip('"'))
+        quality = found.pop("q", None)
+        found.pop("charset", None)
+        return cls(name.lower(), frozenset(found.items()), 1.0 if quality is None else _quality(quality))
+
+    def covers(self, name: str) -> bool:
+        """Whether a type is this one, or within this range."""
+        return self.name in (name, "*/*") or (self.name.endswith("/*") and name.startswith(self.name[:-1]))
+
+    def asks_for(self, other: "Kind") -> int:
+        """Return how precisely a range speaks of a type; 0 if it does not."""
+        said = dict(other.parameters)
+        if not self.covers(other.name) or any(said.get(name, value) != value for name, value in self.parameters):
+            return 0
+        precision = 1 if self.name == "*/*" else 2 if self.name.endswith("/*") else 3
+        return precision + len(self.parameters & other.parameters)
+
+
+def chosen(lines: Sequence[str], offered: Sequence[str]) -> tuple[str, str] | None:
+    """Return the content type that a client likes best, of several the first; ``None`` if it takes none of them.
+
+    It comes as it is offered, and as the answer says it: a range that is offered, such as the `*/*` of springdoc, is
+    JSON where that is taken, and otherwise what is asked for.
+    """
+    ranges = [Kind.of(part) for part in _parts(",".join(lines)[:LONGEST]) if part.strip()] or [Kind("*/*", frozenset())]
     best, most = None, 0.0
     for media in offered:
-        quality = _quality(media.partition(";")[0].strip().lower(), ranges)
-        if quality > most:
-            best, most = media, quality
+        kind = Kind.of(media)
+        for name in _concrete(kind, ranges):
+            said = name if name != kind.name else media
+            quality = max((each.asks_for(Kind(name, kind.parameters)), each.quality) for each in ranges)
+            quality_of_it = quality[1] if quality[0] else 0.0
+            if quality_of_it > most:
+                best, most = (media, said), quality_of_it
+            if quality_of_it > 0:
+                break
     return best
 
 
-def _range(part: str) -> tuple[str, float]:
-    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return media, min(max(float(value), 0.0), 1.0)
-            except ValueError:
-                return media, 0.0
-    return media, 1.0
+def _concrete(kind: Kind, ranges: Sequence[Kind]) -> list[str]:
+    """Name the types that an offered type may be answered with, the usual one first."""
+    if not kind.name.endswith("/*"):
+        return [kind.name]
+    usual = _USUAL.get(kind.name.partition("/")[0], "application/octet-stream")
+    asked = sorted((each for each in ranges if "*" not in each.name), key=lambda each: -each.quality)
+    return [usual, *(each.name for each in asked if kind.covers(each.name))]
 
 
-def _quality(media: str, ranges: Iterable[tuple[str, float]]) -> float:
-    """Return the quality of the range that says most of a content type."""
-    found = [(0, 0.0)]
-    for wanted, quality in ranges:
-        if wanted == media:
-            found.append((3, quality))
-        elif wanted.endswith("/*") and wanted != "*/*" and media.startswith(wanted[:-1]):
-            found.append((2, quality))
-        elif wanted == "*/*":
-            found.append((1, quality))
-    return max(found)[1]
+_USUAL = {"*": "application/json", "application": "application/json", "text": "text/plain", "image": "image/png"}
+
+
+def _quality(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0

@@ -19,6 +19,10 @@ Window = Annotated[
 class RateLimitOptions(Options):
     """Options of `rate-limit`."""
 
+    moved = {
+        **dict.fromkeys(("requests", "calls", "rate", "count"), "how many calls may come is written limit"),
+        **dict.fromkeys(("per", "period", "interval", "seconds"), "the time in which so many calls may come is window"),
+    }
     limit: int = Field(ge=1)
     """Calls allowed in one window."""
     window: Window
@@ -34,6 +38,9 @@ class RateLimitOptions(Options):
     `request.headers['x-key']`, or several as a list, `"{request.client, route.name}"`. Calls for which it is null are
     counted together, as one unknown caller. Without it everybody is counted together, or in the flow of a plan each
     application on its own."""
+    ipv6_prefix: int = Field(default=64, ge=1, le=128)
+    """Bits of an IPv6 address that tell callers apart where `by` reads `request.client`: who has a line has a whole
+    /64. With 128 each address counts on its own."""
     soft: float = Field(default=0, ge=0, allow_inf_nan=False)
     """Percentage over the limit that is still served, while the headers tell of the limit itself: with 10, a limit of
     100 serves 110 calls."""
@@ -83,7 +90,7 @@ class RateLimit(Interceptor[RateLimitOptions]):
         self._counters = host.counters
         window = self.options.window
         strategy = window if isinstance(window, str) else "spread"
-        self._key = LimitKey(self.entry, strategy, self.options.by)
+        self._key = LimitKey(self.entry, strategy, self.options.by, self.options.ipv6_prefix)
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
@@ -91,6 +98,7 @@ class RateLimit(Interceptor[RateLimitOptions]):
 
         Raises:
             TooManyRequests: the limit is used up.
+            Forbidden: `by` reads the address of a client that cannot be read (`address-unknown`).
             ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
         """
         decision = self._counters.take([(self._key.of(exchange), 1, self._limit)])

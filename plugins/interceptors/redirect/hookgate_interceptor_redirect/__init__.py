@@ -86,6 +86,7 @@ class Redirect(Interceptor[RedirectOptions]):
         before_fragment, hash_sign, fragment = (options.to or "").partition("#")
         self._path, self._question_mark, self._query = before_fragment.partition("?")
         self._fragment = hash_sign + fragment
+        self.path_params = frozenset(_VARIABLE.findall(options.to or ""))
         if not options.https:  # every call is answered, whatever it came by
             self.writes = {*type(self).writes, "answer"}
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from hookgate import Exchange, Headers, Interceptor, Options, Response, hookimpl
 
 _WITHOUT_BODY = frozenset({204, 205, 304})
-_NOT_YOURS = frozenset({"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+_NOT_YOURS = frozenset({"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding"})
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -35,7 +35,7 @@ class RespondOptions(Options):
     status: int = Field(default=200, ge=200, le=599)
     """Status code, 200 to 599. 204, 205 and 304 have no body (RFC 9110)."""
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
-    """Headers of the answer, without `Content-Type` and those that frame a message."""
+    """Headers of the answer, without `Content-Type` and those that frame a message. `Upgrade` is for status 426."""
     body: str | None = None
     """Text to answer with, sent as UTF-8. At most one of `body` and `json`."""
     json_value: Any = Field(default=None, alias="json")
@@ -50,6 +50,8 @@ class RespondOptions(Options):
             raise ValueError("body and json are both there; keep one of them")
         if self.status in _WITHOUT_BODY and has_body:
             raise ValueError(f"an answer with status {self.status} has no body; leave out body and json")
+        if self.status != 426 and any(name.lower() == "upgrade" for name in self.headers):
+            raise ValueError("leave out Upgrade: only an answer with status 426 says which protocol it wants")
         if self.content_type is not None and not has_body:
             raise ValueError("content_type speaks of a body, and there is none; add body or json")
         return self

@@ -144,6 +144,7 @@ class Rewrite(Interceptor[RewriteOptions]):
 
     def __init__(self, options: RewriteOptions) -> None:
         super().__init__(options)
+        self.path_params = frozenset(_VARIABLE.findall(options.path or ""))
         self._replace = [(re.compile(one.pattern), one.replacement) for one in options.replace]
         self._changes_query = options.query != QueryChanges()
         self._query = options.query.apply("")

@@ -16,10 +16,11 @@ from hookgate import (
     UnprocessableContent,
     hookimpl,
 )
-from hookgate_interceptor_schema.bodies import Bodies, Media, TooLong, Unknown, Unreadable, value_of
-from hookgate_interceptor_schema.checking import Mistake
+from hookgate_interceptor_schema.bodies import Bodies, Media, TooLong, Unknown, Unreadable, kind_of, read
+from hookgate_interceptor_schema.checking import Check, Mistake
 from hookgate_interceptor_schema.options import SchemaOptions
-from hookgate_interceptor_schema.parameters import PLACES, received, values_of
+from hookgate_interceptor_schema.parameters import Read, received, values_of
+from hookgate_interceptor_schema.settling import holds
 
 __all__ = ["Schema", "SchemaOptions"]
 
@@ -70,7 +71,7 @@ class Schema(Interceptor[SchemaOptions]):
         """Check parameters and body; answer with problem details where they are not as the schemas say.
 
         Raises:
-            BadRequest: the query is not UTF-8, or has too many parameters.
+            BadRequest: the query is not UTF-8, or has too many parameters; or there are several content types.
             ContentTooLarge: the body is longer than `max_size`.
             UnsupportedMediaType: the body is of a kind that is not taken here.
         """
@@ -114,15 +115,13 @@ class Schema(Interceptor[SchemaOptions]):
         inputs = self._plan.inputs
         if inputs is None:
             return
-        values = {
-            place: values_of(received(place, exchange), inputs.parameters.get(place, ()), others=inputs.others)
-            for place in PLACES
-            if place in inputs.parameters
-        }
-        if not inputs.check.holds(values):
-            for mistake in inputs.check.mistakes(values, self.options.max_errors):
-                place = str(mistake.path[0]) if mistake.path else "request"
-                yield place, Mistake(mistake.path[1:], mistake.detail)
+        found = Read()
+        for place, parameters in inputs.parameters.items():
+            texts = received(place, exchange)
+            others = inputs.others.get(place)
+            found.value[place] = values_of(texts, parameters, others=others, into=found, path=(place,))
+        for mistake in _wrong(inputs.check, found, self.options.max_errors):
+            yield str(mistake.path[0]) if mistake.path else "request", Mistake(mistake.path[1:], mistake.detail)
 
     def _wrong_body(self, exchange: Exchange) -> Iterator[tuple[str, Mistake]]:
         bodies, request = self._plan.request, exchange.request
@@ -135,10 +134,10 @@ class Schema(Interceptor[SchemaOptions]):
         media = bodies.of(request.headers)
         if media is None:
             raise UnsupportedMediaType(f"A body here is one of: {bodies}.", headers={"Accept": str(bodies)})
-        if media.check is None:
+        if media.check is None or not media.looks_into(kind_of(request.headers)):
             return
         try:
-            value = value_of(media, request.body.data, request.headers, self.options.max_size)
+            found = read(media, request.body.data, request.headers, self.options.max_size)
         except TooLong:
             raise ContentTooLarge(f"A body here has at most {self.options.max_size} bytes, unpacked.") from None
         except Unknown:
@@ -148,9 +147,8 @@ class Schema(Interceptor[SchemaOptions]):
         except Unreadable as error:
             yield "body", Mistake((), str(error))
             return
-        if not media.check.holds(value):
-            for mistake in media.check.mistakes(value, self.options.max_errors):
-                yield "body", mistake
+        for mistake in _wrong(media.check, found, self.options.max_errors):
+            yield "body", mistake
 
     def _refusal(self, found: list[tuple[str, Mistake]]) -> Response:
         kind = UnprocessableContent if self.options.status == 422 else BadRequest
@@ -162,22 +160,31 @@ class Schema(Interceptor[SchemaOptions]):
     # --- answers ----------------------------------------------------------------------------------------------------
 
     def _wrong_answer(self, response: Response, bodies: Bodies) -> str:
-        media: Media | None = bodies.of(response.headers)
+        try:
+            media: Media | None = bodies.of(response.headers)
+        except BadRequest:
+            return "it says more than one content type"
         if media is None:
             return f"its content type is none of {bodies}"
-        if media.check is None:
+        kind = kind_of(response.headers)
+        if media.check is None or not media.looks_into(kind) or not (kind or response.body.data):
             return ""
         try:
-            value = value_of(media, response.body.data, response.headers, self.options.max_size)
+            found = read(media, response.body.data, response.headers, self.options.max_size)
         except TooLong:
             return f"it is longer than {self.options.max_size} bytes"
         except Unknown:
             return "its content coding is not known"
         except Unreadable as error:
             return f"it {error}"
-        if media.check.holds(value):
-            return ""
-        return "; ".join(_line("body", mistake) for mistake in media.check.mistakes(value, self.options.max_errors))
+        return "; ".join(_line("body", each) for each in _wrong(media.check, found, self.options.max_errors))
+
+
+def _wrong(check: Check, found: Read, most: int) -> list[Mistake]:
+    """Say what is wrong with what was read: with how it is written, or else with what it says."""
+    if found.wrong:
+        return found.wrong[:most]
+    return [] if holds(check, found) else check.mistakes(found.value, most)
 
 
 def _pointer(path: tuple[str | int, ...]) -> str:

@@ -1,16 +1,25 @@
 """Bodies: which are looked into, and how they become values."""
 
+import re
 import zlib
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
 
 import orjson
 
 from hookgate import Headers
 from hookgate_interceptor_schema.checking import Check
-from hookgate_interceptor_schema.parameters import Parameter, pairs, values_of
+from hookgate_interceptor_schema.parameters import Others, Parameter, Read, pairs, values_of
 
 FORM = "application/x-www-form-urlencoded"
+MOST_STREAMS = 10_000
+"""Streams of gzip that may follow each other in one body."""
+_PIECE = 4096
+"""Bytes that are unpacked at once: what is left of them where a stream ends is copied."""
+_KIND = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
+_PIECES = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+|^')
 
 
 class Unreadable(Exception):
@@ -25,47 +34,110 @@ class TooLong(Exception):
     """A body that is longer than what is looked into."""
 
 
+class ContentType(NamedTuple):
+    """A content type, taken apart (RFC 9110, 8.3.1)."""
+
+    kind: str
+    """`application/json`, `application/*+json`, `text/*`, `*/*`, in lower case; empty where a message says nothing."""
+    parameters: frozenset[tuple[str, str]] = frozenset()
+
+    @classmethod
+    def of(cls, text: str) -> "ContentType":
+        """Take a header apart, or the key of a contract."""
+        kind, *rest = _PIECES.findall(text)
+        found = {}
+        for piece in rest:
+            name, _, value = piece.partition("=")
+            name, value = name.strip().lower(), value.strip()
+            if value.startswith('"'):
+                value = re.sub(r"\\(.)", r"\1", value[1:-1])
+            found[name] = value.lower() if name == "charset" else value
+        return cls(kind.strip().lower(), frozenset((name, value) for name, value in found.items() if name))
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it stands for any type, or for any of one kind: what a body is, only its message says."""
+        return self.kind.endswith("/*")
+
+    @property
+    def precision(self) -> int:
+        """Larger for one that says more."""
+        return 0 if self.kind == "*/*" else 1 if self.is_range else 2 if "*" in self.kind else 3
+
+    def covers(self, kind: str) -> bool:
+        """Whether a type is of this kind, whatever its parameters."""
+        if self.kind in (kind, "*/*"):
+            return True
+        head, _, tail = self.kind.partition("/*")
+        return "/*" in self.kind and kind.startswith(head + "/") and kind.endswith(tail)
+
+    def __str__(self) -> str:
+        said = (f'; {name}="{value}"' for name, value in sorted(self.parameters) if name != "charset")
+        return self.kind + "".join(said)
+
+    def contradicts(self, other: "ContentType") -> bool:
+        """Whether both have a parameter with different values."""
+        said = dict(other.parameters)
+        return any(name != "charset" and said.get(name, value) != value for name, value in self.parameters)
+
+
 class Media(NamedTuple):
     """What bodies of one content type are checked against."""
 
-    pattern: str
-    """`application/json`, `application/*+json`, `text/*`, `*/*`, in lower case."""
+    type: ContentType
     check: Check | None = None
     """``None`` for a type that is let through unseen."""
     fields: tuple[Parameter, ...] = ()
     """How the fields of a form are written."""
+    others: Others | None = None
+    """How fields are that are not among them."""
 
-    def matches(self, media: str) -> bool:
-        """Whether a content type is of this kind."""
-        if self.pattern in (media, "*/*"):
-            return True
-        kind, _, rest = self.pattern.partition("/*")
-        return "/*" in self.pattern and media.startswith(kind + "/") and media.endswith(rest)
-
-    @property
-    def precision(self) -> int:
-        """Larger for a pattern that says more."""
-        return 0 if self.pattern == "*/*" else 1 if self.pattern.endswith("/*") else 2 if "*" in self.pattern else 3
+    def looks_into(self, kind: str) -> bool:
+        """Whether a body of a type is looked into. Of a range these are JSON and forms, and what says nothing."""
+        return self.check is not None and (not self.type.is_range or kind in ("", FORM) or is_json(kind))
 
 
 class Bodies:
     """The content types that a message may have, each with what it is checked against."""
 
     def __init__(self, medias: Iterable[Media]) -> None:
-        self.medias = sorted(medias, key=lambda media: -media.precision)
+        by_precision = sorted(medias, key=lambda media: (-media.type.precision, -len(media.type.parameters)))
+        self.medias = by_precision
+        self._groups = [list(each) for _, each in groupby(by_precision, key=lambda media: media.type.precision)]
         self.looks = any(media.check is not None for media in self.medias)
         """Whether any body has to be read."""
 
     def of(self, headers: Headers) -> Media | None:
-        """Find the kind that a message says it is; ``None`` if it is none of them."""
-        said = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-        return next((media for media in self.medias if media.matches(said)), None)
+        """Find the kind that a message says it is; ``None`` if it is none of them.
+
+        One whose parameters are all there goes before one with less; one that has more than the message says counts
+        where it is the only one of its type.
+
+        Raises:
+            BadRequest: the message says it more than once.
+        """
+        said = ContentType.of(headers.single("content-type") or "")
+        if said.kind and not _KIND.fullmatch(said.kind):
+            return None  # such as two types with a comma: others may take either of them
+        for group in self._groups:
+            covering = [media for media in group if media.type.covers(said.kind)]
+            for media in covering:
+                if media.type.parameters <= said.parameters:
+                    return media
+            if len({media.type.parameters for media in covering}) == 1 and not covering[0].type.contradicts(said):
+                return covering[0]
+        return None
 
     def __str__(self) -> str:
-        return ", ".join(media.pattern for media in self.medias)
+        return ", ".join(dict.fromkeys(str(media.type) for media in self.medias))
 
 
-def value_of(media: Media, data: bytes, headers: Headers, longest: int) -> Any:
+def kind_of(headers: Headers) -> str:
+    """Return the content type of a message without its parameters; empty if there is none."""
+    return (headers.get("content-type") or "").partition(";")[0].strip().lower()
+
+
+def read(media: Media, data: bytes, headers: Headers, longest: int) -> Read:
     """Make a value of a body.
 
     Raises:
@@ -76,16 +148,20 @@ def value_of(media: Media, data: bytes, headers: Headers, longest: int) -> Any:
     if len(data) > longest:
         raise TooLong
     data = _unpacked(data, headers, longest)
-    said = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-    if said == FORM:
+    if kind_of(headers) == FORM:
         try:
-            return values_of(pairs(data.decode()), media.fields, others=True)
+            found = Read()
+            texts = [(name, unquote_plus(text)) for name, text in pairs(data.decode())]
+            found.value = values_of(texts, media.fields, others=media.others, into=found)
+            return found
         except ValueError:
             raise Unreadable("is no form in UTF-8, or has too many fields") from None
     try:
-        return orjson.loads(data)
+        found = Read()
+        found.value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"is not JSON: {error.msg.partition(':')[0]} at line {error.lineno}") from None
+    return found
 
 
 def _unpacked(data: bytes, headers: Headers, longest: int) -> bytes:
@@ -94,22 +170,36 @@ def _unpacked(data: bytes, headers: Headers, longest: int) -> bytes:
             continue
         if coding not in ("gzip", "x-gzip", "deflate"):
             raise Unknown(coding[:40])
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # of both kinds, as their heads say
-        try:
-            data = unpacker.decompress(data, longest + 1)
-        except zlib.error:
-            raise Unreadable(f"is not {coding}, as its content coding says") from None
-        if len(data) > longest:
-            raise TooLong
-        if not unpacker.eof or unpacker.unused_data:
-            raise Unreadable(f"is not one whole {coding} stream")
+        data = _inflated(data, coding, longest)
     return data
 
 
-def is_json(media: str) -> bool:
-    """Whether a content type is JSON, or stands for types that may be."""
-    kind = media.partition(";")[0].strip().lower()
-    return kind in ("*/*", "application/*") or kind.endswith(("/json", "+json"))
+def _inflated(data: bytes, coding: str, longest: int) -> bytes:
+    """Unpack one stream, or of gzip the streams that follow each other (RFC 1952, 2.2)."""
+    found, at = bytearray(), 0
+    for _ in range(MOST_STREAMS):
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # of both kinds, as their heads say
+        while not unpacker.eof:
+            piece = data[at : at + _PIECE]
+            if not piece:
+                raise Unreadable(f"is not one whole {coding} stream")
+            try:
+                found += unpacker.decompress(piece, longest + 1 - len(found))
+                at += len(piece) - len(unpacker.unused_data)
+            except zlib.error:
+                raise Unreadable(f"is not {coding}, as its content coding says") from None
+            if len(found) > longest:
+                raise TooLong
+        if at == len(data):
+            return bytes(found)
+        if coding == "deflate" or data[at : at + 2] != b"\x1f\x8b":
+            break
+    raise Unreadable(f"is not one whole {coding} stream")
+
+
+def is_json(kind: str) -> bool:
+    """Whether a content type is JSON."""
+    return kind.endswith(("/json", "+json"))
 
 
 def encodings(content: Mapping[str, Any]) -> Mapping[str, Any]:

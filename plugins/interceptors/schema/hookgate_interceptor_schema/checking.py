@@ -19,13 +19,23 @@ class Mistake(NamedTuple):
 
 
 class Check:
-    """One compiled schema, made when it is first needed."""
+    """One compiled schema."""
 
-    def __init__(self, make: Callable[[], Any], name: str) -> None:
+    def __init__(self, make: Callable[[], Any], name: str, verify: Callable[[], bool] | None = None) -> None:
         self._make = make
+        self._verify = verify
         self.name = name
         """What messages call it."""
         self._validator: Any = None
+
+    def prepare(self) -> None:
+        """Compile now; or where that takes long only see to it that nothing is wrong, and compile when it is needed.
+
+        Raises:
+            ValueError: what is wrong with the schema.
+        """
+        if self._verify is None or not self._verify():
+            self.compile()
 
     def compile(self) -> None:
         """Compile now.
@@ -43,6 +53,13 @@ class Check:
             return bool(self._validator.is_valid(value))
         except ValueError:  # deeper than the validator goes
             return False
+
+    def wrong(self, value: Any) -> set[tuple[str | int, ...]]:
+        """Name the places of a value that are not as they should be."""
+        try:
+            return {tuple(error.instance_path) for error in self._validator.iter_errors(value)}
+        except ValueError:
+            return set()
 
     def mistakes(self, value: Any, most: int) -> list[Mistake]:
         """Say what is wrong with a value that does not hold; at most so many mistakes."""

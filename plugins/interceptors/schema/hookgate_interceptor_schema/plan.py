@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from hookgate.workshop import at_pointer, pointer_step
-from hookgate_interceptor_schema.bodies import FORM, Bodies, Media, encodings, is_json
+from hookgate_interceptor_schema.bodies import FORM, Bodies, ContentType, Media, encodings, is_json
 from hookgate_interceptor_schema.checking import Check
 from hookgate_interceptor_schema.contract import SchemaFile, compiled, reference
-from hookgate_interceptor_schema.parameters import PLACES, Parameter, Resolve, Shape, shape_of
+from hookgate_interceptor_schema.parameters import PLACES, Others, Parameter
+from hookgate_interceptor_schema.shapes import Resolve, Shape, shape_of
 
 _NOT_PARAMETERS = ("accept", "content-type", "authorization")
 """Headers that an OpenAPI description cannot speak of as parameters (OpenAPI 3.1, 4.8.12.1)."""
@@ -38,8 +39,8 @@ class Inputs(NamedTuple):
 
     parameters: Mapping[str, tuple[Parameter, ...]]
     """By place."""
-    others: bool
-    """Whether parameters that are not known are checked as well."""
+    others: Mapping[str, Others]
+    """How parameters are written that are not known, in places where they are checked as well."""
     check: Check
 
 
@@ -59,9 +60,9 @@ class Plan:
             self._of_operation(wanted.operation)
         else:
             self._of_schemas()
-        for check in self._checks if self._file is None or self._file.eager else ():
+        for check in self._checks:
             try:
-                check.compile()
+                check.prepare()
             except ValueError as error:
                 raise ValueError(f"{check.name}: {error}") from None
 
@@ -79,14 +80,15 @@ class Plan:
         said = {"path": wanted.path, "query": wanted.query, "header": wanted.headers, "cookie": wanted.cookies}
         written = {place: schema for place, schema in said.items() if schema is not None}
         if written:
-            parameters = {}
+            parameters, others = {}, {}
             for place, schema in written.items():
                 shape = shape_of(schema, self._resolver(schema))
+                others[place] = _others(place, shape)
                 parameters[place] = tuple(_parameter(name, place, each) for name, each in shape.members.items())
             whole = {place: _apart(self._embedded(schema), place) for place, schema in written.items()}
             names = " and ".join(f"{place}{'s' if place in ('header', 'cookie') else ''}" for place in written)
             check = self._check({"properties": whole}, names, None)
-            self.inputs = Inputs(parameters, others=True, check=check)
+            self.inputs = Inputs(parameters, others, check)
         if wanted.request is not None:
             self.request = self._bodies(wanted.request, "request")
             self.required = wanted.required
@@ -95,9 +97,9 @@ class Plan:
 
     def _bodies(self, schema: Any, name: str) -> Bodies:
         shape = shape_of(schema, self._resolver(schema))
-        fields = tuple(_parameter(each, "query", inner) for each, inner in shape.members.items())
+        fields = _fields(shape, {})
         check = self._check(self._embedded(schema), name, schema if isinstance(schema, str) else None)
-        return Bodies(Media(media.lower(), check, fields) for media in self._wanted.content_types)
+        return Bodies(Media(ContentType.of(media), check, *fields) for media in self._wanted.content_types)
 
     def _embedded(self, schema: Any) -> Any:
         return reference(schema) if isinstance(schema, str) else schema
@@ -149,25 +151,30 @@ class Plan:
         schemas: dict[str, Any] = {}
         for (where, name), (parameter, at) in found.items():
             content = parameter.get("content")
-            if isinstance(content, Mapping) and content:
-                media = next(iter(content))
+            media = next(iter(content)) if isinstance(content, Mapping) and content else None
+            kind = ContentType.of(media or "").kind
+            holder, there = parameter, f"{at}/schema"
+            if media is not None:
                 holder, there = content[media], f"{at}/content/{pointer_step(media)}/schema"
-            else:
-                holder, there = parameter, f"{at}/schema"
             schema = schemas.setdefault(where, {"properties": {}, "required": []})
+            shape = Shape()
+            if media is not None and not is_json(kind):
+                shape = Shape(frozenset({"string"}))
             if isinstance(holder, Mapping) and "schema" in holder:
-                schema["properties"][name] = reference(there)
-                shape = shape_of(holder["schema"], self._resolver(None))
+                if media is None or is_json(kind):
+                    shape = shape_of(holder["schema"], self._resolver(None))
+                if media is None or is_json(kind) or kind.startswith("text/"):
+                    schema["properties"][name] = reference(there)
+            required = parameter.get("required") is True
+            if media is None:
+                made = _parameter(name, where, shape, parameter)
             else:
-                shape = Shape()
-            made = _parameter(name, where, shape, parameter)
-            if "object" in shape.types and made.style != "deepObject" and holder is parameter:
-                schema["properties"].pop(name, None)  # spread over texts in ways that cannot be told apart
-            parameters.setdefault(where, []).append(made._replace(is_json=holder is not parameter))
-            if parameter.get("required") is True:
+                made = Parameter(name, shape, "", explode=False, place=where, is_json=is_json(kind), required=required)
+            parameters.setdefault(where, []).append(made)
+            if required:
                 schema["required"].append(name)
         check = self._check({"properties": schemas}, f"{place}/parameters", f"{place}/parameters")
-        self.inputs = Inputs({where: tuple(each) for where, each in parameters.items()}, others=False, check=check)
+        self.inputs = Inputs({where: tuple(each) for where, each in parameters.items()}, {}, check)
 
     def _answers(self, operation: Mapping[str, Any], place: str, written: str) -> Iterator[tuple[str, Bodies]]:
         assert self._file is not None
@@ -182,18 +189,23 @@ class Plan:
         for media, each in content.items() if isinstance(content, Mapping) else ():
             step = f"{place}/{pointer_step(media)}"
             each, at = self._file.followed(each, step)  # noqa: PLW2901
-            pattern = media.partition(";")[0].strip().lower()
-            if not (isinstance(each, Mapping) and "schema" in each and (is_json(media) or pattern == FORM)):
-                yield Media(pattern)
+            kind = ContentType.of(media)
+            holder = each if isinstance(each, Mapping) else {}
+            if "schema" not in holder or not self._is_seen(kind, holder["schema"]):
+                yield Media(kind)
                 continue
-            fields: tuple[Parameter, ...] = ()
-            if pattern == FORM:
-                shape, said = shape_of(each["schema"], self._resolver(None)), encodings(each)
-                fields = tuple(
-                    _parameter(field, "query", inner, said.get(field)) for field, inner in shape.members.items()
-                )
+            fields: tuple[tuple[Parameter, ...], Others | None] = ((), None)
+            if kind.kind == FORM or kind.is_range:
+                fields = _fields(shape_of(holder["schema"], self._resolver(None)), encodings(holder))
             target = self._file.target(f"{at}/schema")
-            yield Media(pattern, self._check(reference(target), f"{name} {media}", target), fields)
+            yield Media(kind, self._check(reference(target), f"{name} {media}", target), *fields)
+
+    def _is_seen(self, kind: ContentType, schema: Any) -> bool:
+        """Whether a schema speaks of what a body says, and not only of its octets (OpenAPI 3.0 and 3.1, uploads)."""
+        found = self._resolver(None)(schema)
+        if isinstance(found, Mapping) and (found.get("format") == "binary" or "contentMediaType" in found):
+            return False
+        return kind.is_range or kind.kind == FORM or is_json(kind.kind)
 
     # --- compiling --------------------------------------------------------------------------------------------------
 
@@ -203,10 +215,10 @@ class Plan:
         if file is None:
             check = Check(lambda: compiled(schema, draft, formats), name)
         elif key is None:
-            check = Check(lambda: file.validator(schema, draft, formats), name)
+            check = _of_file(file, schema, draft, formats, name)
         else:
             known = (key, draft, str(formats))
-            check = file.compiled.get(known) or Check(_making(file, schema, draft, formats), name)
+            check = file.compiled.get(known) or _of_file(file, schema, draft, formats, name)
             file.compiled[known] = check
         self._checks.append(check)
         return check
@@ -219,15 +231,44 @@ class Plan:
             return None  # whoever compiles it says so
 
 
-def _making(file: SchemaFile, schema: Any, draft: str, formats: bool) -> Any:
-    return lambda: file.validator(schema, draft, formats)
+def _of_file(file: SchemaFile, schema: Any, draft: str, formats: bool, name: str) -> Check:
+    """Make the check of a schema that refers to a file; that of a long one is compiled when it is first needed."""
+    verify = None if file.eager else lambda: file.verify(schema, draft)
+    return Check(lambda: file.validator(schema, draft, formats), name, verify)
 
 
 def _parameter(name: str, place: str, shape: Shape, said: Any = None) -> Parameter:
     said = said if isinstance(said, Mapping) else {}
-    style = str(said.get("style") or ("form" if place in ("query", "cookie") else "simple"))
+    style = str(said.get("style") or ("form" if place in ("query", "cookie", "form") else "simple"))
     explode = said.get("explode")
-    return Parameter(name, shape, style, explode if isinstance(explode, bool) else style == "form")
+    explode = explode if isinstance(explode, bool) else style in ("form", "deepObject")
+    required, empty = said.get("required") is True, said.get("allowEmptyValue") is True
+    return Parameter(name, shape, style, explode, place, required=required, may_be_empty=empty and not required)
+
+
+def _field(name: str, shape: Shape, said: Any = None) -> Parameter:
+    """Say how a field of a form is written: an object, or a list of objects, is JSON where nothing else is said."""
+    made = _parameter(name, "form", shape, said)
+    said = said if isinstance(said, Mapping) else {}
+    if any(word in said for word in ("style", "explode", "allowReserved")):
+        return made  # these go before the content type (OpenAPI 3.1, 4.8.15)
+    inner = shape.items.types if "array" in shape.types and shape.items is not None else shape.types
+    content = said.get("contentType")
+    written = ContentType.of(content).kind if isinstance(content, str) else ""
+    as_json = is_json(written) if written else "object" in inner and "string" not in inner
+    return Parameter(name, shape, made.style, made.explode, "form", is_json=as_json)
+
+
+def _fields(shape: Shape, said: Mapping[str, Any]) -> tuple[tuple[Parameter, ...], Others]:
+    """Say how the fields of a form are written: those that are known, and all others."""
+    return (
+        tuple(_field(name, inner, said.get(name)) for name, inner in shape.members.items()),
+        lambda name: _field(name, shape.member(name), said.get(name)),
+    )
+
+
+def _others(place: str, shape: Shape) -> Others:
+    return lambda name: _parameter(name, place, shape.member(name))
 
 
 def _apart(schema: Any, place: str) -> Any:

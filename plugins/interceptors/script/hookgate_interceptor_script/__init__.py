@@ -45,6 +45,7 @@ class Script(Interceptor[ScriptOptions]):
     """
 
     category = "custom"
+    needs = "code"
     reads = {"request.body", "response.body", "identity"}
     writes = {
         *("request.headers", "request.body", "request.path", "response.status", "response.headers", "response.body"),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Exchange, Headers, Interceptor, Options, hookimpl
+from hookgate import Exchange, Headers, Interceptor, Options, WholeSeconds, hookimpl
 
 _YEAR = 31_536_000
 _HSTS = "Strict-Transport-Security"
@@ -26,7 +26,7 @@ Policy = Annotated[str, AfterValidator(_policy)]
 class Hsts(Options):
     """What `Strict-Transport-Security` says (RFC 6797)."""
 
-    max_age: int = Field(default=_YEAR, ge=0)
+    max_age: WholeSeconds = Field(default=_YEAR, ge=0)
     """Seconds for which browsers use only HTTPS for this host; 0 makes them forget it."""
     include_subdomains: bool = False
     """Whether that holds for every sub-domain too. Be sure that all of them speak HTTPS."""

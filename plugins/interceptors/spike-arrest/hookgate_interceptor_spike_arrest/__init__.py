@@ -19,6 +19,10 @@ Interval = Annotated[
 class SpikeArrestOptions(Options):
     """Options of `spike-arrest`."""
 
+    moved = {
+        **dict.fromkeys(("requests", "calls", "rate", "count"), "how many calls may come is written limit"),
+        **dict.fromkeys(("per", "period", "window", "seconds"), "the time in which so many calls may come is interval"),
+    }
     limit: int = Field(ge=1)
     """Calls in one interval. They are kept apart by `interval / limit`: with 10 a minute, a call passes if the last one
     that passed did so 6 seconds ago or more."""
@@ -29,6 +33,9 @@ class SpikeArrestOptions(Options):
     `request.headers['x-key']`, or several as a list, `"{request.client, route.name}"`. Calls for which it is null are
     taken together, as of one unknown caller. Without it all calls at this step are kept apart, or in the flow of a
     plan those of each application."""
+    ipv6_prefix: int = Field(default=64, ge=1, le=128)
+    """Bits of an IPv6 address that tell callers apart where `by` reads `request.client`: who has a line has a whole
+    /64. With 128 each address counts on its own."""
 
 
 class SpikeArrest(Interceptor[SpikeArrestOptions]):
@@ -54,7 +61,7 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
     def startup(self, host: Host) -> None:
         """Take hold of the counters, which go by the clock of the house, keep to a bound and outlive configurations."""
         self._counters = host.counters
-        self._key = LimitKey(self.entry, "apart", self.options.by)
+        self._key = LimitKey(self.entry, "apart", self.options.by, self.options.ipv6_prefix)
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
@@ -62,6 +69,7 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
 
         Raises:
             TooManyRequests: with the reason `spike-arrested`.
+            Forbidden: `by` reads the address of a client that cannot be read (`address-unknown`).
             ExpressionError: `by` cannot be evaluated, which is answered as an error of the configuration, 500.
         """
         decision = self._counters.take([(self._key.of(exchange), 1, self._limit)])

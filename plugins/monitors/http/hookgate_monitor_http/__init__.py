@@ -61,9 +61,9 @@ class HttpOptions(MonitorOptions):
     before it."""
     method: Literal["GET", "HEAD"] = "GET"
     """How to ask."""
-    expect: Codes = Field(default=200, validate_default=True)
-    """Status codes of a target that is well (AC-12): a code, a range such as `200-299`, or a list of these. Redirects
-    are not followed."""
+    expect: Codes = Field(default="200-399", validate_default=True)
+    """Status codes of a target that is well (AC-12): a code, a range such as `200-299`, or a list of these; any below
+    400 if left out (HC-4). Redirects are not followed."""
     headers: dict[str, str] = {}
     """Headers of the request, beside those of the connection."""
     host: str | None = Field(default=None, pattern=r"^[!-~]+$")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hookgate import Health, Monitor, MonitorOptions, Outcome, Target, hookimpl
+from hookgate import Duration, Health, Monitor, MonitorOptions, Outcome, Target, hookimpl
 
 Failure = Literal["connect-failed", "timeout", "broken"] | Annotated[int, Field(ge=400, le=599)]
 
@@ -16,9 +16,9 @@ class PassiveOptions(MonitorOptions):
     """What counts as a failure: ways in which a call ends, and status codes."""
     unhealthy_after: int = Field(default=5, ge=1)
     """Failures in a row that take a target out."""
-    eject_for: float = Field(default=30.0, gt=0)
+    eject_for: Duration = Field(default=30.0, gt=0)
     """Seconds a target stays out the first time; `backoff` times as long each time after it, up to `at_most`."""
-    at_most: float = Field(default=300.0, gt=0)
+    at_most: Duration = Field(default=300.0, gt=0)
     """Longest time a target stays out, in seconds. One that was well for as long begins with `eject_for` again."""
     floor: float = Field(default=0.5, ge=0, le=1)
     """Share of the targets that stay in rotation whatever happens, from 0 to 1."""

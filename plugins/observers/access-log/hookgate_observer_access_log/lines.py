@@ -6,7 +6,7 @@ not hold the call: no exchange, request, response or fault, since bodies and fra
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -14,7 +14,8 @@ from urllib.parse import unquote_plus
 
 from orjson import OPT_APPEND_NEWLINE, dumps
 
-from hookgate import MASK, Attempt, Exchange
+from hookgate import MASK, Attempt, Exchange, Expression, ExpressionError, hide, hide_in
+from hookgate.workshop import Masking
 
 Record = tuple[Any, ...]
 Entry = dict[str, Any]
@@ -52,6 +53,13 @@ Field = Literal[
     "certificate",
     "tls",
     "server_name",
+    "rewritten_path",
+    "user_agent",
+    "api",
+    "api_version",
+    "operation",
+    "application",
+    "plan",
 ]
 FIELDS: tuple[Field, ...] = get_args(Field)
 
@@ -60,9 +68,27 @@ _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16
 _WORD = re.compile("[!#-<>-~]+")
 """Printable ASCII that cannot be taken for more than one word."""
 _DELETE = b"\x7f"
+LONGEST = 2000
+"""Characters of what an expression gives; what is longer is cut."""
+_OTHERS = (
+    "rewritten_path",
+    "id",
+    "host",
+    "path",
+    "query",
+    "reason",
+    "answered_by",
+    "target",
+    "subject",
+    "certificate",
+    "server_name",
+)
+_HIDING = (*_OTHERS, "user_agent", "application", "plan")
+"""Fields in which a secret of the document may stand."""
+_masking = lru_cache(maxsize=64)(Masking)
 
 
-def record_of(exchange: Exchange, labels: Sequence[str] = ()) -> Record:
+def record_of(exchange: Exchange, labels: Sequence[str] = (), more: Mapping[str, Expression] | None = None) -> Record:
     """Take what a line needs from a call that is over; runs in the loop, so nothing is worked out here."""
     request, response, fault = exchange.request, exchange.response, exchange.fault
     return (
@@ -75,6 +101,7 @@ def record_of(exchange: Exchange, labels: Sequence[str] = ()) -> Record:
         request.method,
         request.scheme,
         request.host,
+        request.received,
         request.path,
         request.query,
         request.http_version,
@@ -93,7 +120,22 @@ def record_of(exchange: Exchange, labels: Sequence[str] = ()) -> Record:
         exchange.identity,
         exchange.hidden,
         {name: _label(exchange, name) for name in labels} if labels else None,
+        exchange.application,
+        exchange.plan,
+        _evaluated(exchange, more) if more else None,
     )
+
+
+def _evaluated(exchange: Exchange, more: Mapping[str, Expression]) -> dict[str, Any]:
+    """Ask expressions, with secret headers and parameters masked, and what steps have asked to hide."""
+    seen = _masking(tuple(place.split(".", 2)[2] for place in exchange.hidden if place.count(".") > 1)).view(exchange)
+    found: dict[str, Any] = {}
+    for name, expression in more.items():
+        try:
+            found[name] = expression(seen)
+        except ExpressionError:
+            found[name] = None
+    return found
 
 
 def _label(exchange: Exchange, name: str) -> str | None:
@@ -116,6 +158,7 @@ def entry_of(record: Record, ahead: float) -> Entry:
         method,
         scheme,
         host,
+        received,
         path,
         query,
         http,
@@ -124,7 +167,7 @@ def entry_of(record: Record, ahead: float) -> Entry:
         outcome,
         reason,
         answered_by,
-        received,
+        bytes_received,
         length,
         sent,
         route,
@@ -134,13 +177,19 @@ def entry_of(record: Record, ahead: float) -> Entry:
         identity,
         hidden,
         labels,
+        application,
+        plan,
+        more,
     ) = record
+    api = getattr(route, "api", None)
+    if application is None and identity is not None:
+        application = identity.application
     until_head, until_end = waited(attempts)
     head = None if head_at is None else head_at - started
     flow = head
     if head is not None and attempts:
         flow = None if until_head is None else max(0.0, head - until_head)
-    return {
+    entry = {
         "time": _rfc3339(started + ahead),
         "id": call_id or None,
         "trace_id": trace_id(headers),
@@ -148,14 +197,14 @@ def entry_of(record: Record, ahead: float) -> Entry:
         "method": method,
         "scheme": scheme,
         "host": host,
-        "path": path,
+        "path": (came := received.partition("?")[0]),
         "query": _without_hidden(query, hidden) if hidden else query,
         "http": http,
         "status": status,
         "outcome": outcome,
         "reason": reason,
         "answered_by": answered_by or None,
-        "bytes_up": length if received is None else received,
+        "bytes_up": length if bytes_received is None else bytes_received,
         "bytes_down": sent,
         "ms": None if finished is None else _ms(finished - started),
         "ttfb_ms": None if head is None else _ms(head),
@@ -171,8 +220,31 @@ def entry_of(record: Record, ahead: float) -> Entry:
         "certificate": None if tls is None or tls.certificate is None else tls.certificate.subject,
         "tls": None if tls is None else tls.version or None,
         "server_name": None if tls is None else tls.server_name,
-        "labels": labels,
+        "rewritten_path": None if path == came else path,
+        "user_agent": MASK if "request.headers.user-agent" in map(str.lower, hidden) else _user_agent(headers),
+        "api": None if api is None else api.name,
+        "api_version": None if api is None else api.version or None,
+        "operation": None if api is None else f"{api.operation} {api.resource}".strip() or None,
+        "application": getattr(application, "name", application),
+        "plan": plan or None,
+        "labels": hide_in(labels),
+        "more": None if more is None else {name: _short(hide_in(value)) for name, value in more.items()},
     }
+    for name in _HIDING:
+        if (value := entry[name]) is not None:
+            entry[name] = hide(str(value))
+    return entry
+
+
+def _user_agent(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    values = [value for name, value in headers if len(name) == 10 and name.lower() == b"user-agent"]
+    return values[0].decode("latin-1") if values else None
+
+
+def _short(value: Any) -> Any:
+    """Cut what is too long; lists and mappings then become text."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return value if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _without_hidden(query: str, hidden: Sequence[str]) -> str:
@@ -229,17 +301,18 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def renderer(style: Literal["json", "text"], fields: tuple[Field, ...], *, query: bool, labels: bool = False) -> Render:
-    """Return what makes lines of these fields, or of all if none is named; ``query`` and ``labels`` add these."""
+def renderer(
+    style: Literal["json", "text"], fields: tuple[Field, ...], *, query: bool, labels: bool = False, more: bool = False
+) -> Render:
+    """Return what makes lines of these fields, or of all if none is named; the others add theirs."""
     if style == "text" and not fields:
         return lambda record, ahead: text_line(entry_of(record, ahead), query=query)
     shape = json_line if style == "json" else pairs_line
     if not fields:
-        left_out = [name for name, asked in (("query", query), ("labels", labels)) if not asked]
+        left_out = [name for name, asked in (("query", query), ("labels", labels), ("more", more)) if not asked]
         return lambda record, ahead: shape(_without(entry_of(record, ahead), left_out))
     chosen: tuple[str, ...] = (*fields, "query") if query and "query" not in fields else fields
-    if labels:
-        chosen = (*chosen, "labels")
+    chosen = (*chosen, *(name for name, asked in (("labels", labels), ("more", more)) if asked))
     return lambda record, ahead: shape(_only(entry_of(record, ahead), chosen))
 
 
@@ -256,21 +329,23 @@ def _only(entry: Entry, names: Sequence[str]) -> Entry:
 def json_line(entry: Entry) -> bytes:
     """Write one JSON object, with everything escaped that could steer a terminal."""
     try:
-        line = dumps(entry, option=OPT_APPEND_NEWLINE)
+        line = dumps(entry, str, OPT_APPEND_NEWLINE)
         if line.isascii() and _DELETE not in line:  # orjson has escaped the control characters below the space
             return line
         if line[:-1].decode().isprintable():
             return line
     except TypeError:  # half a surrogate pair, which a token may hold
         pass
-    return json.dumps(entry).replace("\x7f", "\\u007f").encode() + b"\n"  # which escapes everything outside ASCII
+    return (
+        json.dumps(entry, default=str).replace("\x7f", "\\u007f").encode() + b"\n"
+    )  # which escapes everything outside ASCII
 
 
 def pairs_line(entry: Entry) -> bytes:
     """Write ``name=value`` of whatever is known."""
-    labels = entry.pop("labels", None) or {}
-    named = [*entry.items(), *((f"labels.{name}", value) for name, value in labels.items())]
-    pairs = [f"{name}={_word(str(value))}" for name, value in named if value is not None]
+    groups = [(group, entry.pop(group, None) or {}) for group in ("labels", "more")]
+    named = [*entry.items(), *((f"{group}.{name}", each) for group, of in groups for name, each in of.items())]
+    pairs = [f"{name}={_word(_said(value))}" for name, value in named if value is not None]
     return (" ".join(pairs) + "\n").encode()
 
 
@@ -286,9 +361,14 @@ def text_line(entry: Entry, *, query: bool = False) -> bytes:
         details["outcome"] = entry["outcome"]
     if entry["tries"] > 1:
         details["tries"] = entry["tries"]
-    details |= {f"labels.{name}": value for name, value in (entry["labels"] or {}).items() if value is not None}
-    words += [f"{name}={_word(str(value))}" for name, value in details.items()]
+    for group in ("labels", "more"):
+        details |= {f"{group}.{name}": value for name, value in (entry[group] or {}).items() if value is not None}
+    words += [f"{name}={_word(_said(value))}" for name, value in details.items()]
     return (" ".join(words) + "\n").encode()
+
+
+def _said(value: Any) -> str:
+    return json.dumps(value, default=str) if isinstance(value, bool | dict | list) else str(value)
 
 
 def _word(value: str) -> str:

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from quart import Blueprint, Response
 
-from hookgate import App, Exchange, Host, Observer, Options, Target, hookimpl
+from hookgate import App, Exchange, Health, Host, Observer, Options, Target, hide, hookimpl
 
 from .exposition import CONTENT_TYPE, Sample, Series, histogram, metric, shown
+from .house import house_metrics
+from .process import process_metrics
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 """Methods that show under their names: those of RFC 9110 and RFC 5789. A client can invent any number of others."""
@@ -22,6 +24,8 @@ KINDS = ("ok", "connect-failed", "timeout", "broken", "aborted")
 NETWORK_ISSUES = ("connect-failed", "timeout")
 """Ends that count as network issues: names not resolved, connections not made, and time-outs (HC-20)."""
 
+MOST_REASONS = 200
+"""Reasons of refusals that are told apart: plugins give them names of their own."""
 TURN = 0.001
 """Seconds that a scrape works until it lets calls have their turn, about."""
 
@@ -31,11 +35,16 @@ CallKey = tuple[Where, str, int | str]
 
 COUNTERS = (
     *("requests_total", "response_bytes_total", "northbound_errors_total", "southbound_errors_total"),
-    *("network_issues_total", "upstream_attempts_total"),
+    *("network_issues_total", "upstream_attempts_total", "retries_total", "refusals_total", "ejections_total"),
+    "client_connections_refused_total",
 )
-GAUGES = ("requests_in_flight", "target_healthy", "generation")
-HISTOGRAM = "request_seconds"
-MINE = frozenset(f"hookgate_{name}" for name in (*COUNTERS, *GAUGES, HISTOGRAM))
+GAUGES = (
+    *("requests_in_flight", "target_healthy", "generation", "client_connections", "problems"),
+    *("pool_connections", "pool_limit", "pool_waiting", "certificate_not_after_seconds"),
+    *("config_last_reload_successful", "config_last_reload_success_timestamp_seconds"),
+)
+HISTOGRAMS = ("request_seconds", "upstream_seconds")
+MINE = frozenset(f"hookgate_{name}" for name in (*COUNTERS, *GAUGES, *HISTOGRAMS))
 """Names on the page that no other plugin may have."""
 
 
@@ -45,7 +54,8 @@ class PrometheusOptions(Options):
     buckets: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         default=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0), min_length=1, max_length=100
     )
-    """Upper bounds of the buckets of `hookgate_request_seconds`, in seconds, rising; one without bound follows."""
+    """Upper bounds of the buckets of `hookgate_request_seconds` and `hookgate_upstream_seconds`, in seconds, rising;
+    one without bound follows."""
     max_series: int = Field(default=5_000, ge=1)
     """Combinations of labels that are told apart: of route, method and status for calls, and of connection and target
     for attempts. Further ones are counted together under `other`."""
@@ -85,11 +95,16 @@ class _Calls:
 class _Upstream:
     """What is known of the attempts at one target of one connection."""
 
-    __slots__ = ("errors", "outcomes")
+    __slots__ = ("buckets", "ejections", "errors", "outcomes", "retries", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, buckets: int) -> None:
         self.outcomes = dict.fromkeys(KINDS, 0)
         self.errors = 0
+        self.retries = 0
+        self.ejections = 0
+        self.buckets = [0] * buckets
+        """How many heads of answers took so long."""
+        self.seconds = 0.0
 
 
 class Prometheus(Observer[PrometheusOptions]):
@@ -107,7 +122,20 @@ class Prometheus(Observer[PrometheusOptions]):
     * `hookgate_northbound_errors_total`: answers of 500 and above to callers, whoever made them (HC-20).
     * `hookgate_southbound_errors_total` by `connection`: answers of 500 and above from backends (HC-20).
     * `hookgate_network_issues_total` by `connection`: attempts that found no connection or ran into a time-out (HC-20).
-    * `hookgate_upstream_attempts_total` by `connection`, `target` and `outcome`, each try on its own.
+    * `hookgate_upstream_attempts_total` by `connection`, `target` and `outcome`, each try on its own;
+      `hookgate_retries_total` by `connection`: those that followed another one of the same call.
+    * `hookgate_upstream_seconds`, a histogram by `connection`: from the start of an attempt to the head of the answer.
+    * `hookgate_refusals_total` by `reason`: answers of 400 and above that the gateway made itself, from `no-route` to
+      `rate-limited` and `connect-failed`.
+    * `hookgate_ejections_total` by `connection` and `target`: how often it became unhealthy.
+    * `hookgate_client_connections` that are open, `hookgate_client_connections_refused_total` by `reason`.
+    * `hookgate_pool_connections` by `connection` and `state` (`idle`, `in_use`), `hookgate_pool_limit` and
+      `hookgate_pool_waiting`: connections to backends, and calls that wait for one.
+    * `hookgate_certificate_not_after_seconds` by `where` (`listener`, `backend`, `client` for ours), `connection` and
+      `name`: when it expires, in Unix time.
+    * `hookgate_config_last_reload_successful`, `hookgate_config_last_reload_success_timestamp_seconds`, and how many
+      `hookgate_problems` `/-/health` names.
+    * `process_…` and `python_gc_…` as other clients of Prometheus have them: CPU, memory, file descriptors.
     * `hookgate_target_healthy` by `connection` and `target`: 1 or 0.
     * Whatever other plugins have registered by `host.metrics`.
 
@@ -129,6 +157,8 @@ class Prometheus(Observer[PrometheusOptions]):
         self._targets: dict[Target, _Upstream] = {}
         """The same ones by target, for the generation that is live and the one before, whose last calls are running."""
         self._newest: dict[Target, _Upstream] = {}
+        self._refusals: dict[str, int] = {}
+        self._reloaded: float | None = None
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -138,12 +168,14 @@ class Prometheus(Observer[PrometheusOptions]):
             host.metrics.counter(name, "")
         for name in GAUGES:
             host.metrics.gauge(name, "")
-        host.metrics.histogram(HISTOGRAM, "")
+        for name in HISTOGRAMS:
+            host.metrics.histogram(name, "")
 
     @hookimpl
     def generation_loaded(self, host: Host) -> None:
         """Learn the targets."""
         self._status = host.status
+        self._reloaded = host.clock.wall()
         before, self._newest = self._newest, {}
         for name in host.status()["connections"]:
             for target in host.connection(name).targets:
@@ -168,9 +200,18 @@ class Prometheus(Observer[PrometheusOptions]):
         calls.bytes += exchange.bytes_sent
         if status >= 500:
             self._northbound += 1
-        for attempt in exchange.attempts:
+        fault = exchange.fault
+        if fault is not None and status >= 400:
+            self._refused(fault.reason)
+        for number, attempt in enumerate(exchange.attempts):
             upstream = self._targets.get(attempt.target) or self._strange(attempt.target)
             outcome = attempt.outcome
+            if number:
+                upstream.retries += 1
+            if attempt.head_at is not None:
+                seconds = attempt.head_at - attempt.started
+                upstream.buckets[bisect_left(self._bounds, seconds)] += 1
+                upstream.seconds += seconds
             if outcome is None:  # nobody waited for its end
                 upstream.outcomes["aborted"] += 1
                 continue
@@ -178,20 +219,31 @@ class Prometheus(Observer[PrometheusOptions]):
             if outcome.status is not None and outcome.status >= 500:
                 upstream.errors += 1
 
+    @hookimpl
+    def target_changed(self, target: Target, health: Health) -> None:
+        """Count a target that is taken out."""
+        if not health.healthy:
+            (self._targets.get(target) or self._strange(target)).ejections += 1
+
+    def _refused(self, reason: str) -> None:
+        if reason not in self._refusals and len(self._refusals) >= MOST_REASONS:
+            reason = OTHER
+        self._refusals[reason] = self._refusals.get(reason, 0) + 1
+
     def _rare(self, key: CallKey) -> _Calls:
         """Find the place of calls that have none of their own yet, or never will."""
         route, method, status = key
-        if method not in METHODS:
-            key = (route, OTHER, status)
+        where = tuple(map(hide, route)) if isinstance(route, tuple) else hide(route)
+        key = (where, method if method in METHODS else OTHER, status)
         if key not in self._calls and len(self._calls) >= self.options.max_series:
             key = ((OTHER,) * (1 + len(self._labels)) if self._labels else OTHER, OTHER, OTHER)
         return self._calls.setdefault(key, _Calls(len(self._bounds) + 1))
 
     def _upstream(self, connection: str, url: str) -> _Upstream:
-        key = (connection, url)
+        key = (connection, hide(url))
         if key not in self._upstreams and len(self._upstreams) >= self.options.max_series:
             key = (OTHER, OTHER)
-        return self._upstreams.setdefault(key, _Upstream())
+        return self._upstreams.setdefault(key, _Upstream(len(self._bounds) + 1))
 
     def _strange(self, target: Target) -> _Upstream:
         """Find the place of a target that no connection of the last two generations has."""
@@ -244,13 +296,46 @@ class Prometheus(Observer[PrometheusOptions]):
             ("connection", "target", "outcome"),
             (((*key, kind), upstream.outcomes[kind]) for key, upstream in upstreams for kind in KINDS),
         )
+        yield from metric(
+            "hookgate_retries_total",
+            "counter",
+            "Attempts that followed another one of the same call.",
+            ("connection",),
+            self._by_connection(lambda upstream: upstream.retries),
+        )
+        yield from histogram(
+            "hookgate_upstream_seconds",
+            "Seconds from the start of an attempt to the head of the answer.",
+            ("connection",),
+            self._bounds,
+            self._waited(),
+        )
+        about = "How often a target became unhealthy."
+        ejections = ((key, upstream.ejections) for key, upstream in upstreams)
+        yield from metric("hookgate_ejections_total", "counter", about, ("connection", "target"), ejections)
+        about = "Answers of 400 and above that the gateway made itself."
+        refusals = [((reason,), count) for reason, count in self._refusals.items()]
+        yield from metric("hookgate_refusals_total", "counter", about, ("reason",), refusals)
         about = "Whether a target is healthy."
         yield from metric("hookgate_target_healthy", "gauge", about, ("connection", "target"), _healthy(status))
         about = "Number of the configuration generation that is live."
         yield from metric("hookgate_generation", "gauge", about, (), [((), status.get("generation", 0))])
-        for found in self._host.metrics.collect() if self._host is not None else ():
+        if self._host is None:
+            return
+        yield from house_metrics(status, self._host.overview(), self._reloaded)
+        yield from process_metrics()
+        for found in self._host.metrics.collect():
             if found.name not in MINE:
                 yield from shown(found)
+
+    def _waited(self) -> Iterator[Series]:
+        """Sum up the waiting for heads by connection."""
+        by: dict[str, list[_Upstream]] = {}
+        for (connection, _), upstream in self._upstreams.items():
+            by.setdefault(connection, []).append(upstream)
+        for connection, found in by.items():
+            buckets = [sum(counts) for counts in zip(*(each.buckets for each in found), strict=True)]
+            yield (connection,), list(accumulate(buckets)), sum(each.seconds for each in found)
 
     def _southbound(self) -> list[Sample]:
         return self._by_connection(lambda upstream: upstream.errors)

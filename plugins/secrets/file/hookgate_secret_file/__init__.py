@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from hookgate import Options, Secret, SecretProvider, hookimpl
+from hookgate import Duration, Options, Secret, SecretProvider, hookimpl
 
 MAX_BYTES = 64 * 1024
 """Longest secret that is read, in bytes."""
@@ -22,7 +22,7 @@ class FileOptions(Options):
     root: Path | None = None
     """Folder that every file must be in, links followed; references may then be relative to it. Any file if left out.
     With documents that others write, set it: a reference could otherwise name any file this process can read."""
-    refresh: float = Field(default=2.0, ge=0)
+    refresh: Duration = Field(default=2.0, ge=0)
     """Seconds between two looks at the files that were read. When one of them holds something else, the document is
     loaded again. 0 to look only when it is loaded for another reason."""
 

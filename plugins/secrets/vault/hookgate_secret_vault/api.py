@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from hookgate import MASK, Fault, Host, Secret
+from hookgate import MASK, Fault, Host, MachineError, Secret
 
 from .options import VaultOptions
 
@@ -27,6 +27,10 @@ SAID = 160
 
 class VaultError(LookupError):
     """What went wrong, for the person who wrote the document."""
+
+
+class Away(VaultError, MachineError):
+    """The server answers nothing of use now, and may later."""
 
 
 class Denied(VaultError):
@@ -204,7 +208,7 @@ class Api:
                     method, url, headers=headers, body=content, timeout=self._options.timeout
                 )
         except Fault as fault:
-            raise VaultError(f"vault at {address} cannot be asked for {path}: {fault.reason}") from None
+            raise Away(f"vault at {address} cannot be asked for {path}: {fault.reason}") from None
         try:
             answer = json.loads(response.body.data) if response.body.data else {}
         except (ValueError, RecursionError):
@@ -226,12 +230,13 @@ class Api:
                 return VaultError(f"the newest version of {path} in vault is deleted")
             return VaultError(f"vault has nothing at {path} (404{said})")
         if status == 503:
-            return VaultError(f"vault at {self._options.address} is sealed or in maintenance (503{said}): unseal it")
+            return Away(f"vault at {self._options.address} is sealed or in maintenance (503{said}): unseal it")
         if 300 <= status < 400:
             return VaultError(f"vault at {self._options.address} sends to another node ({status}): name the active one")
         if status == 200:
             return VaultError(f"{self._options.address} does not answer as vault does")
-        return VaultError(f"vault answered {status} for {path}{said}")
+        kind = Away if status >= 500 or status in (429, 472, 473) else VaultError  # a standby says 429, 472 or 473
+        return kind(f"vault answered {status} for {path}{said}")
 
     def _said(self, texts: list[str], token: Secret | None) -> str:
         """Return the first words of the server, without our own secrets should it repeat them."""

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from hookgate import Options, Secret
+from hookgate import Duration, Options, Secret
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[!-~]+$")]
 
@@ -62,9 +62,9 @@ class VaultOptions(Options):
     documents that others write, name what is meant for them."""
     allow_plaintext: bool = False
     """Whether to send the token over plain http to another machine, where everyone on the way can read it."""
-    timeout: float = Field(default=5.0, gt=0, le=60)
+    timeout: Duration = Field(default=5.0, gt=0, le=60)
     """Seconds to wait for one answer. The whole of a reference may take ten seconds."""
-    refresh: float = Field(default=60.0, ge=0)
+    refresh: Duration = Field(default=60.0, ge=0)
     """Seconds between two reads of what was read before. When something is another value, the document is loaded
     again. 0 to read only when it is loaded for another reason."""
 

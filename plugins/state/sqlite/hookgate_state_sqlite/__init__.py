@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hookgate import Host, Options, Row, StateError, StateStore, hookimpl
+from hookgate import Duration, Host, Options, Row, StateError, StateStore, hookimpl
 from hookgate_state_sqlite.file import StateFile
 from hookgate_state_sqlite.writer import Writer
 
@@ -21,7 +21,7 @@ class SqliteOptions(Options):
     path: Path | None = None
     """The file, in a folder that is there; it is made with permissions 0600 when a plugin first asks for state. Left
     out: `hookgate-state.db` in the folder that systemd's `StateDirectory=` provides, else in the working directory."""
-    busy: float = Field(default=2.0, gt=0, le=4)
+    busy: Duration = Field(default=2.0, gt=0, le=4)
     """Seconds to wait for another process that holds the file."""
     at_most: int = Field(default=1024 * 1024 * 1024, ge=256 * 1024)
     """Bytes of the file; what would make it larger is refused. A log of a few MB lies beside it."""

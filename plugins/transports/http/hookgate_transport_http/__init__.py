@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from hookgate import Host, Options, Outbound, Response, Transport, hookimpl
-from hookgate.http.pool import UpstreamPool
+from hookgate.client import UpstreamPool
 
 
 class HttpOptions(Options):

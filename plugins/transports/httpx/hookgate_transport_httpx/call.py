@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx
 
-from hookgate import BadGateway, Headers
+from hookgate import BadGateway, Fault, Headers
 from hookgate_transport_httpx.faults import fault_of
-from hookgate_transport_httpx.wire import length_of
+from hookgate_transport_httpx.wire import Upload, length_of
 
 READ_AHEAD = 2
 """Chunks (of at most 64 KiB) of a response that are held for a reader that is slower than the backend."""
@@ -39,6 +40,10 @@ class Call:
         """Told once that the connection is free, before whoever reads the response can know that it is over."""
         self.reused = True
         """It goes over a connection that had served another call, as far as is known by now."""
+        self.begun = False
+        """There is a connection, and the request goes out on it."""
+        self.heard = False
+        """The backend has said something on a connection that was opened for this call."""
         self._opening: Any = None
         """The socket, while it is ours and no connection of httpcore has it yet."""
         self._abandoned = False
@@ -46,6 +51,9 @@ class Call:
         self._room = asyncio.Event()
         request.extensions["trace"] = self._trace
         loop = asyncio.get_running_loop()
+        assert isinstance(request.stream, Upload)
+        self._turns = request.stream.turns
+        self._turns.begin(loop.time())
         self._head: asyncio.Future[httpx.Response] = loop.create_future()
         self.task = loop.create_task(self._run(request), name=f"call {request.url.host}")
         self.task.add_done_callback(self._over)
@@ -97,7 +105,10 @@ class Call:
                 await response.stream.aclose()
         except Exception as error:  # noqa: BLE001  whoever waits for the call gets it
             self._free()
-            self._fail(fault_of(error))
+            failure = fault_of(error, fresh=not (self.reused or self.heard))
+            if isinstance(failure, Fault) and self._turns.mostly_client(asyncio.get_running_loop().time()):
+                failure.spares_target = True  # it was not for the backend to wait for that
+            self._fail(failure)
             return
         self.whole = True
         self._free()
@@ -137,7 +148,7 @@ class Call:
         try:
             try:
                 return await self.transport.handle_async_request(request)
-            except (httpx.ReadError, httpx.RemoteProtocolError):
+            except (httpx.ReadError, httpx.RemoteProtocolError, ssl.SSLError):
                 if not (self.reused and self._repeatable):
                     raise
             return await self.transport.handle_async_request(request)
@@ -152,14 +163,32 @@ class Call:
         if event in ("connection.connect_tcp.complete", "connection.connect_unix_socket.complete"):
             self.reused = False
             self._opening = info["return_value"]
+        elif event == "connection.start_tls.complete":
+            self._listen(info["return_value"])
         elif event in ("http11.send_request_headers.started", "http2.send_connection_init.started"):
-            self._opening = None
+            self._opening, self.begun = None, True
+
+    def _listen(self, stream: Any) -> None:
+        """Note the first octets that come over a connection; httpcore tells nobody of half a head."""
+        read = stream.read
+
+        async def reading(*given: Any, **named: Any) -> bytes:
+            data: bytes = await read(*given, **named)
+            if data:
+                self.heard = True
+                vars(stream).pop("read", None)
+            return data
+
+        stream.read = reading
 
     async def _hand_over(self, chunk: bytes) -> None:
         self._chunks.put_nowait(chunk)
         if self._chunks.qsize() >= READ_AHEAD:
             self._room.clear()
+            now = asyncio.get_running_loop().time
+            self._turns.client(now())
             await self._room.wait()
+            self._turns.backend(now())
 
     def _fail(self, error: Exception) -> None:
         if self._head.done():

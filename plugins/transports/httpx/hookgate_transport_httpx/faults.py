@@ -9,10 +9,15 @@ from collections.abc import Iterator
 import httpx
 
 from hookgate import BadGateway, ConnectFailed, GatewayTimeout, ServiceUnavailable
+from hookgate.client.refusing import refuses
 
 
-def fault_of(error: Exception) -> Exception:
-    """Turn an error of httpx into a fault whose text says nothing internal; anything else stays what it is."""
+def fault_of(error: Exception, *, fresh: bool = False) -> Exception:
+    """Turn an error of httpx into a fault whose text says nothing internal; anything else stays what it is.
+
+    ``fresh`` says that a connection had just been opened and no answer had begun: an alert of the handshake then comes
+    from one that failed, which in TLS 1.3 a client hears only after it has sent its request.
+    """
     fault: Exception
     match error:
         case httpx.ConnectTimeout():
@@ -27,11 +32,13 @@ def fault_of(error: Exception) -> Exception:
             fault = ConnectFailed("The proxy did not let the call through.", reason="proxy-failed")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
             fault = BadGateway("The request cannot be put into HTTP as it is.")
+            fault.spares_target = True
         case httpx.RemoteProtocolError():
             fault = BadGateway("The backend gave no proper answer.")
-        case httpx.TransportError() if "ALERT" in (getattr(tls_error(error), "reason", None) or ""):
-            fault = BadGateway("The backend ended the secure connection.", reason="tls-failed")
-        case httpx.TransportError():
+        case httpx.TransportError() | ssl.SSLError() if tls_error(error) is not None:
+            kind = ConnectFailed if fresh and refuses(tls_error(error)) else BadGateway
+            fault = kind("The backend ended the secure connection.", reason="tls-failed")
+        case httpx.TransportError() | ssl.SSLError():  # which httpcore passes on as it is
             fault = BadGateway("The connection to the backend broke.")
         case _:
             return error

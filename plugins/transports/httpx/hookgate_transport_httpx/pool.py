@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from hookgate import BadGateway, Fault, Outbound, Pool, Response, ServiceUnavailable
+from hookgate import BadGateway, ConnectFailed, Fault, Outbound, Pool, Response, ServiceUnavailable
+from hookgate.client.refusing import connected_late
 from hookgate.http.tls import UpstreamTls
 from hookgate_transport_httpx.call import Call
 from hookgate_transport_httpx.faults import tls_error
@@ -20,6 +21,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods whose requests may be sent again (RFC 9110, 9.2.2)."""
 Origin = tuple[str, str, int]
 """Scheme, host and port."""
+EARLY = 0.005
+"""Seconds that a timer may be early."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For connections without TLS: httpx wants a context, and would read what this machine trusts for each."""
 
@@ -93,25 +96,38 @@ class HttpxPool:
         target = outbound.target
         secure = target.scheme == "https"
         request = request_of(outbound, self._tls.name_of(target) if secure else "")
-        await self._take_place(outbound.timeouts.connect if self._patience is None else self._patience)
+        await self._take_place(outbound)
         try:
             line = self._kept(target.origin)
             if line is None:
                 context = self._context or (await self._tls.latest(*self._offered) if secure else _NO_TLS)
                 line = self._opened(target.origin, context)
-        except BaseException:
+        except BaseException as failure:
             if self._places is not None:
                 self._places.release()
+            if isinstance(failure, asyncio.CancelledError) and (late := _late(outbound)) is not None:
+                raise connected_late(late, outbound.attempt) from None
             raise
         repeatable = outbound.body.empty and outbound.method in IDEMPOTENT
         call = Call(line.transport, request, repeatable=repeatable, ended=lambda call: self._ended(call, line))
         self._calls.add(call)
         try:
             head = await call.head()
+        except asyncio.CancelledError:
+            if call.begun or (late := _late(outbound)) is None:
+                raise
+            raise connected_late(late, outbound.attempt) from None
         except Fault as fault:
-            if fault.reason == "tls-failed":
-                self._tls.failed(target, tls_error(fault) or fault)
-            raise
+            error: Exception | None = tls_error(fault) or fault if fault.reason == "tls-failed" else None
+            quiet = not (call.reused or call.heard)
+            if secure and quiet and self._proxy is None and type(fault) is BadGateway:
+                later = await self._tls.refusal(target, *self._offered)
+                if later is not None:
+                    fault, error = ConnectFailed("The backend ended the secure connection.", reason="tls-failed"), later
+                    fault.may_be_done = True
+            if error is not None:
+                self._tls.failed(target, error)
+            raise fault from None
         line.stream = head.extensions.get("network_stream")
         line.is_http2 = head.extensions.get("http_version") == b"HTTP/2"
         if secure and not call.reused and line.stream is not None:
@@ -119,15 +135,16 @@ class HttpxPool:
         if head.status_code == 101:
             call.abandon()
             raise BadGateway("The backend changed the protocol without being asked.")
-        if line.is_http2 and not is_proper(head):
+        if not is_proper(head, is_http2=line.is_http2):
             call.abandon()
-            raise BadGateway("The backend gave no proper answer: a header is not allowed.", reason="upstream-protocol")
+            what = "its status, or a header, is not allowed"
+            raise BadGateway(f"The backend gave no proper answer: {what}.", reason="upstream-protocol")
         response = response_of(head, call, outbound.method)
         if response.body.empty:
             await asyncio.wait([call.task])  # so that the next call finds the connection free
         return response
 
-    async def _take_place(self, wait: float | None) -> None:
+    async def _take_place(self, outbound: Outbound) -> None:
         if self._places is None:
             return
         if not self._places.locked():
@@ -135,8 +152,13 @@ class HttpxPool:
             return
         self._waiting += 1
         try:
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout(outbound.timeouts.connect if self._patience is None else self._patience):
                 await self._places.acquire()
+        except asyncio.CancelledError:
+            if (late := _late(outbound)) is None:
+                raise
+            late.spares_target = True
+            raise late from None
         except TimeoutError:
             detail = "All connections to the backend are in use."
             raise ServiceUnavailable(detail, reason="pool-exhausted") from None
@@ -178,7 +200,7 @@ class HttpxPool:
     def _ended(self, call: Call, line: _Line) -> None:
         self._calls.discard(call)
         now = asyncio.get_running_loop().time()
-        if call.whole and not self._is_old(line, now):
+        if call.whole and not self._is_old(line, now) and not line.has_leftovers:
             line.since = now
             self._idle.setdefault(line.origin, deque()).append(line)
             if self._sweep is None:
@@ -231,6 +253,12 @@ class HttpxPool:
         return {**counts, "waiting": self._waiting, "limit": self._limit, **self._tls.facts()}
 
 
+def _late(outbound: Outbound) -> Fault | None:
+    """Return what a cancellation means, where it comes of the time of the call, which those above keep."""
+    due = outbound.due
+    return due.fault() if due is not None and due.at - asyncio.get_running_loop().time() < EARLY else None
+
+
 class _Line:
     """One connection: a transport of httpx with room for one."""
 
@@ -251,3 +279,12 @@ class _Line:
         itself in HTTP/1.1 only.
         """
         return self.is_http2 and bool(self.stream.get_extra_info("is_readable"))
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Bytes came behind the last answer. httpcore would take them for the next one, and so for somebody else's."""
+        for connection in getattr(getattr(self.transport, "_pool", None), "connections", ()):
+            state = getattr(getattr(connection, "_connection", None), "_h11_state", None)
+            if state is not None and state.trailing_data[0]:
+                return True
+        return False

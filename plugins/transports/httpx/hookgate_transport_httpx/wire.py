@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing
 from functools import lru_cache
 
 import httpx
 
 from hookgate import BadGateway, Body, Headers, Outbound, Response
+from hookgate.client.keeper import Turns
 
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 EXPECT_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 """Methods that announce a body even where it is empty (RFC 9110, 8.6)."""
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_FORBIDDEN = re.compile(rb"[\x00\r\n]")
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def request_of(outbound: Outbound, server_name: str = "") -> httpx.Request:
@@ -25,7 +28,7 @@ def request_of(outbound: Outbound, server_name: str = "") -> httpx.Request:
         outbound.method,
         _origin(target.scheme, target.host, target.port),
         headers=framed(outbound),
-        stream=_Upload(outbound.body),
+        stream=Upload(outbound.body),
         extensions={
             "timeout": {"connect": limits.connect, "pool": limits.connect, "read": limits.read, "write": limits.read},
         },
@@ -59,10 +62,11 @@ def response_of(head: httpx.Response, source: AsyncIterable[bytes], method: str)
     return Response(head.status_code, headers, Body(source, length=length, too_large=BadGateway))
 
 
-def is_proper(head: httpx.Response) -> bool:
-    """Whether the headers of an HTTP/2 response can be passed on: nobody below has looked at them (RFC 9113, 8.2.1)."""
-    return all(
-        _NAME.fullmatch(name) and not _FORBIDDEN.search(value) and value == value.strip(b" \t")
+def is_proper(head: httpx.Response, *, is_http2: bool) -> bool:
+    """Whether a head can be passed on: nobody below looks at statuses and control characters, nor at anything else in
+    HTTP/2 (RFC 9110, 5.5 and 15; RFC 9113, 8.2.1)."""
+    return 100 <= head.status_code <= 599 and not any(
+        _FORBIDDEN.search(value) or (is_http2 and not (_NAME.fullmatch(name) and value == value.strip(b" \t")))
         for name, value in head.headers.raw
     )
 
@@ -92,7 +96,7 @@ class _Exact(httpx.URL):
         return self._target
 
 
-class _Upload(httpx.AsyncByteStream):
+class Upload(httpx.AsyncByteStream):
     """The body of a request, as httpx wants it.
 
     httpcore asks for it again where a connection of HTTP/2 says that it has not looked at the request. A body that is
@@ -102,12 +106,27 @@ class _Upload(httpx.AsyncByteStream):
     def __init__(self, body: Body) -> None:
         self._body = body
         self._chunks: AsyncGenerator[bytes, None] | None = None
+        self.turns = Turns()
+        """Whose time the call takes: the client's, while its body is awaited."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        self._chunks = self._body.stream()
+        self._chunks = self._stream()
         return self._chunks
 
+    async def _stream(self) -> AsyncGenerator[bytes, None]:
+        turns, now = self.turns, asyncio.get_running_loop().time
+        try:
+            async with aclosing(self._body.stream()) as chunks:
+                turns.client(now())
+                async for chunk in chunks:
+                    turns.backend(now())
+                    yield chunk
+                    turns.client(now())
+        finally:
+            turns.backend(now())
+
     async def aclose(self) -> None:
+        """Let go of the body."""
         if self._chunks is not None:
             await self._chunks.aclose()
 

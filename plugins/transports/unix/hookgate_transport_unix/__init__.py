@@ -1,18 +1,28 @@
 """Call a backend on this machine over a Unix socket."""
 
 from collections.abc import Awaitable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator
 
 from hookgate import Host, Options, Outbound, Response, Transport, hookimpl
-from hookgate.http.pool import UpstreamPool
+from hookgate.client import UpstreamPool
+
+LONGEST = 107
+"""Bytes of a path that Linux takes."""
+
+
+def _place(path: Path) -> Path:
+    if not path.is_absolute() or len(bytes(path)) > LONGEST:
+        raise ValueError(f"write the absolute path of a socket, of at most {LONGEST} bytes")
+    return path
 
 
 class UnixOptions(Options):
     """Options of `unix`."""
 
-    path: str = Field(pattern=r"^/", max_length=107)
+    path: Annotated[Path, AfterValidator(_place)]
     """Absolute path of the socket the backend listens on. Longer ones than 107 bytes Linux does not take."""
 
 
@@ -30,7 +40,7 @@ class Unix(Transport[UnixOptions]):
     @hookimpl
     def startup(self, host: Host) -> None:
         """Make the pool; the first call connects."""
-        self._client = UpstreamPool(self.pool, socket_path=self.options.path)
+        self._client = UpstreamPool(self.pool, socket_path=str(self.options.path))
 
     @hookimpl
     async def shutdown(self) -> None:

@@ -1,0 +1,69 @@
+"""``hookgate serve``: run the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import typer
+
+from hookgate.commands.check import named_gateway
+from hookgate.commands.output import DocumentArgument, errors, start_logging
+from hookgate.commands.servicemanager import Manager
+from hookgate.commands.signals import Signals
+from hookgate.gateway.gateway import Gateway
+from hookgate.server.leaving import left_over
+from hookgate.server.loop import new_event_loop
+
+if TYPE_CHECKING:
+    from hookgate.server.serve import Server
+
+
+def command(document: DocumentArgument = None) -> None:
+    """Run the gateway of a document, and follow its changes.
+
+    A changed document is put live without dropping a call; a bad one is refused and the running one stays. SIGHUP or
+    `hookgate reload` read it again, SIGTERM or Ctrl-C finish the calls in flight and stop; a second one waits for no
+    balancer to turn away.
+    """
+    start_logging()
+    signals = Signals()
+    gateway = named_gateway(document)
+
+    def ready(server: Server) -> None:
+        gc.freeze()  # what was built at load stays, so no collection has to look at it again
+        for url in server.urls:
+            errors.print(f"hookgate serves {url}", style="bold")
+        for url in server.management_urls:
+            errors.print(f"management on {url}/-/health")
+
+    runner = asyncio.Runner(loop_factory=new_event_loop)
+    try:
+        # Whoever sits there waits for the end; a service manager has a balancer in front.
+        runner.run(_served(gateway, signals, ready, at_once=os.isatty(0) or os.isatty(2)))
+    finally:
+        left = runner.run(left_over())
+        if left:  # to close the loop would be to wait for them
+            errors.print(f"left behind: {', '.join(left)}")
+        else:
+            runner.close()
+    raise typer.Exit(0)
+
+
+async def _served(gateway: Gateway, signals: Signals, ready: Callable[[Server], None], *, at_once: bool) -> None:
+    """Serve until a signal says stop, and tell the service manager how things are, where there is one."""
+    from hookgate.server.serve import Server
+
+    signals.listen()
+    try:
+        async with Server(gateway, at_once=at_once) as server, aclosing(Manager(gateway)) as manager:
+            signals.obey(server, manager.reload if manager.listens else None)
+            ready(server)
+            manager.ready()
+            await server.until_stopped()
+    finally:
+        signals.ignore()

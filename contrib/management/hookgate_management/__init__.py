@@ -1,0 +1,1 @@
+"""Change the document of a running gateway over HTTP."""

@@ -1,0 +1,279 @@
+"""The page on which people log in: plain HTML without a script, for passwords and for providers outside."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from hmac import compare_digest, digest
+from html import escape
+from typing import Any
+
+from quart import Blueprint, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from hookgate_management.asking import Asked
+from hookgate_management.browsers import Browsers
+from hookgate_management.callers import where
+from hookgate_management.oidc import LoginRefused, Pending, Provider
+from hookgate_management.problems import Refusal
+from hookgate_management.tenancy import current
+from hookgate_people import By, CodeNeeded, Denied, People, TooMany, forgery_token
+from hookgate_storage import Keys, Missing, Refused, StoreError
+
+MINUTES = 10
+"""How long a login at a provider may take."""
+MOST_FINISHED = 10_000
+LONGEST_FIELD = 1000
+_STYLE = (
+    "body{font:1rem/1.5 system-ui,sans-serif;max-width:24rem;margin:10vh auto;padding:0 1rem}"
+    "label,input,button{display:block;width:100%;box-sizing:border-box}input,button{font:inherit;padding:.4rem;"
+    "margin:0 0 1rem}[role=alert]{border-left:.3rem solid #b00020;padding-left:.7rem}"
+)
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{base64.b64encode(sha256(_STYLE.encode()).digest()).decode()}'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Logins:
+    """Logins at providers: which are under way the browser keeps, sealed; which are over is kept here."""
+
+    def __init__(self, providers: Mapping[str, Provider], asked: Asked, browsers: Browsers) -> None:
+        self.providers, self.asked, self.browsers = providers, asked, browsers
+        self._finished: OrderedDict[str, float] = OrderedDict()
+
+    async def begin(self, name: str) -> Response:
+        """Send the browser to a provider.
+
+        Raises:
+            LoginRefused: there is none of that name, or it is away.
+        """
+        provider, people = self._provider(name), await self.asked.people()
+        place = provider.options.url or f"{request.scheme}://{request.host}"
+        redirect = f"{place.rstrip('/')}/-/login/{name}/callback"
+        url, pending = await provider.begin(redirect, time.time() + MINUTES * 60)
+        sealed = _keys(people).seal(json.dumps(asdict(pending)).encode(), "login")
+        answer = Response("", 303, {"Location": url, **_HEADERS})
+        text = base64.urlsafe_b64encode(sealed).decode()
+        # the provider sends the browser back, and such calls have no cookie that is `Strict`
+        age, secure = MINUTES * 60, self.browsers.secure
+        answer.set_cookie(self._cookie, text, age, path="/", secure=secure, httponly=True, samesite="Lax")
+        return answer
+
+    async def finish(self, name: str) -> str:
+        """Begin a session of whom a provider vouches for; return what is shown of it.
+
+        Raises:
+            LoginRefused: it comes to nothing.
+            TooMany: too many logins of that address have failed.
+            StoreError: the store is away.
+        """
+        provider, people, address = self._provider(name), await self.asked.people(), where()
+        people.attempts.count(address)
+        try:
+            pending = self._pending(people, name)
+            told = {key: request.args[key] for key in request.args if len(request.args.getlist(key)) == 1}
+            who = await provider.finish(pending, told)
+            tenants = self.asked.tenants()
+            if tenants is not None and tenants.tenant_of(who.name):
+                raise LoginRefused("tenant", f"{who.name[:100]} would be somebody of a tenant; these log in here.")
+            mapped, managed = provider.mapped(who), provider.managed()
+            made = provider.options.make_users
+            user = await people.outside.arrived(who, address, mapped, managed, make=made)
+            agent = request.headers.get("User-Agent", "")
+            text, _ = await people.sessions.begin(
+                By(user, address), f"oidc:{name}", agent, instead=self.browsers.shown()
+            )
+        except LoginRefused as error:
+            await people.audit.noted(By("", address), "login", f"providers/{name}", f"refused: {error.kind}")
+            raise
+        except (Refused, Missing) as error:
+            await people.audit.noted(By("", address), "login", f"providers/{name}", "refused: user")
+            sentence = str(error)
+            raise LoginRefused("user", f"{sentence[:1].upper()}{sentence[1:]}.") from None
+        people.attempts.take_back(address)
+        return text
+
+    def over(self, answer: Response) -> None:
+        """Take from the browser what it has kept of a login."""
+        secure = self.browsers.secure
+        answer.delete_cookie(self._cookie, path="/", secure=secure, httponly=True, samesite="Lax")
+
+    @property
+    def _cookie(self) -> str:
+        return "__Host-hookgate-login" if self.browsers.secure else "hookgate-login"
+
+    def _provider(self, name: str) -> Provider:
+        if name not in self.providers:
+            raise LoginRefused("no-provider", f"There is no provider {name[:50]!r}.", 404)
+        return self.providers[name]
+
+    def _pending(self, people: People, name: str) -> Pending:
+        """Return the login that this call ends; each ends once."""
+        try:
+            sealed = base64.urlsafe_b64decode(request.cookies.get(self._cookie, ""))
+            pending = Pending(**json.loads(_keys(people).open(sealed, "login")))
+        except (ValueError, TypeError, StoreError):
+            raise LoginRefused("state", "This browser has no login under way here; begin again.") from None
+        state = request.args.get("state", "")
+        if pending.provider != name or not compare_digest(state.encode(), pending.state.encode()):
+            raise LoginRefused("state", "This is the answer to another login; begin again.")
+        now = time.time()
+        if pending.ends < now:
+            raise LoginRefused("state", f"The login took more than {MINUTES} minutes; begin again.")
+        while self._finished and (next(iter(self._finished.values())) < now or len(self._finished) >= MOST_FINISHED):
+            self._finished.popitem(last=False)
+        if pending.state in self._finished:
+            raise LoginRefused("state", "This login is over; begin again.")
+        self._finished[pending.state] = pending.ends
+        return pending
+
+
+def login_pages(blueprint: Blueprint, logins: Logins) -> None:
+    """Add the pages."""
+    asked, browsers = logins.asked, logins.browsers
+
+    async def page() -> Response:
+        try:
+            people = await asked.people()
+            held = await people.sessions.held(browsers.shown())
+        except (Refusal, StoreError) as error:
+            return shown(str(error), 503)
+        if held is None:
+            return shown()
+        csrf = escape(forgery_token(browsers.shown()))
+        told = f"<p>You are logged in as <strong>{escape(held.session.user)}</strong>.</p>"
+        form = f'<form method="post" action="/-/logout"><input type="hidden" name="csrf" value="{csrf}">'
+        return _page("Logged in", f"{told}{form}<button>Log out</button></form>")
+
+    async def form() -> Response:
+        try:
+            browsers.let_log_in()
+            fields = await _fields()
+            name, password, code = (fields.get(each, "") for each in ("name", "password", "code"))
+            people, address = await asked.people(), where()
+            person = await people.login(name, password, address, code)
+            agent = request.headers.get("User-Agent", "")
+            by = By(person.name, address)
+            text, _ = await people.sessions.begin(by, "password", agent, instead=browsers.shown())
+        except CodeNeeded:
+            return shown("Write the code of your second factor, too, or a recovery code.", 401, name)
+        except (Denied, Missing):
+            return shown("Name, password or code are wrong.", 401, name)
+        except TooMany as error:
+            return _later(error)
+        except Refusal as error:
+            return shown(str(error), error.status)
+        except StoreError:
+            return shown("The store of users is away. Try again later.", 503)
+        answer = Response("", 303, {"Location": "/-/login", **_HEADERS})
+        browsers.give(answer, text)
+        return answer
+
+    async def begin(name: str) -> Response:
+        try:
+            browsers.let_log_in(navigated=True)
+            return await logins.begin(name)
+        except LoginRefused as error:
+            return shown(str(error), error.status)
+        except Refusal as error:
+            return shown(str(error), error.status)
+
+    async def callback(name: str) -> Response:
+        try:
+            browsers.let_log_in(navigated=True)
+            text = await logins.finish(name)
+        except LoginRefused as error:
+            answer = shown(str(error), error.status)
+        except TooMany as error:
+            answer = _later(error)
+        except Refusal as error:
+            answer = shown(str(error), error.status)
+        except StoreError:
+            answer = shown("The store of users is away. Try again later.", 503)
+        else:
+            # a redirect would be one of the provider, whose calls have no cookie that is `Strict`
+            again = '<meta http-equiv="refresh" content="0;url=/-/login">'
+            answer = _page("Logged in", '<p><a href="/-/login">Go on</a></p>', more=again)
+            browsers.give(answer, text)
+        logins.over(answer)
+        return answer
+
+    async def log_out() -> Response:
+        people, text = await asked.people(), browsers.shown()
+        held, fields = await people.sessions.held(text), await _fields()
+        if held is not None:
+            browsers.let_log_in()
+            if not compare_digest(fields.get("csrf", "").encode(errors="replace"), forgery_token(text).encode()):
+                return shown("The call does not come from the page of this session.", 403)
+            await people.sessions.end(By(held.session.user, where()), held.session.id)
+        answer = Response("", 303, {"Location": "/-/login", **_HEADERS})
+        browsers.take(answer)
+        return answer
+
+    def shown(trouble: str = "", status: int = 200, name: str = "") -> Response:
+        current.set(None)
+        return _page("Log in", _form(logins.providers, trouble, name), status)
+
+    blueprint.add_url_rule("/login", "login-page", page, methods=["GET"])
+    blueprint.add_url_rule("/login", "login-form", form, methods=["POST"])
+    blueprint.add_url_rule("/login/<name>", "login-begin", begin, methods=["GET"])
+    blueprint.add_url_rule("/login/<name>/callback", "login-callback", callback, methods=["GET"])
+    blueprint.add_url_rule("/logout", "logout-form", log_out, methods=["POST"])
+
+    def _later(error: TooMany) -> Response:
+        text = str(error)
+        answer = shown(f"{text[:1].upper()}{text[1:]}.", 429)
+        answer.headers["Retry-After"] = str(int(error.seconds) + 1)
+        return answer
+
+
+async def _fields() -> dict[str, Any]:
+    try:
+        found = await request.form
+    except RequestEntityTooLarge:
+        raise Refusal(413, "The form is too long.", "too-large") from None
+    return {key: found[key][:LONGEST_FIELD] for key in ("name", "password", "code", "csrf") if key in found}
+
+
+def _form(providers: Mapping[str, Provider], trouble: str, name: str) -> str:
+    told = f'<p role="alert">{escape(trouble)}</p>' if trouble else ""
+    links = "".join(
+        f'<p><a href="/-/login/{escape(each)}">Log in with {escape(provider.title)}</a></p>'
+        for each, provider in providers.items()
+    )
+    return (
+        f'{told}<form method="post" action="/-/login">'
+        f'<label for="name">Name</label><input id="name" name="name" autocomplete="username" required '
+        f'value="{escape(name)}">'
+        '<label for="password">Password</label><input id="password" name="password" type="password" '
+        'autocomplete="current-password" required>'
+        '<label for="code">Code of a second factor, if you have one</label><input id="code" name="code" '
+        'autocomplete="one-time-code">'
+        f"<button>Log in</button></form>{links}"
+    )
+
+
+def _page(title: str, body: str, status: int = 200, more: str = "") -> Response:
+    text = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} · hookgate</title>'
+        f'<meta name="viewport" content="width=device-width">{more}<style>{_STYLE}</style></head>'
+        f"<body><main><h1>{title}</h1>{body}</main></body></html>"
+    )
+    return Response(text, status, _HEADERS, content_type="text/html; charset=utf-8")
+
+
+def _keys(people: People) -> Keys:
+    return Keys([digest(people.store.secret, b"hookgate logins outside", "sha256")])

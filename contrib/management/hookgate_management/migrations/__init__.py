@@ -1,0 +1,1 @@
+"""The steps of this distribution's tables, in their order."""

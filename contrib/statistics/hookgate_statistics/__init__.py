@@ -1,0 +1,20 @@
+"""Counts, errors and latencies of calls by API, application, user and more, kept by minute, hour and day."""
+
+from hookgate_statistics.cells import DIMENSIONS, OTHER, Cell, Key
+from hookgate_statistics.observer import Statistics, statistics_of
+from hookgate_statistics.questions import Answer, Question, TooMuch
+from hookgate_statistics.sketch import ERROR, quantile
+
+__all__ = [
+    "DIMENSIONS",
+    "ERROR",
+    "OTHER",
+    "Answer",
+    "Cell",
+    "Key",
+    "Question",
+    "Statistics",
+    "TooMuch",
+    "quantile",
+    "statistics_of",
+]

@@ -1,0 +1,63 @@
+"""What several plugins share, and core does not use: callers, credentials, bearer tokens, calls amid a call."""
+
+from hookgate.workshop.bearertokens import BearerTokens, Scopes, identity_of, texts_of, words_of
+from hookgate.workshop.callers import Callers, Password, SecretCaller, Sha256, short_for, tell_apart
+from hookgate.workshop.calling import Asked, CallOptions, UrlTemplate, VariableOptions
+from hookgate.workshop.contracts import ContractFile, at_pointer, pointer_step
+from hookgate.workshop.credentials import (
+    FilledSecret,
+    HeaderName,
+    Prefix,
+    Realm,
+    Scheme,
+    add_credentials,
+    challenge_of,
+    drop_received,
+)
+from hookgate.workshop.databases import PostgresqlPool, PostgresqlUrl
+from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
+from hookgate.workshop.loopback import is_loopback
+from hookgate.workshop.masking import SECRET_NAME, Masking
+from hookgate.workshop.nonces import Nonces, refusal_of
+from hookgate.workshop.watching import Follower
+
+__all__ = [
+    "SECRET_NAME",
+    "Asked",
+    "BearerTokens",
+    "CallOptions",
+    "Callers",
+    "ContractFile",
+    "FilledSecret",
+    "Follower",
+    "HeaderName",
+    "LimitKey",
+    "Masking",
+    "Nonces",
+    "Password",
+    "PostgresqlPool",
+    "PostgresqlUrl",
+    "Prefix",
+    "Realm",
+    "Scheme",
+    "Scopes",
+    "Seconds",
+    "SecretCaller",
+    "Sha256",
+    "UrlTemplate",
+    "VariableOptions",
+    "add_credentials",
+    "at_pointer",
+    "challenge_of",
+    "drop_received",
+    "identity_of",
+    "in_one_message",
+    "is_loopback",
+    "pointer_step",
+    "read_by",
+    "refusal_of",
+    "short_for",
+    "tell_apart",
+    "texts_of",
+    "words_of",
+]
