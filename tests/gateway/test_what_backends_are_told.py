@@ -67,6 +67,31 @@ def test_the_host_that_a_trusted_proxy_tells_stays(lane, trusted, host):
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("sent", "host"),
+    [
+        ("for=203.0.113.7;host=shop.example;proto=https", "shop.example"),
+        ('for=1.2.3.4;host=strange, For="[2001:db8::7]:80";Host="shop.example:8443", for=127.0.0.1;host=a', None),
+        ('for=203.0.113.7;host="a b"', "gw.test"),
+        ("for=203.0.113.7;host=a;host=b", "gw.test"),
+        ("for=127.0.0.1;host=inner", "gw.test"),
+        ("for=203.0.113.7", "gw.test"),
+    ],
+)
+def test_the_host_that_a_trusted_proxy_tells_in_forwarded_is_passed_on_as_the_client_is(lane, sent, host):
+    with upstream() as backend, running(document(backend, lane)) as gate:
+        gate.request("GET", "/", headers={"host": "gw.test", "forwarded": sent})
+        assert told(backend, "x-forwarded-host") == (host or "shop.example:8443",)
+
+        gate.request("GET", "/", headers={"host": "gw.test", "forwarded": sent, "x-forwarded-host": "told.example"})
+        assert told(backend, "x-forwarded-host") == ("told.example",)
+
+    with upstream() as backend, running(document(backend, lane, trusted_proxies=[])) as gate:
+        gate.request("GET", "/", headers={"host": "gw.test", "forwarded": sent})
+        assert told(backend, "x-forwarded-host", "forwarded") == ("gw.test", None)
+
+
+@BOTH
 @pytest.mark.parametrize("transport", ["http", "httpx"])
 def test_the_host_of_a_connection_can_be_set(lane, transport):
     connection = {"host": "api.example:8080", "transport": transport}

@@ -7,10 +7,11 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
-from hookgate.exchange.clientaddress import address_of
+from hookgate.exchange.clientaddress import address_of, told
 from hookgate.exchange.errors import BadRequest
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import STALE_WHEN_BODY_CHANGES, TOKEN, RawHeader, Request, Response
+from hookgate.http.authority import is_authority
 
 HOP_BY_HOP = frozenset(
     {
@@ -82,7 +83,7 @@ def onward(request: Request, host: bytes, *, add_forwarded: bool) -> list[RawHea
     """Return the fields of a request as a backend gets them, before header actions and credentials.
 
     With ``add_forwarded`` it is told who called: ``X-Forwarded-For`` grows by the peer, ``-Proto`` is ours, and so is
-    ``-Host`` where none is told. What a client wrote there was removed at the door unless it is a trusted proxy.
+    ``-Host`` where none is told, nor in ``Forwarded``. What strangers wrote there was removed at the door.
     """
     raw, unwanted = request.headers.raw, _REWRITTEN if add_forwarded else _CLIENTS_OWN
     kept = [field for field in raw if field[0].lower() not in unwanted]
@@ -102,6 +103,8 @@ def onward(request: Request, host: bytes, *, add_forwarded: bool) -> list[RawHea
         peer = request.peer.encode("ascii", "replace")
         if not before and request.client != request.peer:  # told in Forwarded
             before = request.client.encode("ascii", "replace")
+            if not hosts:
+                hosts = [(b"x-forwarded-host", host) for host in _told_host(request)]
         kept.append((b"x-forwarded-for", b"%b, %b" % (before, peer) if before else peer))
         kept.append((b"x-forwarded-proto", request.scheme.encode()))
         if hosts:
@@ -109,6 +112,13 @@ def onward(request: Request, host: bytes, *, add_forwarded: bool) -> list[RawHea
         elif request.host:
             kept.append((b"x-forwarded-host", request.host.encode("latin-1")))
     return kept
+
+
+def _told_host(request: Request) -> list[bytes]:
+    """Return what ``Forwarded`` says which host the client has asked for, if that is one."""
+    hops = told(",".join(request.headers.getall("forwarded")))
+    hosts = [host.encode("latin-1") for client, _, host in hops if client == request.client]
+    return [host for host in hosts[-1:] if is_authority(host)]
 
 
 def framed(response: Response, method: str) -> bool:

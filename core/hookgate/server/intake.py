@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
-from hookgate.exchange.clientaddress import NOBODY, address_of, parsed
+from hookgate.exchange.clientaddress import address_of, parsed, told
 from hookgate.exchange.encryption import TlsFacts
 from hookgate.exchange.errors import BadRequest, Fault
 from hookgate.exchange.messages import Headers, Request
@@ -18,10 +18,9 @@ from hookgate.http.framing import FramingError, RequestHead, read_request
 
 FORWARDED = ("forwarded", "x-real-ip")
 """Headers that speak of earlier hops, beside all of ``X-Forwarded-…``: believed of trusted proxies only."""
-_PAIR = re.compile(r'[ \t]*([!#$%&\'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^\s",;]*)[ \t]*([,;]|\Z)')
 _METHOD = re.compile(rb"[A-Za-z-]{1,32}")
 _QUERY = re.compile(r"[\x21-\x7e]*")
-_ESCAPED = re.compile(r"\\(.)")
+_VERSION = re.compile(rb" (?:HTTP/([0-9]\.[0-9])|HTTP(?:/[0-9]?\.?)?|H?T?T?)\Z")  # what a line ends with, or begins to
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
@@ -120,7 +119,8 @@ def sketch(method: bytes, target: bytes, peer: str, version: str = "1.1") -> Req
 def sketch_of(begun: bytes, peer: str) -> Request:
     """As :func:`sketch`, of the first line of HTTP/1.1, as far as it has come."""
     method, _, rest = begun[:8192].lstrip(b"\r\n").partition(b"\r\n")[0].partition(b" ")
-    return sketch(method, rest.removesuffix(b" HTTP/1.1"), peer)
+    target, known = (rest[: end.start()], end[1]) if (end := _VERSION.search(rest)) else (rest, None)
+    return sketch(method, target, peer, (known or b"1.1").decode())
 
 
 def knows(method: str) -> bool:
@@ -167,10 +167,10 @@ def trust(request: Request, networks: Networks) -> None:
         return
     schemes = headers.getall("x-forwarded-proto")
     if lines := headers.getall("x-forwarded-for"):
-        hops = [(address_of(hop), "") for hop in ",".join(lines).split(",")]
+        hops = [(address_of(hop), "", "") for hop in ",".join(lines).split(",")]
     else:
         hops = told(",".join(headers.getall("forwarded")))
-    for client, scheme in reversed(hops):
+    for client, scheme, _ in reversed(hops):
         request.client, told_here = client, [scheme]
         if not is_trusted(client, networks):
             break
@@ -178,21 +178,6 @@ def trust(request: Request, networks: Networks) -> None:
         schemes = told_here
     if schemes in (["http"], ["https"]):  # of two lines one may be a stranger's
         request.scheme = schemes[0]
-
-
-def told(forwarded: str) -> list[tuple[str, str]]:
-    """Read ``Forwarded`` (RFC 7239, 4): the address and the scheme of each hop. What is malformed is nobody's word."""
-    hops: list[dict[str, str]] = [{}] if forwarded else []
-    at = 0
-    while at < len(forwarded):
-        pair = _PAIR.match(forwarded, at)
-        if pair is None or pair[1].lower() in hops[-1]:
-            return [(NOBODY, "")]
-        hops[-1][pair[1].lower()] = _ESCAPED.sub(r"\1", pair[2][1:-1]) if pair[2][:1] == '"' else pair[2]
-        if pair[3] == ",":
-            hops.append({})
-        at = pair.end()
-    return [(address_of(hop.get("for", "")), hop.get("proto", "")) for hop in hops]
 
 
 def request_of(
@@ -206,18 +191,9 @@ def request_of(
     fields = head.fields
     check_sizes(gateway.limits, fields, len(head.target), size)
     path, query, authority, received = split(head.target)
-    request = Request.of(
-        head.method,
-        path,
-        query,
-        received,
-        scheme,
-        authority or (head.host.decode("ascii") if head.host is not None else ""),
-        headers_of(fields, gateway.underscored_headers) if head.forwarded else Headers.of(fields.copy()),
-        peer,
-        tls,
-        head.version,
-    )
+    headers = headers_of(fields, gateway.underscored_headers) if head.forwarded else Headers.of(fields.copy())
+    host = authority or (head.host.decode("ascii") if head.host is not None else "")
+    request = Request.of(head.method, path, query, received, scheme, host, headers, peer, tls, head.version)
     if head.upgrade and wants_websocket(head):
         request.upgrade = "websocket"
     if head.forwarded:

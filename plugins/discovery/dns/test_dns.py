@@ -127,6 +127,14 @@ async def test_addresses_of_a_kind_that_fails_later_stay_unless_they_are_gone(na
     assert [target.host for target in await plugin.targets()] == ["127.0.0.2"] + ["::1"] * stays
 
 
+@pytest.mark.parametrize("failing", ["A", "AAAA"])
+async def test_where_one_kind_fails_and_there_are_none_of_the_other_the_look_fails(names, failing):
+    names.records["app.internal.", "TXT"] = ["the name is there"]
+    names.fails["app.internal.", failing] = dns.rcode.SERVFAIL
+    with pytest.raises(LookupError, match="NoNameservers"):
+        await found(names, name="app.internal", port=80)
+
+
 async def test_where_both_kinds_fail_the_look_fails(names):
     for kind in ("A", "AAAA"):
         names.fails["app.internal.", kind] = dns.rcode.SERVFAIL
@@ -205,6 +213,12 @@ async def test_a_name_there_is_not_is_a_lookup_error(names):
         ({"name": "a", "records": "srv", "port": 80}, "port"),
         ({"name": "a", "port": 443, "scheme": "https"}, "https needs names"),
         ({"name": "a", "port": 80, "at_least": 10, "at_most": 5}, "at_most"),
+        ({"name": "a" * 64, "port": 80}, "no name that DNS knows"),
+        ({"name": "a..b", "port": 80}, "no name that DNS knows"),
+        ({"name": "a", "port": 80, "nameservers": ["ns.example"]}, "no address of a name server"),
+        ({"name": "a", "port": 80, "nameservers": ["10.0.0.1:99999"]}, "no address of a name server"),
+        ({"name": "a", "port": 80, "nameservers": ["10.0.0.1:"]}, "no address of a name server"),
+        ({"name": "a", "port": 80, "nameservers": ["[::1]:0"]}, "no address of a name server"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused_at_load(options, said):
@@ -265,11 +279,18 @@ def test_a_gateway_starts_without_targets_and_says_so():
 
 
 @pytest.mark.parametrize(
-    ("server", "at"), [("10.0.0.1:5353", ("10.0.0.1", 5353)), ("[::1]:5353", ("::1", 5353)), ("::1", None)]
+    ("server", "at"),
+    [
+        ("10.0.0.1:5353", ("10.0.0.1", 5353)),
+        ("[::1]:5353", ("::1", 5353)),
+        ("::1", ("::1", 53)),
+        ("[::1]", ("::1", 53)),
+        ("10.0.0.1", ("10.0.0.1", 53)),
+    ],
 )
 def test_a_name_server_may_say_its_port(server, at):
     plugin = build(Dns, name="app.internal", port=80, nameservers=[server])
     plugin.startup(TestHost())
     (known,) = plugin._resolver.nameservers
 
-    assert known == server if at is None else (known.address, known.port) == at
+    assert (known.address, known.port) == at

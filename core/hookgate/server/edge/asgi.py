@@ -254,18 +254,9 @@ class Edge:
         host = authority or "".join(hosts)
         if host:
             check_authority(host)
-        request = Request.of(
-            method,
-            path,
-            query,
-            received,
-            _SCHEMES.get(scheme, scheme),
-            host,
-            headers,
-            (scope.get("client") or ("127.0.0.1", 0))[0],
-            scope.get("hookgate.tls"),
-            http_version,
-        )
+        peer, tls = (scope.get("client") or ("127.0.0.1", 0))[0], scope.get("hookgate.tls")
+        scheme = _SCHEMES.get(scheme, scheme)
+        request = Request.of(method, path, query, received, scheme, host, headers, peer, tls, http_version)
         trust(request, live.config.gateway.trusted_proxies)
         return request
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import Event, Updated
+from hypercorn.events import Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.utils import wrap_app
@@ -145,6 +145,8 @@ class _Connection(TCPServer):
 
     async def _initiate_server_close(self) -> None:
         self.go_away()
+        if not self.context.terminated.is_set() and (late := self.strict.too_late()):
+            await self.protocol_send(RawData(late))
         await super()._initiate_server_close()
 
     async def _read_data(self) -> None:

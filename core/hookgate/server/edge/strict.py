@@ -29,7 +29,7 @@ class Strict(h11.Connection):
 
     def __init__(self, gateway: Gateway, peer: str) -> None:
         super().__init__(h11.SERVER, max_incomplete_event_size=1 << 30)  # a head was measured before
-        self._gateway, self._peer, self._held = gateway, peer, b""
+        self._gateway, self._peer, self._held, self._line = gateway, peer, b"", b""
         self._ended = self._begun = self._chunked = False
         self._body: BodyReader | None = None
         self.told = True
@@ -60,9 +60,9 @@ class Strict(h11.Connection):
         state = self.their_state
         if self.refusal is not None:
             return h11.NEED_DATA
-        begun = self._held if state is h11.IDLE else b""
         try:
             if state is h11.IDLE:
+                self._line = self._held[:8192]
                 self._read_head()
             elif state is h11.SEND_BODY and self._held and self._body is not None and not self._body.done:
                 self._read_body(self._body)
@@ -71,15 +71,26 @@ class Strict(h11.Connection):
             elif state in (h11.MUST_CLOSE, h11.CLOSED):
                 self._held = b""  # nothing behind the last request is one
         except (FramingError, Fault) as error:
-            self.refusal = error if isinstance(error, FramingError) else FramingError(error.detail, error.status)
-            self._process_error(self.their_role)  # so that nobody wonders if an app answers after all
-            log.info("%s: refused with %d: %s", self._peer, self.refusal.status, self.refusal)
-            if self.told:
-                self._gateway.refused(sketch_of(begun, self._peer), self.refusal.status, str(self.refusal))
-            raise h11.RemoteProtocolError(str(self.refusal), self.refusal.status) from None
+            known = error if isinstance(error, FramingError) else FramingError(error.detail, error.status)
+            self._refuse(known)
+            raise h11.RemoteProtocolError(str(known), known.status) from None
         if self._ended and not self._held:
             super().receive_data(b"")
         return super().next_event()
+
+    def _refuse(self, refusal: FramingError) -> None:
+        self.refusal = refusal
+        self._process_error(self.their_role)  # so that nobody wonders if an app answers after all
+        log.info("%s: refused with %d: %s", self._peer, refusal.status, refusal)
+        if self.told:
+            self._gateway.refused(sketch_of(self._line, self._peer), refusal.status, str(refusal))
+
+    def too_late(self) -> bytes:
+        """Return what is answered where a head has begun and its time is over; else nothing."""
+        if self.their_state is not h11.IDLE or not self._held:
+            return b""
+        self._refuse(FramingError("The head of the request took too long.", 408))
+        return bytes(self.send(h11.Response(status_code=408, headers=[])))
 
     def send(self, event: Any) -> Any:
         """As h11 does; Hypercorn's answer to what was refused gets a text."""

@@ -1,6 +1,7 @@
 """Find targets by the addresses or services of a DNS name."""
 
 import asyncio
+import ipaddress
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.name
 import dns.resolver
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hookgate import Clock, Discovery, Duration, Host, Options, Target, hookimpl
 
@@ -45,6 +46,22 @@ class DnsOptions(Options):
         if self.at_most < self.at_least:
             raise ValueError("at_most must not be below at_least")
         return self
+
+    @field_validator("name")
+    @classmethod
+    def _has_labels(cls, name: str) -> str:
+        try:
+            dns.name.from_text(name)
+        except (dns.exception.DNSException, UnicodeError) as error:
+            raise ValueError(f"{name!r} is no name that DNS knows ({type(error).__name__})") from error
+        return name
+
+    @field_validator("nameservers")
+    @classmethod
+    def _are_addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in servers:
+            _server(text)
+        return servers
 
 
 class Dns(Discovery[DnsOptions]):
@@ -111,6 +128,8 @@ class Dns(Discovery[DnsOptions]):
             elif not isinstance(failure, dns.exception.DNSException | OSError):
                 raise failure
             found += self._known[kind]
+        if not found and (failed := next(filter(None, failures), None)):  # it may be the kind that the name has
+            raise failed
         self._lives = min(lives, default=self.options.at_least)
         port = self.options.port or 80
         name = self.options.name.rstrip(".")
@@ -139,7 +158,18 @@ class Dns(Discovery[DnsOptions]):
 
 
 def _server(text: str) -> Any:
+    """Return a server to ask.
+
+    Raises:
+        ValueError: this is no address, or its port none.
+    """
     address, colon, port = text.rpartition(":")
-    if not colon or (":" in address.strip("[]")) != text.startswith("["):
-        return text
-    return dns.nameserver.Do53Nameserver(address.strip("[]"), int(port))
+    if not colon or text.endswith("]") or (":" in address and not text.startswith("[")):
+        address, port = text, "53"
+    try:
+        known = str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]")))
+        if not 0 < int(port) < 65536:
+            raise ValueError(port)
+    except ValueError:
+        raise ValueError(f"{text!r} is no address of a name server, such as 10.0.0.2 or [2001:db8::2]:5353") from None
+    return dns.nameserver.Do53Nameserver(known, int(port))
