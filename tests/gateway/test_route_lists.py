@@ -132,6 +132,16 @@ def test_words_of_others_are_refused_with_ours(route, said):
     assert said in problem
 
 
+@pytest.mark.parametrize("word", ["url", "urls", "servers", "upstreams"])
+def test_so_are_those_of_a_connection(word):
+    with pytest.raises(ConfigError, match=r"where calls go is written targets: \[URL\]"):
+        running({"connections": {"crm": {word: "http://127.0.0.1:9"}}}).__enter__()
+
+
+def test_an_empty_list_says_what_is_missing_of_it():
+    assert any("at least 1 of them" in problem for problem in refused({"host": []}))
+
+
 @pytest.mark.parametrize("path", ["/v1/things:batch", "/a~b", "/a(b)", "/a$b", "/x+y", "/.well-known/x", "/a$"])
 def test_what_only_looks_so_is_a_path(path):
     with upstream() as backend, running(document(backend.url, {"path": path})) as gate:

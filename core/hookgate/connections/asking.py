@@ -169,7 +169,7 @@ class Failing:
         text = f"{name}: its hook {where} failed: {what}"
         if self.known.get((plugin.entry.id, hook)) != text:
             self.known[plugin.entry.id, hook] = text
-            shown = None if outside(error) else error  # a server that is away is nothing to look for in a program
+            shown = None if outside(error) or type(error) is LookupError else error  # these are no fault of a program
             log.error("connection %s: %s failed in %s: %s", self._connection, name, where, what, exc_info=shown)
 
     def over(self, plugin: Any, hook: str) -> None:

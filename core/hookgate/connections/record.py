@@ -240,7 +240,10 @@ def _distinct(targets: tuple[TargetSection, ...]) -> None:
 class ConnectionSection(Described):
     """A backend and the way to it, shared by every route that names it."""
 
-    moved = {"health_check_url": "a URL to check is a monitor here; write monitor: [{http: {path: /health}}]"}
+    moved = {
+        **dict.fromkeys(("url", "urls", "servers", "upstreams"), "where calls go is written targets: [URL]"),
+        "health_check_url": "a URL to check is a monitor here; write monitor: [{http: {path: /health}}]",
+    }
 
     targets: Annotated[
         tuple[TargetSection, ...],

@@ -67,7 +67,7 @@ def flattened(error: ValidationError, model: type[BaseModel], raw: object, prefi
         at_key = kind == "extra_forbidden"
         message = _unknown(model, loc) if at_key else _PLAIN.get(kind) or _tidy(kind, each["msg"])
         if kind == "too_short":
-            message = f"should have at least {each['ctx']['min_length']}"
+            message = f"should have at least {each['ctx']['min_length']} of them"
         before = problems.get((path, at_key))
         if before is not None and message not in before.message:
             message = f"{before.message}; or it {message}"

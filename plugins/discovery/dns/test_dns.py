@@ -276,6 +276,7 @@ def test_a_gateway_starts_without_targets_and_says_so():
     with running(document) as gate:
         assert gate.request("GET", "/").status_code == 503
         assert any("could not be found" in record.getMessage() for record in gate.log)
+        assert not any(record.exc_info for record in gate.log), "a server that is away is no fault of the program"
 
 
 @pytest.mark.parametrize(
