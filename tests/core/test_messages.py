@@ -2,12 +2,13 @@
 
 import asyncio
 import copy
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookgate import BadGateway, BadRequest, Body, ContentTooLarge, Headers, Request, Response
+from hookgate import BadGateway, BadRequest, Body, ContentTooLarge, Forbidden, Headers, Request, Response
 from hookgate.exchange.errors import Fault, PluginError
 
 names = st.from_regex(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
@@ -399,6 +400,16 @@ class TestGuards:
     def test_a_response_is_made_with_a_number(self, status):
         with pytest.raises(TypeError, match=r"response.status is int"):
             Response(status)
+
+
+def test_a_problem_tells_the_number_that_its_fault_has():
+    class Numbered(Forbidden):
+        code = 900910
+
+    told, plain = (json.loads(Response.problem(fault("No.")).body.data) for fault in (Numbered, Forbidden))
+
+    assert told["code"] == 900910
+    assert "code" not in plain
 
 
 def test_a_problem_tells_the_client_what_it_may_know():

@@ -29,6 +29,8 @@ class Fault(HookgateError):
 
     status: ClassVar[int] = 500
     default_reason: ClassVar[str] = "error"
+    code: int | None = None
+    """Its number in a table of codes, where whoever raises it has one; the answer tells it as ``code``."""
     raised_by: tuple[str, str] = ("", "")
     """Id of the step, and its hook; the flow fills it in."""
     spares_target = False
@@ -235,13 +237,7 @@ class ConfigError(HookgateError):
 
 def dotted(path: Path) -> str:
     """Write a path as people do: ``routes[0].flow[1].ip-filter``."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            text += f".{step}" if text else str(step)
-    return text
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 def near(word: str, known: Iterable[str], *, listed: bool = True) -> str:

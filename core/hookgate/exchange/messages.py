@@ -430,6 +430,8 @@ class Response(Guarded):
         if fault.detail and fault.status != 500:
             document["detail"] = fault.detail
         document["reason"] = fault.reason
+        if fault.code is not None:
+            document["code"] = fault.code
         response = cls.json(document, fault.status, "application/problem+json")
         for name, value in fault.headers:
             response.headers.add(name, value)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from hookgate import ConfigError
 from hookgate.testing import build, running, through, upstream
+from hookgate.workshop import Addresses
 from hookgate_interceptor_ip_filter import IpFilter
-from hookgate_interceptor_ip_filter.ranges import Addresses
 
 BOTH = pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
 

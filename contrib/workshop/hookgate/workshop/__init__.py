@@ -1,5 +1,6 @@
 """What several plugins share, and core does not use: callers, credentials, bearer tokens, calls amid a call."""
 
+from hookgate.workshop.addresses import Addresses, parse_range
 from hookgate.workshop.bearertokens import BearerTokens, Scopes, identity_of, texts_of, words_of
 from hookgate.workshop.callers import Callers, Password, SecretCaller, Sha256, short_for, tell_apart
 from hookgate.workshop.calling import Asked, CallOptions, UrlTemplate, VariableOptions
@@ -19,10 +20,12 @@ from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
 from hookgate.workshop.loopback import is_loopback
 from hookgate.workshop.masking import SECRET_NAME, Masking
 from hookgate.workshop.nonces import Nonces, refusal_of
+from hookgate.workshop.standing import note_standing, standing_fields
 from hookgate.workshop.watching import Follower
 
 __all__ = [
     "SECRET_NAME",
+    "Addresses",
     "Asked",
     "BearerTokens",
     "CallOptions",
@@ -53,10 +56,13 @@ __all__ = [
     "identity_of",
     "in_one_message",
     "is_loopback",
+    "note_standing",
+    "parse_range",
     "pointer_step",
     "read_by",
     "refusal_of",
     "short_for",
+    "standing_fields",
     "tell_apart",
     "texts_of",
     "words_of",

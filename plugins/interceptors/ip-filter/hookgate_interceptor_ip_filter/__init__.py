@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hookgate import Exchange, Forbidden, Interceptor, Options, hookimpl
-from hookgate_interceptor_ip_filter.ranges import Addresses, parse_range
+from hookgate.workshop import Addresses, parse_range
 
 
 def _range(text: str) -> str:

@@ -7,9 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hookgate import Decision, Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
-from hookgate.workshop import LimitKey, Seconds, in_one_message, read_by
+from hookgate.workshop import LimitKey, Seconds, in_one_message, note_standing, read_by, standing_fields
 
-NOTE = "rate_limit"
 Window = Annotated[
     Seconds | Literal["second", "minute", "hour", "day", "week", "month"],
     in_one_message("window", "a window is a number of seconds above 0, or second, minute, hour, day, week or month"),
@@ -112,7 +111,7 @@ class RateLimit(Interceptor[RateLimitOptions]):
         self._decide(exchange, await decision)
 
     def _decide(self, exchange: Exchange, decision: Decision) -> None:
-        self._note(exchange, decision)
+        note_standing(exchange, self._size, max(0, decision.remaining - self._extra), decision.reset)
         if not decision.allowed:
             wait = max(1, math.ceil(decision.retry_after))
             raise TooManyRequests(
@@ -126,26 +125,8 @@ class RateLimit(Interceptor[RateLimitOptions]):
         if exchange.response is not None:
             exchange.response.headers.update(self._fields(exchange))
 
-    def _note(self, exchange: Exchange, decision: Decision) -> None:
-        """Leave the standing of the call for the way out, unless a tighter limit has left its own."""
-        standing = {
-            "limit": self._size,
-            "remaining": max(0, decision.remaining - self._extra),
-            "reset": math.ceil(decision.reset),
-        }
-        noted = exchange.variables.get(NOTE)
-        if noted is None or standing["remaining"] * noted["limit"] <= noted["remaining"] * standing["limit"]:
-            exchange.variables[NOTE] = standing
-
     def _fields(self, exchange: Exchange) -> list[tuple[str, str]]:
-        noted = exchange.variables.get(NOTE)
-        if noted is None or not self.options.headers:
-            return []
-        return [
-            ("RateLimit-Limit", str(noted["limit"])),
-            ("RateLimit-Remaining", str(noted["remaining"])),
-            ("RateLimit-Reset", str(noted["reset"])),
-        ]
+        return standing_fields(exchange) if self.options.headers else []
 
 
 def _share(amount: int, percentage: float) -> int:

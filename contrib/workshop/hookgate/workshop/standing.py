@@ -1,0 +1,31 @@
+"""How a caller stands with the limits that a call has met, as answers tell it."""
+
+from __future__ import annotations
+
+import math
+
+from hookgate import Exchange
+
+NOTE = "rate_limit"
+
+
+def note_standing(exchange: Exchange, limit: int, remaining: int, reset: float) -> None:
+    """Leave the standing of a call for the way out, unless a tighter limit has left its own.
+
+    It stands in ``vars.rate_limit``: ``limit`` and ``remaining`` in calls, ``reset`` in whole seconds.
+    """
+    noted = exchange.variables.get(NOTE)
+    if noted is None or remaining * noted["limit"] <= noted["remaining"] * limit:
+        exchange.variables[NOTE] = {"limit": limit, "remaining": remaining, "reset": math.ceil(reset)}
+
+
+def standing_fields(exchange: Exchange) -> list[tuple[str, str]]:
+    """Return the header fields that tell of the tightest limit: none where the call has met none."""
+    noted = exchange.variables.get(NOTE)
+    if noted is None:
+        return []
+    return [
+        ("RateLimit-Limit", str(noted["limit"])),
+        ("RateLimit-Remaining", str(noted["remaining"])),
+        ("RateLimit-Reset", str(noted["reset"])),
+    ]
