@@ -1,6 +1,7 @@
 """Traces of live calls: which are traced, what a trace says, and what it never shows (FL-32, FL-22, U2)."""
 
 import json
+import time
 
 import pytest
 
@@ -194,15 +195,17 @@ def test_rules_and_samples_trace_within_the_rate(plugins):
             for number in (1, 9, 2):
                 gate.request("GET", f"/orders/{number}")
             found = traces(gate, 3)
+            began = time.monotonic()
             for _ in range(20):
                 gate.request("GET", "/orders/9")
+            most = 3 + 3 * (time.monotonic() - began) + 1
             traced = [trace for trace in traces(gate, 23) if trace is not None]
         with running(document(backend, "enrich", trace={"sample": 1.0}), plugins_dir=plugins) as gate:
             gate.request("GET", "/orders/1")
             (sampled,) = traces(gate, 1)
 
     assert [trace["reason"] if trace else None for trace in found] == [None, "big-orders", None]
-    assert 3 <= len(traced) < 15
+    assert 3 <= len(traced) <= most
     assert sampled["reason"] == "sample"
 
 

@@ -124,6 +124,8 @@ class Management(App[ManagementOptions]):
         if self._changer is None or self._changer[0] is not storage:
             catalogue = await asyncio.to_thread(installed)
             known = Changer(storage.served, storage.store, await self.kinds(), catalogue, self._turns)
+            if self._changer is not None:
+                known.kept = self._changer[1].kept
             self._changer = storage, known
         return self._changer[1]
 

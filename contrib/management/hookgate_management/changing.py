@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookgate import ConfigError, Problem
-from hookgate.document import Catalogue, Document
+from hookgate.document import Catalogue, Document, Kept
 from hookgate.gateway import Configuration
 from hookgate_apis import Effects, effects
 from hookgate_management.drafting import Drafts
@@ -64,6 +64,8 @@ class Changer:
 
     def __init__(self, served: Served, store: Store, kinds: Kinds, catalogue: Catalogue, turns: Turns) -> None:
         self.store = store
+        self.kept: Kept | None = None
+        """The records of the document that was checked last."""
         self.drafts = Drafts(store)
         self.kinds = kinds
         self._served = served
@@ -166,8 +168,6 @@ class Changer:
             return _refused(ready, error) if len(ready) == 1 or error.status == AWAY else parts(ready, ())
         head = made[-1].generation
         self._bad = {head.number: verdict.mistakes}
-        if not verdict.mistakes:
-            self.store.checked = head.digest
         for each, done in zip(ready, made, strict=True):
             each.tell(Outcome(done.generation, written=True, made=done))
         return ()
@@ -358,9 +358,11 @@ class Changer:
     ) -> tuple[Merged, list[Problem], Configuration | None]:
         merged = merge(file or self._served.file, objects, {}, self._served.allowed)
         try:
-            return merged, [], await tried(merged.document, self._catalogue)
+            config = await tried(merged.document, self._catalogue, self.kept)
         except ConfigError as error:
             return merged, list(error.problems), None
+        self.kept = config.kept
+        return merged, [], config
 
 
 def _place(merged: Merged, problem: Problem) -> tuple[Key | None, tuple[str | int, ...]]:

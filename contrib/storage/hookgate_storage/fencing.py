@@ -54,6 +54,12 @@ class StoreFence(Fence):
     def __init__(self, allowed: Allowed, folder: FolderPath | None) -> None:
         self._allowed, self._folder = allowed, folder
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StoreFence) and (self._allowed, self._folder) == (other._allowed, other._folder)
+
+    def __hash__(self) -> int:
+        return hash(self._folder)
+
     def __truediv__(self, path: Any) -> FolderPath:
         """Return where a path leads.
 

@@ -6,18 +6,17 @@ and never a part of one: a route that lost its step `auth` would be open.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from inspect import isawaitable
 from typing import Any
 
-from hookgate import ConfigError, Problem
-from hookgate.document import Catalogue, Document
+from hookgate import Problem
+from hookgate.document import Catalogue, Document, Kept
 from hookgate.gateway import Configuration, load
 from hookgate.server import Settings
-from hookgate_storage.fencing import NOTHING, OWN_SECTION, Allowed, all_forbidden, folder_of
+from hookgate_storage.fencing import NOTHING, OWN_SECTION, Allowed, folder_of
 from hookgate_storage.things import Object
 from hookgate_storage.variables import FILLED, VARIABLES, filled, substituted
 
@@ -25,8 +24,6 @@ WHERE = "store"
 """What messages call the file of an object that is stored."""
 AS_WRITTEN = frozenset({VARIABLES, "environments", "secrets"})
 """Sections that no variable is written into: those that say values, whose references are resolved in their turn."""
-MOST_ROUNDS = 50
-"""How often what refers to something bad is looked for; each round leaves out at least one object."""
 
 
 @cache
@@ -119,34 +116,10 @@ def _place(value: dict[str, Any], file: Document, each: Object, places: dict[tup
     return ""
 
 
-async def sound(file: Document, stored: tuple[Object, ...], catalogue: Catalogue, allowed: Allowed = NOTHING) -> Merged:
-    """Merge, and leave out what is bad: an object with a mistake, and in turn what refers to it.
-
-    Raises:
-        ConfigError: there is a mistake that no stored object has made; then nothing of the document is taken.
-    """
-    refused = await asyncio.to_thread(all_forbidden, stored, allowed, catalogue.names("section"))
-    for _ in range(MOST_ROUNDS):
-        merged = merge(file, stored, refused, allowed)
-        try:
-            await tried(merged.document, catalogue)
-        except ConfigError as error:
-            found: dict[tuple[str, str], str] = {}
-            for problem in error.problems:
-                held = merged.places.get(problem.path[:2]) or merged.places.get(problem.path[:1])
-                if held is not None:
-                    found.setdefault((held.kind, held.name), problem.message)
-            if not found:
-                raise
-            refused |= found
-        else:
-            return merged
-    return merge(file, (), {})
-
-
-async def tried(document: Document, catalogue: Catalogue) -> Configuration:
-    """Load a document, let go of what was started for it, and return what it comes to."""
-    config = await load(document, catalogue)
+async def tried(document: Document, catalogue: Catalogue, kept: Kept | None = None) -> Configuration:
+    """Load a document, let go of what was started for it, and return what it comes to. Records that were good in
+    another one that was tried, and never served, are not checked again."""
+    config = await load(document, catalogue, kept=kept)
     for provider in config.secrets:
         if hasattr(provider, "shutdown"):
             done: Any = provider.shutdown()

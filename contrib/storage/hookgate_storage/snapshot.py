@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -24,8 +22,7 @@ def keep(path: Path, whole: Whole, keys: Keys, secret: bytes) -> None:
     Raises:
         OSError: the folder may not be written, or is full; what was there stays.
     """
-    told: dict[str, Any] = {"secret": secret.hex(), "generation": asdict(whole.generation)}
-    told["objects"] = [asdict(each) for each in whole.objects]
+    told = {"secret": secret.hex(), "generation": whole.generation, "objects": whole.objects}
     sealed = keys.seal(orjson.dumps(told), PLACE)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

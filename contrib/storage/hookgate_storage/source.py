@@ -26,13 +26,13 @@ from hookgate_storage.errors import StoreError
 from hookgate_storage.fencing import OWN_SECTION as SECTION
 from hookgate_storage.fencing import Allowed, Reach, all_forbidden
 from hookgate_storage.hints import hinted
-from hookgate_storage.merging import installed, merge, sound
+from hookgate_storage.merging import installed, merge
 from hookgate_storage.pruning import Keep
 from hookgate_storage.sealing import Keys
 from hookgate_storage.serving import Served, put
 from hookgate_storage.store import Store as Opened
 from hookgate_storage.store import open_store
-from hookgate_storage.things import Generation, Whole
+from hookgate_storage.things import Generation, Object, Whole
 
 log = logging.getLogger("hookgate.storage")
 
@@ -99,8 +99,14 @@ class Store(Source[StoreOptions]):
         """When the last load of the document began and was over, in seconds of the monotonic clock."""
         self._taken = 0
         """Generations that it has put live."""
-        self._checked_with: Mapping[str, Any] | None = None
-        """What stood in the file when it was read last."""
+        self._read: Any = None
+        """What was read last: file, store, and everything that is stored."""
+        self._refused: dict[tuple[str, str], str] = {}
+        """Objects of it that are left out, with the reason."""
+        self._told: set[tuple[str, str, str]] = set()
+        """Those that the log knows."""
+        self._places: Mapping[Any, Object] = {}
+        """Objects that are not, by their places."""
 
     @hookimpl
     async def read(self) -> Mapping[str, Any]:
@@ -112,23 +118,38 @@ class Store(Source[StoreOptions]):
         self._began = time.monotonic()
         file = await asyncio.to_thread(self._file)
         store, whole = await self._whole()
-        catalogue = await asyncio.to_thread(installed)
-        refused = await asyncio.to_thread(all_forbidden, whole.objects, self.allowed, catalogue.names("section"))
-        known = store is not None and store.checked == whole.generation.digest and file.value == self._checked_with
-        if known and not refused:
-            merged = merge(file, whole.objects, {}, self.allowed)  # whoever wrote it has just loaded it
-        else:
-            merged = await sound(file, whole.objects, catalogue, self.allowed)
-        self._checked_with = file.value
+        names = (await asyncio.to_thread(installed)).names("section")
+        self._refused = await asyncio.to_thread(all_forbidden, whole.objects, self.allowed, names)
+        self._read = file, store, whole
+        self._told = set()
+        return self._merged()
+
+    @hookimpl
+    def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
+        """Leave out the stored objects that are bad, and in turn what refers to them; nothing more can be done where
+        the mistake is that of the file."""
+        found: dict[tuple[str, str], str] = {}
+        for problem in error.problems:
+            if (held := self._places.get(problem.path[:2]) or self._places.get(problem.path[:1])) is not None:
+                found.setdefault((held.kind, held.name), problem.message)
+        self._refused |= found
+        return self._merged() if found else None
+
+    def _merged(self) -> Mapping[str, Any]:
+        """Put what was read together, without what is refused."""
+        file, store, whole = self._read
+        merged = merge(file, whole.objects, self._refused, self.allowed)
+        self._places = merged.places
         for bad in merged.rejected:
-            log.error("the stored object %s/%s is left out: %s", bad["kind"], bad["name"], bad["why"])
+            if (told := (bad["kind"], bad["name"], bad["why"])) not in self._told:
+                log.error("the stored object %s/%s is left out: %s", *told)
+            self._told.add(told)
         name = secrets.token_hex(8)
-        shown = tuple((each.kind, each.name) for each in merged.places.values())
         served = Served(
             store,
             self.node,
             whole.generation,
-            shown,
+            tuple((each.kind, each.name) for each in merged.places.values()),
             tuple(merged.rejected),
             file,
             self.allowed,

@@ -49,8 +49,6 @@ class Store:
     _held: Whole | None = field(default=None, repr=False)
     """What was read last."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-    checked: str = ""
-    """Digest of what somebody in this process has found to be right, as a whole."""
     written: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set when this process has written something; a reader clears it."""
     prune_at: float = 0.0

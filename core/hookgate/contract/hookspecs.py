@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hookgate.contract.section import Definition, Detour, Loaded, Readdress, Route, Site
     from hookgate.contract.state import Row
     from hookgate.contract.steps import Answered, Faulted
-    from hookgate.exchange.errors import Problem
+    from hookgate.exchange.errors import ConfigError, Problem
     from hookgate.exchange.exchange import Exchange, Identity
     from hookgate.exchange.messages import Message, Response
     from hookgate.exchange.outbound import Health, Outbound, Outcome, Target
@@ -258,6 +258,11 @@ class SourceSpec:
         """Return the document. Raise ``ConfigError`` when it cannot be read or is not well-formed."""
 
     @hookspec(firstresult=True)
+    async def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
+        """Return what is to be loaded in the place of a document that was refused: the same without what is bad, say.
+        ``None`` for nothing: then the document is refused. It is asked again for what it returns."""
+
+    @hookspec(firstresult=True)
     async def changed(self) -> None:
         """Return when a new document is worth reading; wait as long as it takes."""
 
@@ -408,4 +413,5 @@ class AppSpec:
 
     @as_it_is(firstresult=True)
     def blueprint(self, host: Host) -> Blueprint:
-        """Return a Quart blueprint; core mounts it under ``/-/`` of the management listener."""
+        """Return a Quart blueprint; core mounts it under ``/-/`` of the management listener. It may serve for as
+        long as this instance does, so pages ask ``host`` for what is live."""

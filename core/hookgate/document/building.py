@@ -25,6 +25,7 @@ from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import Fence
 from hookgate.document.entries import HOST_KEY, HostOptions, Rejected, Written, written
 from hookgate.document.inside import SIDES, Inside, leave_out_disabled, may_hold_plugins, out_of_place, plugins_in
+from hookgate.document.keeping import Checked, Kept, digest
 from hookgate.document.named import Named, Names
 from hookgate.document.validation import NESTED, flattened, others_words
 from hookgate.exchange.errors import ConfigError, Path, Problem, near, outside
@@ -43,8 +44,14 @@ class Builder:
         previous: Mapping[str, Plugin[Any]] | None = None,
         problems: list[Problem] | None = None,
         folder_of: Callable[[Path], FolderPath | None] = lambda _: None,
+        kept: Kept | None = None,
     ) -> None:
         self._folder_of = folder_of
+        self._kept = kept if kept is not None and kept.catalogue is catalogue else Kept(catalogue)
+        self.kept = Kept(catalogue)
+        """The records of this document."""
+        self._noting: Checked | None = None
+        """The record that is being checked."""
         self.catalogue = catalogue
         self.instances: dict[str, Plugin[Any]] = {}
         """What was built, by id, in order of construction: nested ones before those that hold them."""
@@ -72,17 +79,32 @@ class Builder:
         self._built: dict[Named, Plugin[Any] | None] = {}
         self._failed: set[Named] = set()
         self._building: list[Named] = []
-        self.folder: FolderPath | None = None
-        """From which relative paths count, where options are checked just now."""
+        self._folder: FolderPath | None = None
         self._owner = ""
         self._origin = ""
         self._ordinals: Counter[str] = Counter()
-        self._ids: set[str] = set()
+        self._ids: dict[str, bool] = {}
+
+    @property
+    def folder(self) -> FolderPath | None:
+        """From which relative paths count, where options are checked just now. Who asks stands on a file."""
+        self._spoil()
+        return self._folder
+
+    def _spoil(self) -> None:
+        if self._noting is not None:
+            self._noting.sound = False
+
+    def _put(self, mapping: str, key: Any, value: Any) -> None:
+        """Note something in one of the mappings here, and with the record at hand."""
+        getattr(self, mapping)[key] = value
+        if self._noting is not None:
+            self._noting.made.append((mapping, key, value))
 
     def place(self, family: str, value: object, path: Path, owner: str, origin: str = "") -> Any:
         """Build the entry that stands at a path; ``None`` for a mistake, which is noted, and for a disabled entry."""
-        before = self._owner, self._origin, self.folder
-        self._owner, self._origin, self.folder = owner, origin, self._folder_of(path)
+        before = self._owner, self._origin, self._folder
+        self._owner, self._origin, self._folder = owner, origin, self._folder_of(path)
         try:
             built = self.build(family, value)
             if built is not None:
@@ -92,7 +114,7 @@ class Builder:
             self.problems.extend(problem.under(path) for problem in rejected.problems)
             return None
         finally:
-            self._owner, self._origin, self.folder = before
+            self._owner, self._origin, self._folder = before
 
     def places(self, family: str, entries: object, path: Path, owner: str) -> list[Any]:
         """Build the entries of a list, as :meth:`place` does; what is no list is for the section's record to refuse."""
@@ -101,17 +123,34 @@ class Builder:
         return [plugin for plugin in built if plugin is not None]
 
     def record(self, model: type[ModelT], raw: object, path: Path, owner: str, origin: str = "") -> ModelT | None:
-        """Check a record and build the plugins in it; ``None`` for one with mistakes, which are noted."""
-        before = self._owner, self._origin, self.folder
-        self._owner, self._origin, self.folder = owner, origin, self._folder_of(path)
+        """Check a record and build the plugins in it; ``None`` for one with mistakes, which are noted. One that was
+        good before, and is written as it was, is taken with its plugins.
+        """
+        before = self._owner, self._origin, self._folder
+        self._owner, self._origin, self._folder = owner, origin, self._folder_of(path)
+        key, written_as, noted, warned = (model, owner, origin), digest(raw), len(self.problems), len(self.warnings)
+        try:
+            held = self._kept.find(key, written_as, self._folder)
+            if held is not None and self._again(held, path):
+                self.kept.keep(key, held)
+                return held.found  # type: ignore[no-any-return]
+            self._noting = None if written_as is None else Checked(written_as, self._folder)
+            found = self._checked(model, raw, path)
+            if (noting := self._noting) is not None and noting.sound and len(self.problems) == noted:
+                noting.close(found, path, self.warnings[warned:])
+                self.kept.keep(key, noting)
+            return found
+        finally:
+            self._owner, self._origin, self._folder = before
+            self._noting = None
+
+    def _checked(self, model: type[ModelT], raw: object, path: Path) -> ModelT | None:
         try:
             found = model.model_validate({} if raw is None else raw, context={"builder": self})
             self.problems += self._fenced(found, path)
         except ValidationError as error:
             self.problems += flattened(error, model, raw, path)
             return None
-        finally:
-            self._owner, self._origin, self.folder = before
         self.warnings += others_words(model, raw, path)
         if may_hold_plugins(model):
             places = list(plugins_in(found, raw, path))
@@ -123,11 +162,32 @@ class Builder:
             self.problems += out_of_place(wrong, getattr(model, "flow_scope", ""))
         return found
 
+    def _again(self, held: Checked, path: Path) -> bool:
+        """Take a record that was checked before; return whether everything that it stands on is as it was."""
+        for mapping, key, value in held.made:
+            if (mapping == "instances" and self.previous.get(key, value) is not value) or (
+                mapping == "_ids" and key in self._ids
+            ):
+                return False
+        if any(self._built.get(named) is not built for named, built in held.named):
+            return False
+        if any((known := self._known(section)) is not None and name not in known for section, name in held.referred):
+            return False
+        for mapping, key, value in held.made:
+            if mapping == "placed":
+                self.placed.setdefault(key, (*path, *value))
+            else:
+                getattr(self, mapping)[key] = value
+        self._referred |= held.referred
+        self._used.update(named for named, _ in held.named)
+        self.warnings += [warning.under(path) for warning in held.warnings]
+        return True
+
     def _note_place(self, plugin: Plugin[Any], raw: object, path: Path, *, sure: bool = True) -> None:
         """Keep where a plugin stands, and where those in its options do."""
         if plugin.entry.id in self.placed:
             return
-        self.placed[plugin.entry.id] = path
+        self._put("placed", plugin.entry.id, path)
         if sure and isinstance(raw, Mapping | Written):
             entry, options = written(raw), type(plugin).options_type
             self.warnings += others_words(options, entry.options, (*path, *entry.prefix))
@@ -174,12 +234,18 @@ class Builder:
         Raises:
             ValueError: there is none.
         """
-        known = (
-            self.connections if section == "connections" and self.connections is not None else self.named.get(section)
-        )
+        known = self._known(section)
         self._referred.add((section, name))
+        if self._noting is not None:
+            self._noting.referred.add((section, name))
         if known is not None and name not in known:
             raise ValueError(f"there is no {section.removesuffix('s')} {name!r}{near(name, known)}")
+
+    def _known(self, section: str) -> Collection[str] | None:
+        """Return the names in a section, once they are known."""
+        return (
+            self.connections if section == "connections" and self.connections is not None else self.named.get(section)
+        )
 
     def share(self) -> None:
         """Build the named instances and the profiles, each once."""
@@ -217,31 +283,33 @@ class Builder:
                 raise Rejected([]) from None  # what is wrong with it is told where it is defined
             message = self._names.unknown(family, entry.name, error)
             raise Rejected([Problem(entry.prefix, message, at_key=bool(entry.prefix))]) from None
-        if cls.needs and isinstance(self.folder, Fence) and (why := self.folder.refused(cls.needs, entry.name)):
+        if cls.needs and isinstance(self._folder, Fence) and (why := self._folder.refused(cls.needs, entry.name)):
             raise Rejected([Problem(entry.prefix, why)])
         host, problems = self._host_options(entry)
         base = f"{self._owner}/{entry.name}"
-        self._ordinals[base] += 1
-        number = self._ordinals[base]
+        number = self._ordinals[base] + 1
+        self._put("_ordinals", base, number)
         entry_id = host.id or (base if number == 1 else f"{base}#{number}")
         if entry_id in self._ids:
             problems.append(Problem((*entry.prefix, HOST_KEY, "id"), f"the id {entry_id!r} is taken; ids are unique"))
-        self._ids.add(entry_id)
+        self._put("_ids", entry_id, True)
         before = set(self.instances) if host.disabled else set()
         options = self._options(cls, entry, entry_id, problems)
         if problems or options is None:
             raise Rejected(problems)
         if host.accept:
-            self.accepts[entry_id] = entry.host["accept"]
+            self._put("accepts", entry_id, entry.host["accept"])
         if host.disabled:
             self._forget(before)
             return None
         placed = Entry(entry_id, entry.name, family, host.label, when=host.when, origin=self._origin)
-        instance = self.instances[entry_id] = self._instance(cls, options, placed, entry.prefix)
+        instance = self._instance(cls, options, placed, entry.prefix)
+        self._put("instances", entry_id, instance)
         return instance
 
     def _forget(self, before: set[str]) -> None:
         """Take out what was built meanwhile, except named instances: they belong to everybody."""
+        self._spoil()
         for entry_id in set(self.instances) - before - self.everybodys:
             del self.instances[entry_id]
 
@@ -255,6 +323,7 @@ class Builder:
             names = [name for _, name in (*self._building[self._building.index(named) :], named)]
             raise Rejected([Problem((), f"circular reference: {' -> '.join(names)}")])
         if named not in self._built:
+            self._spoil()
             self._building.append(named)
             noted, before = len(self.problems), set(self.instances)
             built = self._built[named] = self.place(named[0], value, path, ".".join(map(str, path)))
@@ -278,13 +347,16 @@ class Builder:
             raise Rejected([Problem(entry.prefix, message)])
         built = self._instance_named(named, value, path)
         self._used.add(named)
+        if self._noting is not None:
+            self._noting.named.append((named, built))
         if built is None or built.shareable:
             return built
-        before, self.folder = self.folder, self._folder_of(path)
+        self._spoil()
+        before, self._folder = self._folder, self._folder_of(path)
         try:
             return self.build(named[0], value)  # the name stands for its entry, where that is written
         finally:
-            self.folder = before
+            self._folder = before
 
     def _host_options(self, entry: Written) -> tuple[HostOptions, list[Problem]]:
         if entry.host is None:
@@ -309,8 +381,8 @@ class Builder:
         return options
 
     def _fenced(self, checked: BaseModel, path: Path) -> Iterator[Problem]:
-        if isinstance(self.folder, Fence):
-            yield from (Problem((*path, *place), why) for place, why in self.folder.found(checked))
+        if isinstance(self._folder, Fence):
+            yield from (Problem((*path, *place), why) for place, why in self._folder.found(checked))
 
     def _instance(self, cls: type[Plugin[Any]], options: Options, entry: Entry, prefix: Path) -> Plugin[Any]:
         before = self.previous.get(entry.id)

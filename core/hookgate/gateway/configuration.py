@@ -29,6 +29,7 @@ from hookgate.contract.steps import FlowOptions
 from hookgate.document.building import Builder
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import Document
+from hookgate.document.keeping import Kept
 from hookgate.document.reading import Reader
 from hookgate.document.references import References
 from hookgate.exchange.errors import ConfigError, Path, Problem
@@ -80,6 +81,8 @@ class Configuration:
     """Where every entry stands, by the id of what was built of it."""
     accepts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Warnings that entries accept, by id."""
+    kept: Kept | None = None
+    """The checked records, for the next document."""
 
     def __repr__(self) -> str:
         return f"<Configuration: {len(self.routes)} routes, {len(self.connections)} connections>"
@@ -92,11 +95,12 @@ async def load(
     host_of: Callable[[Plugin[Any]], Host] | None = None,
     *,
     secrets: bool = True,
+    kept: Kept | None = None,
 ) -> Configuration:
     """Validate a document and build what it names. Instances of ``previous`` live on where their entry, with id and
-    options, is the same. ``host_of`` gives the hosts that secret providers are started with; whoever gets the
-    configuration shuts them down. If it is refused, that has been done. Without ``secrets`` none is asked, and
-    what stands on references is not looked at.
+    options, is the same, and records of ``kept`` where they are written the same. ``host_of`` gives the hosts that
+    secret providers are started with; whoever gets the configuration shuts them down. If it is refused, that has been
+    done. Without ``secrets`` none is asked, and what stands on references is not looked at.
 
     Raises:
         ConfigError: every mistake in it, in the order of the document.
@@ -104,7 +108,7 @@ async def load(
     located = document if isinstance(document, Document) else Document.of(document)
     references = References(catalogue, previous, host_of, ask=secrets, folder_of=located.folder_of)
     try:
-        config = await _loaded(located, references, catalogue, previous)
+        config = await _loaded(located, references, catalogue, previous, kept)
     except BaseException:
         await references.close()
         raise
@@ -117,9 +121,13 @@ async def load(
 
 
 async def _loaded(
-    located: Document, references: References, catalogue: Catalogue, previous: Mapping[str, Plugin[Any]] | None
+    located: Document,
+    references: References,
+    catalogue: Catalogue,
+    previous: Mapping[str, Plugin[Any]] | None,
+    kept: Kept | None,
 ) -> Configuration:
-    loader = _Loader(catalogue, previous, await references.resolve(located), references.hide, located.folder_of)
+    loader = _Loader(catalogue, previous, await references.resolve(located), references.hide, located.folder_of, kept)
     try:
         config = await loader.load()
         loader.problems += await _certificates(config.gateway, references.unresolved)
@@ -174,11 +182,12 @@ class _Loader:
         document: Mapping[str, Any],
         hide: Callable[[str], str],
         folder_of: Callable[[Path], FolderPath | None],
+        kept: Kept | None,
     ) -> None:
         self.problems: list[Problem] = []
         self._catalogue = catalogue
         self._document = document
-        self._builder = Builder(catalogue, previous, self.problems, folder_of)
+        self._builder = Builder(catalogue, previous, self.problems, folder_of, kept)
         self._asking = Asking(self.problems, _patience(document), hide)
         self._rested = time.monotonic()
 
@@ -244,6 +253,7 @@ class _Loader:
             sections=sections,
             placed=builder.placed,
             accepts=builder.accepts,
+            kept=builder.kept,
         )
 
     def _added(self, added: Iterable[Definition]) -> Iterator[Item[ConnectionSection]]:

@@ -35,22 +35,38 @@ class Following:
         Raises:
             ConfigError: it cannot be read, is not well-formed, or there is none.
         """
+        document = await self._asked("read", patience)
+        if document is None:
+            raise ConfigError([Problem((), f"{self._name} has no document")])
+        return document
+
+    async def instead(self, error: ConfigError, patience: float) -> Mapping[str, Any] | None:
+        """Return what is to be loaded in the place of a document that was refused, if the source has anything.
+
+        Raises:
+            ConfigError: it fails.
+        """
+        return await self._asked("instead", patience, error) if hasattr(self.source, "instead") else None
+
+    async def _asked(self, hook: str, patience: float, *arguments: Any) -> Mapping[str, Any] | None:
         try:
-            document = await bounded(self.source.read(), patience)
+            document = await bounded(getattr(self.source, hook)(*arguments), patience)
         except ConfigError:
             raise
         except GivenUp:
-            why, fails = f"{self._name} did not read the document within {patience:g} s", True
+            what = "read the document" if hook == "read" else f"end {hook}"
+            why, fails = f"{self._name} did not {what} within {patience:g} s", True
         except (Exception, SystemExit) as error:
             if not (fails := outside(error)):
-                log.exception("%s failed in read", self._name)
-            why = f"{self._name} failed in read: {type(error).__name__}: {error}"
+                log.exception("%s failed in %s", self._name, hook)
+            why = f"{self._name} failed in {hook}: {type(error).__name__}: {error}"
         else:
-            if isinstance(document, Mapping):
+            if document is None or isinstance(document, Mapping):
                 return document
-            why, fails = f"{self._name} has no document", False
-            if document is not None:
-                why = f"{self._name} failed in read: it gave a {type(document).__name__} where a mapping should be"
+            why, fails = (
+                f"{self._name} failed in {hook}: it gave a {type(document).__name__} where a mapping should be",
+                False,
+            )
         raise ConfigError([Problem((), why, outside=fails)])
 
     async def follow(self, reload: Callable[[], Awaitable[object]]) -> None:

@@ -45,6 +45,9 @@ log = logging.getLogger("hookgate")
 DEPTH = 8
 """Calls of the gateway to itself that one call may lead to, one inside the other."""
 
+ROUNDS = 50
+"""How often a source may give another document in the place of one that was refused."""
+
 State = Literal["starting", "running", "stopping", "stopped"]
 
 
@@ -112,8 +115,7 @@ class Gateway:
                 raise ConfigError([Problem((), "the gateway is about to stop, and reads no document any more")])
             try:
                 document = await self._following.read(self._patience("startup_timeout"))
-                previous = self.live.config.instances if self.live is not None else {}
-                config = await load(document, self.catalogue, previous, self.hosting.host_of)
+                config = await self._loaded(document)
                 generation = await bring_up(self, config, self._number + 1)
                 self._number += 1
             except ConfigError as error:
@@ -131,6 +133,20 @@ class Gateway:
                 await follow(generation)
             return generation.number
 
+    async def _loaded(self, document: Mapping[str, Any], *, secrets: bool = True) -> Configuration:
+        """Check a document. In the place of a bad one the source may have another, without what is bad in it."""
+        live = self.live.config if self.live is not None else None
+        previous, kept = (None, None) if live is None else (live.instances, live.kept)
+        for left in reversed(range(ROUNDS)):
+            try:
+                return await load(document, self.catalogue, previous, self.hosting.host_of, secrets=secrets, kept=kept)
+            except ConfigError as error:
+                other = await self._following.instead(error, self._patience("startup_timeout")) if left else None
+                if other is None:
+                    raise
+                document = other
+        raise AssertionError
+
     async def check(self, *, secrets: bool = True) -> Configuration:
         """Load the document as :meth:`reload` does, put nothing live, and let go of what had to be started for it.
         Without ``secrets`` no provider of them is asked.
@@ -140,7 +156,7 @@ class Gateway:
         """
         try:
             document = await self._following.read(self._patience("startup_timeout"))
-            config = await load(document, self.catalogue, host_of=self.hosting.host_of, secrets=secrets)
+            config = await self._loaded(document, secrets=secrets)
             await self.hosting.end(config.secrets, config.gateway.stop_timeout)
         except BaseException:
             await self.close()

@@ -29,11 +29,15 @@ class ManagementApp:
         await app(scope, receive, send)
 
     def mount(self, generation: Generation) -> None:
-        """Make the pages of a generation that is coming.
+        """Make the pages of a generation that is coming; those of the same apps serve on.
 
         Raises:
             ConfigError: an app cannot be shown.
         """
+        live = self.gateway.live
+        if live is not None and live.pages is not None and live.config.apps == generation.config.apps:
+            generation.pages = live.pages
+            return
         generation.pages = app = self._app()
         problems = [p for plugin in generation.config.apps for p in app.place(plugin, generation, "/-")]
         if problems:
