@@ -168,6 +168,32 @@ def test_other_apis_connections_and_sections_stay_as_they_are(lay):
         assert gate.request("POST", "/shop/pets", json={"name": "Rex"}).status_code == 413
 
 
+def test_files_that_are_named_by_their_place_are_not_lost_in_another_folder(tmp_path):
+    """The result would be refused, or read another file of that name."""
+    own, elsewhere, description = tmp_path / "own.yaml", tmp_path / "out", EXAMPLES / "petstore.yaml"
+    (tmp_path / "routes.yaml").write_text("routes: [{name: r, match: {path: /r}, to: {connection: pet-store}}]\n")
+    (tmp_path / "own.pem").write_text("")
+    own.write_text(
+        "include: [routes.yaml]\napis: [{name: pet-store, to: {connection: pet-store}}]\n"
+        "connections:\n  pet-store: {targets: 'http://127.0.0.1:9', tls: {ca_file: own.pem}}\n"
+    )
+    elsewhere.mkdir()
+
+    def lay(output):
+        done = CliRunner().invoke(app, ["openapi", "import", str(description), "--under", str(own), "-o", str(output)])
+        problems = done.exception.problems if isinstance(done.exception, ConfigError) else ()
+        return done.exit_code, [(each.line, each.message) for each in problems]
+
+    code, told = lay(elsewhere / "gateway.yaml")
+    assert code != 0
+    assert [line for line, _ in told] == [1, 4]
+    assert all("counts from the folder of the document" in message for _, message in told)
+    assert list(elsewhere.iterdir()) == []
+    assert lay(tmp_path / "gateway.yaml") == (0, [])
+    own.write_text(own.read_text().replace("own.pem", str(tmp_path / "own.pem")).replace("include: [routes.yaml]", ""))
+    assert lay(elsewhere / "gateway.yaml") == (0, [])
+
+
 def test_what_is_read_is_not_written_over(tmp_path):
     own, description = tmp_path / "own.yaml", tmp_path / "petstore.yaml"
     for file in (own, description):

@@ -24,6 +24,10 @@ gateway: {listen: ["127.0.0.1:0"], lame_duck: 0}
 management: {listen: ["127.0.0.1:0"]}
 routes: [{name: hello, match: {path: /hello}, flow: [respond: {body: hello}]}]
 """
+CALLING = """\
+routes: [{name: all, to: {connection: crm}}]
+connections: {crm: {targets: ["http://127.0.0.1:9000", "http://127.0.0.1:9001"]}}
+"""
 
 
 def checkout(folder: Path) -> Path:
@@ -64,6 +68,8 @@ def page(folder: Path, opt: Path) -> None:
         found = {path.name.split("-")[0] for path in environment.glob("lib/python*/site-packages/*.dist-info")}
         assert found, environment
         assert not found & DEVELOPMENT, f"{environment} holds {found & DEVELOPMENT}"
+        (folder / "gateway.yaml").write_text(CALLING, encoding="utf-8")  # what every deployment does
+        assert "good" in run(f"{environment}/bin/hookgate check gateway.yaml", folder, opt), environment
 
 
 def container(folder: Path, root: Path) -> None:

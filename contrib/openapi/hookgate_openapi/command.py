@@ -84,6 +84,8 @@ def command(
     found = described(description, wishes if own is None else own.wishes(wishes))
     document, sources = found.document, file.name
     if own is not None and under is not None:
+        if output is not None:
+            own.stay_in(under.parent, output.parent)
         document, sources = own.over(found, file.name), f"{file.name} under {under.name}"
     text = document_text(document, f"Imported from {sources} by `hookgate openapi import`.")
     targets = [(contract, contract_text(found.contract))] if wanted and contract is not None else []

@@ -6,8 +6,9 @@ own document has a mapping ``operations``, by operation id, which no other docum
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path as Folder
 from typing import Any
 
 from hookgate import ConfigError, Problem
@@ -36,6 +37,22 @@ class Own:
             name=name if isinstance(name, str) else "",
             connection=wishes.connection or (connection if isinstance(connection, str) else ""),
         )
+
+    def stay_in(self, folder: Folder, other: Folder) -> None:
+        """Make sure that nothing changes its meaning where this document stands in a folder, and the result in another.
+
+        Raises:
+            ConfigError: it includes files, or names some that stand in its folder; each with its place.
+        """
+        if folder.resolve() != other.resolve():
+            for place, text in _texts(self._document.value, ()):
+                if place[0] == "include" or _names_a_file(folder, text):
+                    self._refuse(
+                        place,
+                        f"{text!r} counts from the folder of the document, and the result goes into {other}; write it "
+                        "beside this document, or the whole path here",
+                    )
+        self._settle()
 
     def over(self, found: Imported, description: str) -> dict[str, Any]:
         """Lay an import under this document.
@@ -163,6 +180,23 @@ class Own:
         if self._problems:
             located = [self._document.locate(problem) for problem in self._problems]
             raise ConfigError(sorted(located, key=lambda problem: (problem.line, problem.column)))
+
+
+def _texts(value: Any, place: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping | list | tuple):
+        for key, each in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _texts(each, (*place, key))
+
+
+def _names_a_file(folder: Folder, text: str) -> bool:
+    if len(text) > 1000 or "\n" in text or not ("." in text or "/" in text):  # names of other things have neither
+        return False
+    try:
+        return not Folder(text).is_absolute() and (folder / text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _name_of(entry: Any) -> Any:
