@@ -325,6 +325,20 @@ def test_authorities_that_are_replaced_count_for_the_next_connection(authority, 
         assert len(anew) == 2
 
 
+def test_authorities_that_were_bad_at_the_first_call_are_told_when_they_are_right(authority, server, tmp_path, caplog):
+    caplog.set_level("INFO", "hookgate.tls")
+    ca = tmp_path / "ca.pem"
+    shutil.copy(authority.certificate, ca)
+    with tls_backend(server) as backend, running(document(backend, {"ca_file": ca})) as gate:
+        ca.write_text("half a fi")
+        assert outcome(gate) == (502, "tls-failed")
+        assert any("the authorities in" in line for line in said(gate))
+        assert not any("can be read again" in line for line in said(gate))
+        shutil.copy(authority.certificate, ca)
+        assert outcome(gate) == (200, None)
+        assert len([line for line in said(gate) if "the certificates can be read again" in line]) == 1
+
+
 def test_it_is_told_when_a_backend_has_a_right_certificate_again(authority, server, tmp_path, caplog):
     caplog.set_level("INFO", "hookgate.tls")
     other = Authority(tmp_path / "other", "Other")

@@ -69,7 +69,7 @@ def page(folder: Path, opt: Path) -> None:
         assert found, environment
         assert not found & DEVELOPMENT, f"{environment} holds {found & DEVELOPMENT}"
         (folder / "gateway.yaml").write_text(CALLING, encoding="utf-8")  # what every deployment does
-        assert "good" in run(f"{environment}/bin/hookgate check gateway.yaml", folder, opt), environment
+        assert "good" in run(f"bin/hookgate check {folder}/gateway.yaml", environment, opt), environment
 
 
 def container(folder: Path, root: Path) -> None:

@@ -216,7 +216,7 @@ class UpstreamTls:
     def _renewed(self, before: _Known | None, key: Any, protocols: tuple[str, ...]) -> _Known:
         try:
             known = _Known(key, self._made(key[1], protocols))
-            self._well("files", "")
+            self._well("files", "the certificates can be read again")
             if before is not None:
                 log.info("connection %s: certificates were read anew; new connections use them", self._name)
             return known
