@@ -61,7 +61,7 @@ class Logins:
             LoginRefused: there is none of that name, or it is away.
         """
         provider, people = self._provider(name), await self.asked.people()
-        place = provider.options.url or f"{request.scheme}://{request.host}"
+        place = provider.options.url or f"{'https' if self.browsers.secure else 'http'}://{request.host}"
         redirect = f"{place.rstrip('/')}/-/login/{name}/callback"
         url, pending = await provider.begin(redirect, time.time() + MINUTES * 60)
         sealed = _keys(people).seal(json.dumps(asdict(pending)).encode(), "login")

@@ -58,7 +58,7 @@ class ProviderOptions(Options):
     client_secret: FilledSecret | None = None
     """What proves it, as the password of Basic; left out for a public client."""
     url: Annotated[str, AfterValidator(_safe)] | None = None
-    """Where browsers find this management listener, such as `https://192.0.2.10`; what they ask for if left out.
+    """Where browsers find this management listener, such as `https://gate.example`; what they ask for if left out.
     The provider sends them back to `/-/login/NAME/callback` there."""
     scopes: tuple[str, ...] = ("openid", "profile")
     """What is asked for; `openid` is always."""

@@ -123,9 +123,7 @@ class Generation:
         backend = self.backends.get(to.connection or connection)
         if backend is None:
             name = to.connection
-            detail = (
-                f"there is no connection {name!r}" if name else "this route has no connection, and no step named one"
-            )
+            detail = f"there is no connection {name!r}" if name else "neither its route nor a step names a connection"
             log.error("%s: a step changes where calls go, but %s", getattr(exchange.route, "name", "?"), detail)
             return _raising(BadGateway("This call cannot be sent where it should go.", reason="config-error"))(exchange)
         path = to.path
@@ -137,11 +135,8 @@ class Generation:
 
     def _bounds(self, config: RouteConfig) -> Bounds:
         common, own = self.limits, config.section.limits
-        return Bounds(
-            common.request_body if own.request_body is None else own.request_body,
-            common.response_body if own.response_body is None else own.response_body,
-            common.buffered_body if own.buffered_body is None else own.buffered_body,
-        )
+        names = ("request_body", "response_body", "buffered_body")
+        return Bounds(*(getattr(common if getattr(own, name) is None else own, name) for name in names))
 
     def find(self, exchange: Exchange) -> Passage:
         """Return the way a call takes: to a destination, or to the fault of 404 and 405, or 503 above the limit."""

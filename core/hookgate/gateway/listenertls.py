@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field
 from hookgate.contract.plugin import Options
 from hookgate.contract.secret import Secret
 from hookgate.exchange.errors import Problem, outside
-from hookgate.http.authority import is_name
+from hookgate.http.authority import host_name
 from hookgate.http.tls import ciphers_known, openssl_reason
 
 log = logging.getLogger("hookgate.tls")
@@ -33,10 +33,8 @@ _NO_CHECK_TIME = 0x200000
 
 
 def _host(value: str) -> str:
-    host = value.lower().removesuffix(".")
-    if not is_name(host.removeprefix("*.")):
-        raise ValueError(f"{value!r} is no host name: write www.example.org or *.example.org, without a port")
-    return host
+    wild = "*." if value.startswith("*.") else ""
+    return wild + host_name(value.removeprefix(wild))
 
 
 class CertificateSection(Options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from hookgate.contract.duration import Duration, PositiveDuration
 from hookgate.contract.families import App, CounterStore, Observer, StateStore
@@ -18,6 +18,7 @@ from hookgate.exchange.spellings import Underscores
 from hookgate.gateway.addresses import Address, Forwarded, Network, Pseudonym, PublicAddress
 from hookgate.gateway.exposed import Exposed, hidden
 from hookgate.gateway.listenertls import TlsSection
+from hookgate.http.authority import host_name
 
 MIB = 1024 * 1024
 
@@ -141,6 +142,8 @@ class ManagementSection(Options):
     """Whether there is a management listener."""
     listen: tuple[Address, ...] = ("127.0.0.1:8001",)
     """Addresses of the management listener."""
+    allowed_hosts: tuple[Annotated[str, AfterValidator(host_name)], ...] = ()
+    """Host names that it is called by, as in `Host` without the port; others but addresses and `localhost` get 421."""
     apps: tuple[App[Any], ...] | None = None
     """What is served there, under `/-/`; by default what the installed plugins offer as default."""
 

@@ -10,9 +10,16 @@ _AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~!$&'()*+,;=-]+)(
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
-def is_name(text: str) -> bool:
-    """Whether that is a host name, in small letters and without a port; an address is none."""
-    return _NAME.fullmatch(text) is not None and len(text) <= 253 and not text.rpartition(".")[2].isdigit()
+def host_name(text: str) -> str:
+    """Return a host name in small letters, without the dot of the root.
+
+    Raises:
+        ValueError: it is none, or has a port; an address is none.
+    """
+    name = text.lower().removesuffix(".")
+    if _NAME.fullmatch(name) is None or len(name) > 253 or name.rpartition(".")[2].isdigit():
+        raise ValueError(f"{text!r} is no host name: write www.example.org (in its xn-- form), without a port")
+    return name
 
 
 def is_authority(value: bytes) -> bool:

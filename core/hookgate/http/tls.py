@@ -24,7 +24,7 @@ from hookgate.contract.backends import Certificate
 from hookgate.contract.plugin import Options
 from hookgate.exchange.errors import ConnectFailed, Fault, Problem, outside
 from hookgate.exchange.outbound import Target
-from hookgate.http.authority import is_name
+from hookgate.http.authority import host_name
 from hookgate.http.expiry import Expiry, der_of
 
 log = logging.getLogger("hookgate.tls")
@@ -39,14 +39,10 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 def _server_name(value: str | None) -> str | None:
     if value is None:
         return None
-    name = value.lower().removesuffix(".")
     try:
-        return str(ip_address(name))
+        return str(ip_address(value))
     except ValueError:
-        pass
-    if not is_name(name):
-        raise ValueError(f"{value!r} is no host name: write crm.example.org (in its xn-- form), without a port")
-    return name
+        return host_name(value)
 
 
 def ciphers_known(value: str | None) -> str | None:

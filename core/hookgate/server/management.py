@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
+from functools import partial
 from typing import Any
 
-from quart import Blueprint, Response, jsonify, request
+from quart import Blueprint, Request, Response, Websocket, jsonify, request, websocket
 
 from hookgate.exchange.errors import ConfigError
 from hookgate.gateway.gateway import Gateway
@@ -46,23 +48,25 @@ class ManagementApp:
     def _app(self) -> Pages:
         app = Pages("hookgate-management")
         app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
-        app.before_request(_only_from_here)
+        app.before_request(partial(self._only_from_here, request))
+        app.before_websocket(partial(self._only_from_here, websocket))
         app.register_blueprint(_core(self.gateway), url_prefix="/-")
         return app
 
-
-async def _only_from_here() -> Response | None:
-    """Keep pages of other sites out: a browser sends their ``Origin``, and a rebound name is no address of ours."""
-    host = request.host.rpartition(":")[0] if ":" in request.host else request.host
-    own = {f"{scheme}://{request.host}" for scheme in ("http", "https")}  # of what ends TLS before us
-    if request.method not in ("GET", "HEAD") and not own.issuperset(request.headers.getlist("Origin")):
-        return _problem(403, "Calls from web pages of others are refused.")
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        if host != "localhost":
-            return _problem(421, "Call the management listener by address or as localhost.")
-    return None
+    async def _only_from_here(self, asked: Request | Websocket) -> Response | None:
+        """Keep pages of other sites out: a browser sends their ``Origin``, and a rebound name is no address of ours."""
+        host = re.sub(":[0-9]*$", "", asked.host).lower()
+        own = {f"{scheme}://{asked.host}" for scheme in ("http", "https")}  # of what ends TLS before us
+        reads = asked.method in ("GET", "HEAD") and asked.scheme in ("http", "https")  # a WebSocket is more than that
+        if not reads and not own.issuperset(asked.headers.getlist("Origin")):
+            return _problem(403, "Calls from web pages of others are refused.")
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            live = self.gateway.live
+            if host not in ("localhost", *(() if live is None else live.config.management.allowed_hosts)):
+                return _problem(421, "Call by address, as localhost, or by a name that management.allowed_hosts has.")
+        return None
 
 
 def _core(gateway: Gateway) -> Blueprint:
