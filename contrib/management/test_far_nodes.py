@@ -23,6 +23,7 @@ from hookgate_management import following
 from hookgate_management.far import RemoteStore, RemoteStoreOptions
 from hookgate_storage import Change, Database, Keys, Object, digest, open_store, upgrade
 from hookgate_storage.sealing import new_key
+from hookgate_storage.serving import get as serving_of
 
 from .served import DOCUMENT, serving
 
@@ -232,6 +233,28 @@ async def test_a_wrong_digest_is_asked_anew_as_a_whole_and_what_was_served_stays
         assert (await again.read())["routes"] == [ROUTE], "from the snapshot"
         with pytest.raises(ConfigError, match="was sealed with a key"):
             await source(tmp_path, near.url, key=_other_key(tmp_path)).read()
+
+
+@pytest.mark.parametrize("app", [False, True])
+async def test_people_of_the_other_gateway_are_not_asked_here_and_what_would_is_told_while_it_is_loaded(tmp_path, app):
+    staff = {"inbound": {"people": {}}}
+    stored = asdict(Object("profiles", "staff", staff, 1, 1, "names"))
+    share = digest.share(KEY, "profiles", "staff", 1, digest.canonical(staff))
+    head = {"number": 1, "at": 0.0, "author": "", "comment": "", "digest": digest.shown(share), "count": 1}
+    answer = {"format": 1, "secret": KEY.hex(), "generation": head, "objects": [stored]}
+    file = tmp_path / "gateway.yaml"
+    file.write_text("management: {apps: [management]}" if app else "routes: [{name: all, flow: [{respond: {}}]}]")
+    with upstream(lambda _: (200, {}, json.dumps(answer).encode())) as near:
+        far = source(tmp_path, near.url, path=file)
+        if app:
+            with pytest.raises(ConfigError, match=r"management\.apps\[0\].*and this gateway follows that of another"):
+                await far.read()
+            return
+        document = await far.read()
+        [bad] = serving_of(document["storage"]["served"]).rejected
+        assert (bad["kind"], bad["name"]) == ("profiles", "staff")
+        assert "this gateway follows that of another one" in bad["why"]
+        assert "profiles" not in document
 
 
 def _other_key(tmp_path):

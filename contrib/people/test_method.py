@@ -1,11 +1,13 @@
 """The method `people` on routes, where there is a store and where there is none."""
 
+import os
+import subprocess
+import sys
 from base64 import b64encode
 
-import httpx
 import pytest
 
-from hookgate import Exchange, Headers, Request, ServiceUnavailable, TooManyRequests, Unauthorized
+from hookgate import ConfigError, Exchange, Headers, Request, ServiceUnavailable, TooManyRequests, Unauthorized
 from hookgate.testing import build, running
 from hookgate_authoring.conformance import conformance
 from hookgate_people import By, UserChange, people_of
@@ -119,13 +121,56 @@ async def test_while_the_store_is_away_nobody_else_gets_in(store):
             await known.identify(call(line))
 
 
-def test_without_a_store_nobody_gets_in():
-    route = {"name": "r", "match": {"path": "/r"}, "flow": [{"auth": {"methods": ["people"]}}, {"respond": {}}]}
-    with running({"routes": [route]}) as gate:
-        told = httpx.get(f"{gate.url}/r", headers={"authorization": basic("kim", PASSWORD)}, trust_env=False)
-        nothing = httpx.get(f"{gate.url}/r", trust_env=False)
+PEOPLE = """\
+profiles: {staff: {inbound: {people: {}}}}
+routes:
+  - name: desk
+    match: {path: /desk}
+    flow:
+      - auth: {methods: [basic: {users: {a: "b"}}, people]}
+      - respond: {body: ok}
+"""
+PROVIDERS = """\
+management:
+  apps:
+    - management:
+        callers: {ann: {token: ab}}
+        providers: {corp: {issuer: "https://id.example", client_id: x}}
+"""
 
-    assert (told.status_code, nothing.status_code) == (503, 401)
+
+@pytest.mark.parametrize(
+    ("document", "places"),
+    [
+        (PEOPLE, ["1:38: profiles.staff.inbound.people: it recognises", "6:52: routes[0].flow[0].auth.methods[1]: it"]),
+        ("management: {apps: [health, management]}\n", ["1:29: management.apps[1]: nobody stands in `callers`"]),
+        (
+            PROVIDERS,
+            ["4:9: management.apps[0].management: who logs in at its providers is one of the users"],
+        ),
+    ],
+    ids=["method", "app", "providers"],
+)
+def test_what_asks_a_store_is_refused_where_there_is_none_and_not_where_there_is_one(tmp_path, document, places):
+    (tmp_path / "gateway.yaml").write_text(document)
+    with pytest.raises(ConfigError, match="HOOKGATE_SOURCE=store"), running(document):
+        pass
+
+    def run(*command, **told):
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("HOOKGATE_")}
+        command = [sys.executable, "-m", "hookgate", *command, "gateway.yaml"]
+        return subprocess.run(command, cwd=tmp_path, env=environ | told, capture_output=True, text=True, check=False)
+
+    checked = run("check")
+    assert checked.returncode == 2
+    for place in places:
+        assert f"gateway.yaml:{place}" in checked.stderr.replace("\n", " "), checked.stderr
+    assert checked.stderr.count("set HOOKGATE_SOURCE=store, for `hookgate check` as for `hookgate serve`") == len(
+        places
+    )
+    if "apps: [" in document:  # one is enough: each command takes a second to start
+        assert run("storage", "upgrade").returncode == 0
+        assert run("check", HOOKGATE_SOURCE="store").returncode == 0
 
 
 def test_it_keeps_the_contract():

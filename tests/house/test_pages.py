@@ -29,6 +29,7 @@ from hookgate.gateway.configuration import load
 from hookgate.gateway.gateway import Gateway
 from hookgate.testing import upstream
 from hookgate.testing.gateway import Memory
+from hookgate_storage import merge
 
 from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from
 from .pages import anchors, blocks, every, links, pages, sections, write_files
@@ -46,6 +47,8 @@ NO_USER_YET = {
 NO_TEST_FILE_YET: set[str] = set()
 """Hooks that only their example exercises, on the page that `test_python_on_a_page_runs` runs. The list only gets
 shorter."""
+ASK_STORE = {"auth-people"}
+"""Examples that are refused where there is no store."""
 NOTHING_TO_WRITE = {"storage", "variables"}
 """Sections that nobody writes into a file: they are always there, or their items are stored."""
 
@@ -195,7 +198,12 @@ def test_every_page_can_be_reached_from_the_first_one():
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_good(example, world):
+def test_an_example_is_good(example, world, tmp_path, monkeypatch):
+    if example.stem in ASK_STORE:
+        told = {"url": f"sqlite:///{tmp_path / 'store.db'}", "key": str(tmp_path / "store.key")}
+        monkeypatch.setenv("HOOKGATE_SOURCE_OPTIONS", json.dumps(told))
+        monkeypatch.setenv("HOOKGATE_SOURCE", "store")
+        assert CliRunner().invoke(app, ["storage", "upgrade", str(example)]).exit_code == 0
     done = CliRunner().invoke(app, ["check", "--strict", str(example)])
 
     assert (done.exit_code, done.exception) == (0, None)
@@ -213,7 +221,7 @@ def test_every_section_has_a_chapter_and_a_document_that_uses_it(section):
 @pytest.mark.parametrize("listed", placed(), ids=lambda listed: f"{listed.family}-{listed.name}")
 async def test_the_example_of_a_plugin_uses_it(listed, world):
     text = (ROOT / f"docs/examples/plugins/{listed.family}-{listed.name}.yaml").read_bytes()
-    loaded = await Gateway(Memory(text.decode())).check()
+    loaded = await Gateway(Memory(merge(parse(text, "example.yaml"), (), {}).document)).check()
     used = {(plugin.entry.family, plugin.entry.name) for plugin in loaded.instances.values()}
 
     if listed.family == "secret":
@@ -235,7 +243,8 @@ async def test_yaml_that_is_a_document_loads(block, world, tmp_path, monkeypatch
 
     catalogue = Catalogue(tmp_path / "plugins" if Path("plugins").exists() else None)
     if isinstance(document, Mapping) and document.keys() & {*FIRST, *catalogue.names("section")}:
-        await load(document, catalogue, host_of=Gateway(Source(Options())).hosting.host_of)
+        stored = merge(document, (), {}).document  # as the source `store` does
+        await load(stored, catalogue, host_of=Gateway(Source(Options())).hosting.host_of)
 
 
 # --- Python and shell -------------------------------------------------------------------------------------------------

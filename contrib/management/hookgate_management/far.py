@@ -8,6 +8,7 @@ import random
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,7 @@ class _Followed(StoreSource):
 
     def __init__(self, options: RemoteStoreOptions, near: StoreOptions) -> None:
         super().__init__(near)
+        self.allowed = replace(self.allowed, followed=True)
         self._options = options
         self.far = Far(options)
         self.node = options.node or self.node

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from hashlib import blake2b
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
 from hookgate import (
     AuthMethod,
@@ -25,7 +25,7 @@ from hookgate.workshop import Realm, challenge_of
 from hookgate_people.errors import CodeNeeded, Denied, TooMany
 from hookgate_people.people import People, people_of
 from hookgate_people.tokens import PREFIX
-from hookgate_storage import Storage, StoreError
+from hookgate_storage import Storage, StoreError, ask_store
 
 MOST_KEPT = 10_000
 """Credentials whose owner is remembered."""
@@ -39,6 +39,11 @@ class PeopleOptions(Options):
     cache: Duration = Field(default=10.0, ge=0, le=300)
     """Seconds for which the store is not asked again about credentials that were right: whoever is disabled, and a
     token that is ended, may call for so long. `0` asks for every call."""
+
+    @model_validator(mode="after")
+    def _stored(self, info: ValidationInfo) -> PeopleOptions:
+        ask_store(info, "it recognises the users")
+        return self
 
 
 class StorePeople(AuthMethod[PeopleOptions]):

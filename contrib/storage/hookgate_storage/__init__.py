@@ -1,6 +1,7 @@
 """Objects of the document in a database: a ledger of generations, secrets sealed, and proof of what a node serves."""
 
 from hookgate_storage import digest, serving, snapshot
+from hookgate_storage.asked import ask_store
 from hookgate_storage.database import Database
 from hookgate_storage.errors import Exists, Missing, Moved, Refused, SealBroken, Stale, StoreError
 from hookgate_storage.fencing import Allowed, Reach, forbidden
@@ -42,6 +43,7 @@ __all__ = [
     "StoreSource",
     "Whole",
     "Writing",
+    "ask_store",
     "checked",
     "configured",
     "digest",

@@ -41,6 +41,8 @@ class Allowed:
     """Patterns of references, such as ``env:CRM_*``."""
     reach: Collection[str] = ()
     """``code``, ``environment``, ``files``."""
+    followed: bool = False
+    """The store is that of another gateway: objects come from there, and nothing else of it can be asked here."""
 
 
 NOTHING = Allowed()

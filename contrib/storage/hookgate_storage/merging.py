@@ -18,7 +18,7 @@ from hookgate.gateway import Configuration, load
 from hookgate.server import Settings
 from hookgate_storage.fencing import NOTHING, OWN_SECTION, Allowed, folder_of
 from hookgate_storage.things import Object
-from hookgate_storage.variables import FILLED, VARIABLES, filled, substituted
+from hookgate_storage.variables import FILLED, FOLLOWED, VARIABLES, filled, substituted
 
 WHERE = "store"
 """What messages call the file of an object that is stored."""
@@ -85,8 +85,7 @@ def merge(
     if plain := filled(value, file.value):
         for name in value.keys() - AS_WRITTEN:
             value[name] = substituted(value[name], plain)
-    if VARIABLES in value:
-        value[OWN_SECTION] = {"served": FILLED}
+    value[OWN_SECTION] = {"served": FOLLOWED if allowed.followed else FILLED}
     merged.document = StoredDocument(value, file, merged.places, allowed)
     return merged
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hookgate import Host, Item, Options, Problem, Section, Site, hookimpl
@@ -14,7 +14,7 @@ from hookgate_storage.errors import StoreError
 from hookgate_storage.pruning import Keep, prune
 from hookgate_storage.serving import Served, get
 from hookgate_storage.store import Store
-from hookgate_storage.variables import FILLED
+from hookgate_storage.variables import FILLED, FOLLOWED
 
 log = logging.getLogger("hookgate.storage")
 
@@ -46,6 +46,12 @@ class Storage(Section[StorageSection]):
         self._stored: int | None = None
         """The newest generation that the store has told of."""
 
+    @classmethod
+    def names_in(cls, written: object) -> Collection[str]:
+        """Return the name of the reading, for what is loaded earlier and asks the store."""
+        served = written.get("served") if isinstance(written, Mapping) else None
+        return [served] if isinstance(served, str) else ()
+
     @property
     def store(self) -> Store | None:
         """The store, if there is one."""
@@ -54,7 +60,7 @@ class Storage(Section[StorageSection]):
     @hookimpl
     def check(self, site: Site) -> Iterator[Problem]:
         """Refuse a section that somebody has written."""
-        if self.items and self.served is None and self.record.served != FILLED:
+        if self.items and self.served is None and self.record.served not in (FILLED, FOLLOWED):
             yield Problem((self.entry.name,), "is written by the source `store`, and by nobody else", at_key=True)
 
     @hookimpl

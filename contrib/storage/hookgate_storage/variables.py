@@ -20,6 +20,8 @@ from hookgate import Options, Problem, Secret, SecretProvider, Section, Site, ho
 VARIABLES, PROVIDER = "variables", "variable"
 FILLED = secrets.token_hex(8)
 """What the section `storage` says of a document whose variables were filled in: nobody can have written it."""
+FOLLOWED = secrets.token_hex(8)
+"""The same of a node far away, which has what is stored and no store."""
 ELSEWHERE = "write the values under `environments` and refer to them as `${environment:NAME}`"
 PATTERN = PROVIDER + ":*"
 """What every stored object may refer to."""
