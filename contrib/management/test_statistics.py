@@ -156,6 +156,18 @@ def test_a_question_with_a_mistake_is_refused(gate, query):
     assert gate.call("GET", f"/statistics?{query}").status_code == 400
 
 
+@pytest.mark.parametrize("asked", ["statistics?from", "statistics?to", "audit?since", "audit?until"])
+def test_a_time_of_a_query_is_read_alike_wherever_it_stands(gate, asked):
+    name = asked.partition("?")[2]
+    for written in ("x", "nan", "inf", "-1", "1e12", "", "1" * 400):
+        told = gate.call("GET", f"/{asked}={written}")
+        said = f"{name}={written[:50]} is no Unix time, in seconds."
+        assert (told.status_code, told.json()["detail"]) == (400, said), written
+    earlier = "" if name != "to" else "&from=0"
+    for written in ("1", "1e3", "1790000000.5"):
+        assert gate.call("GET", f"/{asked}={written}{earlier}").status_code == 200, written
+
+
 def test_the_command_prints_a_table_json_and_csv(gate):
     gate.get("/open")
 

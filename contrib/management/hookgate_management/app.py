@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -43,7 +43,7 @@ from hookgate_management.tenancy import Tenants
 from hookgate_management.token_pages import token_pages
 from hookgate_management.turning import turning
 from hookgate_management.undeployed import Undeployed
-from hookgate_storage import Storage, StoreError, installed
+from hookgate_storage import Storage, StoreError, ask_store, installed
 
 
 class ManagementOptions(Options):
@@ -63,6 +63,14 @@ class ManagementOptions(Options):
         default_factory=dict
     )
     """Where people log in outside, by name: providers of OpenID Connect."""
+
+    @model_validator(mode="after")
+    def _stored(self, info: ValidationInfo) -> ManagementOptions:
+        if self.providers:
+            ask_store(info, "who logs in at its providers is one of the users")
+        elif not self.callers:
+            ask_store(info, "nobody stands in `callers`, so it lets in the users")
+        return self
 
 
 class Management(App[ManagementOptions]):
@@ -157,11 +165,12 @@ def pages(app: Management, host: Host) -> Blueprint:
         add(api, calls)
     following(api, calls, lambda: host.status().get("status") in ("stopping", "stopped"))
     served = Served(app.callers, app.kinds, lambda: live(host), lambda: tenants_of(host), app.options.sessions)
-    asked = Asked(app.callers, served.people, served.tenants)
+    providers = {name: Provider(name, each, host) for name, each in app.options.providers.items()}
+    tenants = {name: each.options.tenant for name, each in providers.items()}
+    asked = Asked(app.callers, served.people, served.tenants, tenants)
     for page_of in (people_pages, factor_pages, token_pages, audit_pages):
         page_of(api, asked)
     session_pages(api, asked, app.browsers)
-    providers = {name: Provider(name, each, host) for name, each in app.options.providers.items()}
     login_pages(blueprint, Logins(providers, asked, app.browsers))
     statistics(api, app.callers, host)
     served.guard(blueprint)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quart import Response, request
@@ -18,6 +18,8 @@ from hookgate_management.tenancy import FACTS, Tenants, current, let_person, see
 from hookgate_people import By, People
 
 MOST_ON_PAGE = 1000
+LATEST = 1e11
+"""The latest time that is asked for, in seconds of Unix time."""
 AFTER = Parameter("after", "`next` of the page before.")
 NAMES = Field(default=(), strict=False)
 BodyT = TypeVar("BodyT", bound="Body")
@@ -33,15 +35,31 @@ class Asked:
     """Calls about people."""
 
     def __init__(
-        self, callers: Callers, people: Callable[[], Awaitable[People]], tenants: Callable[[], Tenants | None]
+        self,
+        callers: Callers,
+        people: Callable[[], Awaitable[People]],
+        tenants: Callable[[], Tenants | None],
+        providers: Mapping[str, str],
     ) -> None:
         self.callers, self.people = callers, people
         """The people of the store; refuses where nothing is stored."""
         self.tenants = tenants
+        self.providers = providers
+        """Tenants of providers, by the name of the provider; nothing for one whose people are of no tenant."""
 
     def let(self, name: str, roles: tuple[str, ...] | None) -> str:
         """Return the tenant of a user or a role that the caller writes; refuses where that is somebody else's."""
         return let_person(self.tenants(), name, roles)
+
+    def let_provider(self, provider: str | None, tenant: str) -> None:
+        """Refuse a provider that does not vouch for people of a tenant, or of none.
+
+        Raises:
+            Refusal: it is one of others; to somebody of a tenant, one that is not there is the same.
+        """
+        unknown = tenant if current.get() is None else None
+        if provider is not None and self.providers.get(provider, unknown) != tenant:
+            raise invalid("provider", f"there is no provider {provider!r} of whom has such a name")
 
     async def page(self, named: Callable[[str, int], Awaitable[list[Any]]], after: str, limit: int) -> list[Any]:
         """Return users or roles that the caller may see, behind a name."""
@@ -136,6 +154,28 @@ def limit_of() -> int:
         Refusal: that is no number of them.
     """
     return number("limit", 100, MOST_ON_PAGE)
+
+
+@overload
+def unix_time(name: str) -> float | None: ...
+@overload
+def unix_time(name: str, otherwise: float) -> float: ...
+def unix_time(name: str, otherwise: float | None = None) -> float | None:
+    """Read a time of the query, in seconds of Unix time.
+
+    Raises:
+        Refusal: it is none, or is out of bounds.
+    """
+    written = request.args.get(name)
+    if written is None:
+        return otherwise
+    try:
+        found = float(written)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= LATEST:
+        raise Refusal(400, f"{name}={written[:50]} is no Unix time, in seconds.", "query")
+    return found
 
 
 def invalid(name: str, detail: str) -> Refusal:

@@ -10,7 +10,7 @@ import orjson
 from quart import Response, request
 
 from hookgate_management.answers import as_json
-from hookgate_management.asking import Asked, clean_name, limit_of
+from hookgate_management.asking import Asked, clean_name, limit_of, unix_time
 from hookgate_management.callers import ADMIN
 from hookgate_management.calls import number
 from hookgate_management.operations import LIMIT, READS, Operation, Operations, Parameter
@@ -58,7 +58,7 @@ def audit_pages(api: Operations, asked: Asked) -> None:
         }
         scope = current.get()
         whose = None if scope is None else scope.tenant
-        wanted = Wanted(**named, since=_time("since"), until=_time("until"), tenant=whose)
+        wanted = Wanted(**named, since=unix_time("since"), until=unix_time("until"), tenant=whose)
         form, before = request.args.get("format", "json"), number("before", 0, 2**53) or None
         if form == "jsonl":
             response = Response(_lines(people, wanted), content_type=JSON_LINES, headers={"Cache-Control": "no-store"})
@@ -76,16 +76,3 @@ def audit_pages(api: Operations, asked: Asked) -> None:
 async def _lines(people: People, wanted: Wanted) -> AsyncIterator[bytes]:
     async for entry in people.audit.every(wanted):
         yield orjson.dumps(asdict(entry)) + b"\n"
-
-
-def _time(name: str) -> float | None:
-    written = request.args.get(name)
-    if written is None:
-        return None
-    try:
-        found = float(written)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found < 2**53:
-        raise Refusal(400, f"{name}={written} is no Unix time.", "query")
-    return found

@@ -7,7 +7,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from hmac import compare_digest, digest
 from html import escape
@@ -58,7 +58,7 @@ class Logins:
         """Send the browser to a provider.
 
         Raises:
-            LoginRefused: there is none of that name, or it is away.
+            LoginRefused: there is none of that name, its tenant is disabled, or it is away.
         """
         provider, people = self._provider(name), await self.asked.people()
         place = provider.options.url or f"{'https' if self.browsers.secure else 'http'}://{request.host}"
@@ -86,25 +86,56 @@ class Logins:
             pending = self._pending(people, name)
             told = {key: request.args[key] for key in request.args if len(request.args.getlist(key)) == 1}
             who = await provider.finish(pending, told)
-            tenants = self.asked.tenants()
-            if tenants is not None and tenants.tenant_of(who.name):
-                raise LoginRefused("tenant", f"{who.name[:100]} would be somebody of a tenant; these log in here.")
+            who = replace(who, name=self._named(provider, who.name))
             mapped, managed = provider.mapped(who), provider.managed()
-            made = provider.options.make_users
-            user = await people.outside.arrived(who, address, mapped, managed, make=made)
+            if strange := sorted(role for role in managed if self._whose(role) != provider.options.tenant):
+                raise LoginRefused(
+                    "roles", f"{provider.title} gives the role {strange[0]}, which is not of its tenant."
+                )
+            await self.asked.know(people, provider.options.tenant)
+            user = await people.outside.arrived(
+                who,
+                address,
+                mapped,
+                managed,
+                make=provider.options.make_users,
+                whose=lambda user: self._whose(user) == provider.options.tenant,
+            )
             agent = request.headers.get("User-Agent", "")
             text, _ = await people.sessions.begin(
                 By(user, address), f"oidc:{name}", agent, instead=self.browsers.shown()
             )
         except LoginRefused as error:
-            await people.audit.noted(By("", address), "login", f"providers/{name}", f"refused: {error.kind}")
+            await people.audit.noted(By("", address), "login", provider.audited, f"refused: {error.kind}")
             raise
         except (Refused, Missing) as error:
-            await people.audit.noted(By("", address), "login", f"providers/{name}", "refused: user")
+            await people.audit.noted(By("", address), "login", provider.audited, "refused: user")
             sentence = str(error)
             raise LoginRefused("user", f"{sentence[:1].upper()}{sentence[1:]}.") from None
         people.attempts.take_back(address)
         return text
+
+    def tenant_of(self, provider: str) -> str:
+        """Return the tenant whose people log in at a provider; nothing for those of none, and for no provider."""
+        return self.providers[provider].options.tenant if provider in self.providers else ""
+
+    def _whose(self, name: str) -> str:
+        """Return the tenant of a user or a role; nothing for what is of none."""
+        tenants = self.asked.tenants()
+        return "" if tenants is None else tenants.tenant_of(name)
+
+    def _named(self, provider: Provider, claimed: str) -> str:
+        """Return the name of a user here: one of the tenant of the provider, or of none.
+
+        Raises:
+            LoginRefused: that is a name of somebody else.
+        """
+        tenant, whose = provider.options.tenant, self._whose(claimed)
+        name = f"{claimed}@{tenant}" if tenant and not whose else claimed
+        if self._whose(name) != tenant:
+            what = f"a user of the tenant {tenant}" if tenant else "a user of no tenant"
+            raise LoginRefused("tenant", f"{claimed[:100]} is no name of {what}, for whom {provider.title} vouches.")
+        return name
 
     def over(self, answer: Response) -> None:
         """Take from the browser what it has kept of a login."""
@@ -118,7 +149,12 @@ class Logins:
     def _provider(self, name: str) -> Provider:
         if name not in self.providers:
             raise LoginRefused("no-provider", f"There is no provider {name[:50]!r}.", 404)
-        return self.providers[name]
+        provider, tenants = self.providers[name], self.asked.tenants()
+        if provider.options.tenant:
+            section = {} if tenants is None else tenants.tenants
+            if provider.options.tenant not in section or section[provider.options.tenant].disabled:
+                raise LoginRefused("tenant", f"The tenant of {provider.title} is disabled.")
+        return provider
 
     def _pending(self, people: People, name: str) -> Pending:
         """Return the login that this call ends; each ends once."""
@@ -152,7 +188,7 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
         except (Refusal, StoreError) as error:
             return shown(str(error), 503)
         if held is None:
-            return shown()
+            return shown(tenant=request.args.get("tenant", ""))
         csrf = escape(forgery_token(browsers.shown()))
         told = f"<p>You are logged in as <strong>{escape(held.session.user)}</strong>.</p>"
         form = f'<form method="post" action="/-/logout"><input type="hidden" name="csrf" value="{csrf}">'
@@ -187,7 +223,7 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
             browsers.let_log_in(navigated=True)
             return await logins.begin(name)
         except LoginRefused as error:
-            return shown(str(error), error.status)
+            return shown(str(error), error.status, tenant=logins.tenant_of(name))
         except Refusal as error:
             return shown(str(error), error.status)
 
@@ -196,7 +232,7 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
             browsers.let_log_in(navigated=True)
             text = await logins.finish(name)
         except LoginRefused as error:
-            answer = shown(str(error), error.status)
+            answer = shown(str(error), error.status, tenant=logins.tenant_of(name))
         except TooMany as error:
             answer = _later(error)
         except Refusal as error:
@@ -223,9 +259,10 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
         browsers.take(answer)
         return answer
 
-    def shown(trouble: str = "", status: int = 200, name: str = "") -> Response:
+    def shown(trouble: str = "", status: int = 200, name: str = "", tenant: str = "") -> Response:
         current.set(None)
-        return _page("Log in", _form(logins.providers, trouble, name), status)
+        offered = {each: provider for each, provider in logins.providers.items() if logins.tenant_of(each) == tenant}
+        return _page("Log in", _form(offered, trouble, name), status)
 
     blueprint.add_url_rule("/login", "login-page", page, methods=["GET"])
     blueprint.add_url_rule("/login", "login-form", form, methods=["POST"])

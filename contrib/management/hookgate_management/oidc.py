@@ -19,9 +19,9 @@ from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from hookgate import Duration, Fault, Host, Options
+from hookgate import Duration, Fault, Host, Options, Refers
 from hookgate.workshop import FilledSecret, is_loopback
 from hookgate_people import Outsider
 
@@ -57,17 +57,20 @@ class ProviderOptions(Options):
     """Who we are there."""
     client_secret: FilledSecret | None = None
     """What proves it, as the password of Basic; left out for a public client."""
+    tenant: Annotated[str, Refers("tenants")] = ""
+    """The tenant whose people log in there, and nobody else; those of no tenant if left out."""
     url: Annotated[str, AfterValidator(_safe)] | None = None
     """Where browsers find this management listener, such as `https://gate.example`; what they ask for if left out.
     The provider sends them back to `/-/login/NAME/callback` there."""
     scopes: tuple[str, ...] = ("openid", "profile")
     """What is asked for; `openid` is always."""
     name_claim: str = "preferred_username"
-    """The claim that becomes the name of the user."""
+    """The claim that becomes the name of the user; of a tenant, with `@` and its name where it does not end so."""
     roles_claim: str = "groups"
     """The claim with the roles there, a list of texts; they are told as `NAME/role`."""
     roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Which roles of the store a role there brings along. What stands here is given and taken with each login."""
+    """Which roles of the store a role there brings along. What stands here is given and taken with each login. Those of
+    a provider of a tenant are roles of that tenant."""
     make_users: bool = True
     """Whether who comes for the first time becomes a user; if not, an administrator makes users with `provider`."""
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
@@ -76,6 +79,13 @@ class ProviderOptions(Options):
     """Seconds by which clocks may differ."""
     timeout: Duration = Field(default=10.0, gt=0, le=60)
     """Seconds that each answer of the provider may take."""
+
+    @model_validator(mode="after")
+    def _own_roles(self) -> ProviderOptions:
+        for role in (role for each in self.roles.values() for role in each):
+            if self.tenant and not role.casefold().endswith(f"@{self.tenant}"):
+                raise ValueError(f"{role!r} is no role of the tenant {self.tenant}: such a name ends in @{self.tenant}")
+        return self
 
 
 class LoginRefused(Exception):
@@ -107,6 +117,11 @@ class Provider:
         self.title = options.title or name
         self._metadata: tuple[float, Mapping[str, Any]] | None = None
         self._keys: tuple[float, KeySet] | None = None
+
+    @property
+    def audited(self) -> str:
+        """What logins that come to nothing are called in the audit, for the administrators of the tenant, too."""
+        return f"providers/{self.name}{'@' if self.options.tenant else ''}{self.options.tenant}"
 
     async def begin(self, redirect: str, ends: float) -> tuple[str, Pending]:
         """Return where to send the browser, and what to keep until it comes back.

@@ -135,7 +135,9 @@ def _of_users(api: Operations, asked: Asked) -> None:
             raise invalid("password", "a service account has tokens and no password")
         if found.provider is not None and (found.service or found.password is not None):
             raise invalid("provider", "who logs in at a provider has no password, and is no service account")
-        await asked.know(people, asked.let(found.name, found.roles))
+        tenant = asked.let(found.name, found.roles)
+        asked.let_provider(found.provider, tenant)
+        await asked.know(people, tenant)
         given = (
             None if found.service or found.provider else new_password() if found.password is None else found.password
         )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 from quart import Response, request
 
 from hookgate import Host
 from hookgate_management.answers import as_json
+from hookgate_management.asking import unix_time
 from hookgate_management.callers import ADMIN, STATISTICS, Callers
-from hookgate_management.calls import number
+from hookgate_management.calls import flag, number
 from hookgate_management.operations import ASKS, LIMIT, Operation, Operations, Parameter
 from hookgate_management.problems import Refusal
 from hookgate_management.tenancy import current
@@ -43,8 +43,8 @@ def statistics(api: Operations, callers: Callers, host: Host) -> None:
         observer = statistics_of(host)
         if observer is None:
             raise Refusal(409, "Nothing is counted: write gateway: {observers: [statistics]}.", "no-statistics")
-        until = _time("to", time.time())
-        since = _time("from", until - 3600)
+        until = unix_time("to", time.time())
+        since = unix_time("from", until - 3600)
         if since >= until:
             raise Refusal(400, "from is not before to.", "invalid")
         by = tuple(dict.fromkeys(filter(None, request.args.get("by", "").split(","))))
@@ -53,9 +53,7 @@ def statistics(api: Operations, callers: Callers, host: Host) -> None:
         chosen = request.args.get("resolution", "auto")
         if chosen not in {*RESOLUTIONS, "auto"}:
             raise Refusal(400, "resolution is minute, hour, day or auto.", "invalid")
-        series = request.args.get("series", "false")
-        if series not in {"true", "false"}:
-            raise Refusal(400, "series is true or false.", "invalid")
+        series = flag("series")
         where = {name: request.args.getlist(name) for name in DIMENSIONS if name in request.args}
         if any(len(values) > MOST_VALUES or "\0" in "".join(values) for values in where.values()):
             raise Refusal(400, f"A dimension takes up to {MOST_VALUES} values, without NUL.", "invalid")
@@ -67,7 +65,7 @@ def statistics(api: Operations, callers: Callers, host: Host) -> None:
                 where[name] = [value for value in where[name] if scope.has(value)]
         limit, after = number("limit", 100, MOST_ON_PAGE), number("after", 0, 2**31, 0)
         step = RESOLUTIONS.get(chosen) or observer.resolution(since, until)
-        question = Question(since, until, by, where, step, series == "true")
+        question = Question(since, until, by, where, step, series)
         try:
             answers = await observer.ask(question, own, None if scope is None else scope.has)
         except TooMuch:
@@ -92,16 +90,3 @@ def _own(callers: Callers) -> str | None:
     if caller.person is None or caller.name == OTHER:
         callers.let(STATISTICS)
     return caller.name
-
-
-def _time(name: str, otherwise: float) -> float:
-    given = request.args.get(name)
-    if given is None:
-        return otherwise
-    try:
-        found = float(given)
-    except ValueError:
-        found = math.nan
-    if not 0 <= found <= 1e11:
-        raise Refusal(400, f"{name} is a Unix time, in seconds.", "invalid")
-    return found

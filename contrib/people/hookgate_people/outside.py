@@ -7,7 +7,7 @@ mapping says, and with each login they are those of that day.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -45,16 +45,24 @@ class Outside:
         self._database, self._audit, self._users = database, audit, users
 
     async def arrived(
-        self, who: Outsider, address: str, mapped: Iterable[str], managed: Iterable[str], *, make: bool
+        self,
+        who: Outsider,
+        address: str,
+        mapped: Iterable[str],
+        managed: Iterable[str],
+        *,
+        make: bool,
+        whose: Callable[[str], bool] = lambda _: True,
     ) -> str:
         """Return the name of a user who has logged in outside, with the roles that they have now.
 
         ``mapped`` are the roles of the store that they bring along, of all that the mapping knows, ``managed``. Others
-        stay as they were given here. ``make`` makes a user of who comes for the first time.
+        stay as they were given here. ``make`` makes a user of who comes for the first time. ``whose`` says of the name
+        of a user whether it may be one of the provider: a subject that is known may be somebody of another tenant.
 
         Raises:
-            Refused: nobody whom we know, a user of somebody else, one who is disabled, a name that is none, a role
-                that there is not, or the last administrator, who would be none.
+            Refused: nobody whom we know, a user of somebody else, or of another tenant, one who is disabled, a name
+                that is none, a role that there is not, or the last administrator, who would be none.
         """
         if not 0 < len(who.subject) <= LONGEST_SUBJECT or not who.subject.isprintable():
             raise Refused(USER, "", f"{who.provider} tells no subject of 1 to {LONGEST_SUBJECT} characters")
@@ -64,7 +72,10 @@ class Outside:
         async with self._database.transaction(writes=True) as connection:
             same = (identities.c.provider == who.provider) & (identities.c.subject == who.subject)
             found = (await connection.execute(select(identities).where(same))).first()
-            user = found.user if found is not None else await self._first(connection, who, address, make=make)
+            known = who.name if found is None else found.user
+            if not whose(known):
+                raise Refused(USER, known, f"the user {known} is not one of those whom {who.provider} vouches for")
+            user = known if found is not None else await self._first(connection, who, address, make=make)
             by = By(user, address)
             old = await self._users.get_within(connection, user)
             assert old is not None
