@@ -186,6 +186,12 @@ class Far:
                         body += piece
                         if len(body) > most:
                             raise StoreError(f"{self.shown} answers more than {most:,} bytes")
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, ssl.SSLError) as error:
+            # what refuses a certificate of ours hangs up, often without a word: in TLS 1.3 after the handshake
+            hint = ""
+            if self.shown.startswith("https:"):
+                hint = "; where it asks for certificates, look at the authority and the end of `certificate`"
+            raise StoreError(f"{self.shown} hangs up: {_why(error)}{hint}") from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, ValueError) as error:
             raise StoreError(f"{self.shown} does not answer: {_why(error)}") from None
         try:
@@ -208,7 +214,11 @@ class Far:
         context = ssl.create_default_context(cafile=self._options.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._options.certificate is not None:
-            context.load_cert_chain(self._options.certificate)
+            try:
+                context.load_cert_chain(self._options.certificate)
+            except (OSError, ValueError) as error:
+                what = f"{self._options.certificate} is no certificate with its key"
+                raise StoreError(f"{what}: {_why(error)}") from None
         return context
 
 
