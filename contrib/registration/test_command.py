@@ -210,6 +210,16 @@ def test_a_host_that_is_not_well_is_taken_out_and_comes_back():
             assert ran.ends() == 0
 
 
+def test_without_a_lease_it_registers_again_every_so_often_and_is_the_same_host():
+    with gateway(**BY_PASSWORD) as gate, upstream() as backend:
+        with registers(gate.url, backend.url, "--user", "joe", "--every", "0.1", **{SECRET: KEY}) as ran:
+            until(lambda: sum(each.request.path.endswith("/hosts/register") for each in gate.finished) >= 4)
+            assert listed(gate) == [(backend.url, True)]
+            ran.process.terminate()
+            assert ran.ends() == 0
+        assert "".join(ran.said).count("registered http") == 1
+
+
 def done(url, *words, **variables):
     command = [sys.executable, "-m", "hookgate", "register", "--with", url, *words]
     environ = {name: value for name, value in os.environ.items() if name != SECRET} | variables
