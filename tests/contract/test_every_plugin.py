@@ -91,6 +91,14 @@ OPTIONS = {
         "content_types": ["*/*"],
     },
     ("interceptor", "script"): {"file": "tenant.py"},
+    ("interceptor", "throttle"): {
+        "api_tier": "Gold",
+        "addresses": [{"address": "other", "limit": 3}],
+        "conditions": [
+            {"name": "agents", "when": "request.headers['user-agent'] != null", "limit": 2, "by": "principal"}
+        ],
+        "backend": {"limit": 30},
+    },
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
@@ -111,6 +119,7 @@ OPTIONS = {
     ("section", "profiles"): {"inbound": {"basic": {"users": {"ann": "secret-of-ann"}}}},
     ("section", "registration"): {"profile": {"basic": {"users": {"joe": "secret-of-joe"}}}},
     ("section", "rewrites"): {"name": "old", "pattern": "^/old$", "substitution": "/new"},
+    ("section", "blocks"): {"user": "ann"},
     ("section", "redirects"): {"source": "/a", "target": "/b"},
     ("section", "routes"): {
         "name": "orders",
@@ -122,6 +131,7 @@ OPTIONS = {
     ("section", "plans"): {"flow": ["security-headers"]},
     ("section", "storage"): {"served": "nothing-yet"},
     ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
+    ("section", "tiers"): {"limit": 5, "window": "minute"},
     ("section", "variables"): {"value": 9},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
     ("source", "remote-store"): {"url": "https://127.0.0.1:9", "token": "a token"},
@@ -132,6 +142,7 @@ SUBSCRIPTIONS = {"subscriptions": {"ann": {"key": "key-of-ann", "quota": 9}}}
 BESIDE = {
     ("app", "subscriptions"): SUBSCRIPTIONS,
     ("interceptor", "subscription"): SUBSCRIPTIONS,
+    ("interceptor", "throttle"): {"tiers": {"Gold": {"limit": 20}}, "blocks": {"bob": {"user": "bob"}}},
     ("section", "apis"): {"connections": {"crm": {"targets": "http://127.0.0.1:9"}}},
     ("section", "applications"): {
         "apis": [{"name": "orders", "flow": [{"respond": {}}]}],
@@ -143,6 +154,7 @@ BESIDE = {
 IN_A_DATABASE = {("counters", "postgresql"), ("state", "postgresql")}
 """Plugins that are tried with a real database."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {
+    ("interceptor", "throttle"): {"isolation": "what an API or an application may do counts wherever it stands"},
     ("section", "connections"): {"schema": "`targets` is left out where discovery finds them, and never empty"},
 }
 """Rules that a plugin does not keep yet, each with what is known of it."""

@@ -1,0 +1,211 @@
+"""The levels that a call is held to: under which key each is counted, by which limit, and how it refuses."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from hookgate import Exchange, Fault, Forbidden, Host, Limit
+from hookgate.workshop import Addresses
+from hookgate_throttling.addresses import Policy
+from hookgate_throttling.blocks import Blocks
+from hookgate_throttling.faults import (
+    ApiThrottled,
+    ApplicationThrottled,
+    BackendThrottled,
+    BurstThrottled,
+    ConditionThrottled,
+    ResourceThrottled,
+    SubscriptionThrottled,
+    TierUnknown,
+)
+from hookgate_throttling.options import LevelOptions, ThrottleOptions
+from hookgate_throttling.tiers import Tiers
+
+LONGEST_KEY = 128
+"""Characters of a key; of a longer one a hash is taken, since what a client sends must not fill the memory."""
+PROCESS = secrets.token_hex(8)
+"""Tells this process from others: bursts are counted by each for itself (KC-40)."""
+VARIABLE = "subscription"
+"""Where the step that looks subscriptions up leaves what it has found."""
+
+
+class Level(NamedTuple):
+    """One limit that a call is held to."""
+
+    key: str
+    limit: Limit
+    fault: type[Fault]
+    whose: str
+    """What is used up, as the client is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls by which tiers, as far as it is known."""
+
+    user: str | None = None
+    subscription: Any = None
+    subscription_tier: str | None = None
+    application: Any = None
+    application_tier: str | None = None
+
+
+class Levels:
+    """Finds the levels of a call, in the order in which they refuse: API or else resource, addresses, subscription with
+    its burst, application, conditions, backend."""
+
+    def __init__(self, options: ThrottleOptions, host: Host) -> None:
+        self._options = options
+        self._host = host
+        self._policy = Policy(options.addresses) if options.addresses else None
+        self._conditions = [
+            (each, Addresses(each.addresses) if each.addresses else None) for each in options.conditions
+        ]
+        self._backend = None if options.backend is None else options.backend.counted
+        self._unknown: set[str] = set()
+
+    def of(self, exchange: Exchange) -> list[Level]:
+        """Return the levels of a call that is not blocked.
+
+        Raises:
+            Blocked: it is.
+            Forbidden: an address counts, and that of the client cannot be read (`address-unknown`).
+            TierUnknown: the caller has a tier that the document does not know.
+            ExpressionError: an expression cannot be evaluated.
+        """
+        caller = self._caller(exchange)
+        application = None if caller.application is None else str(caller.application)
+        self._host.section("blocks", Blocks).refuse(exchange, caller.user, application)
+        tiers = self._host.section("tiers", Tiers)
+        api = _api(exchange)
+        levels = self._of_api(exchange, tiers, api)
+        if self._policy is not None:
+            levels += self._of_address(exchange, self._policy, api)
+        levels += self._of_caller(caller, tiers)
+        levels += self._of_conditions(exchange, api)
+        if self._backend is not None:
+            levels.append(Level(_key("backend", api), self._backend, BackendThrottled, "the backend"))
+        return levels
+
+    def _of_api(self, exchange: Exchange, tiers: Tiers, api: str) -> list[Level]:
+        options = self._options
+        if options.api_tier is not None:
+            limit = self._limit(tiers.limits, options.api_tier)
+            return [] if limit is None else [Level(_key("api", api), limit, ApiThrottled, "the API")]
+        if options.resource_tier is not None:
+            limit = self._limit(tiers.limits, options.resource_tier)
+            if limit is not None:
+                key = _key("resource", api, *_resource(exchange))
+                return [Level(key, limit, ResourceThrottled, "the resource")]
+        return []
+
+    def _of_address(self, exchange: Exchange, policy: Policy, api: str) -> list[Level]:
+        line = policy.of(exchange.request.client)
+        network = self._network(exchange)
+        if line is None:
+            return []
+        return [Level(_key("address", api, line[0], network), line[1], ApiThrottled, "the address")]
+
+    def _of_caller(self, caller: Caller, tiers: Tiers) -> list[Level]:
+        levels = []
+        if (tier := caller.subscription_tier) is not None:
+            if (burst := self._limit(tiers.bursts, tier)) is not None:
+                key = _key("burst", PROCESS, caller.subscription)
+                levels.append(Level(key, burst, BurstThrottled, "the subscription for a short time"))
+            if (limit := self._limit(tiers.limits, tier)) is not None:
+                key = _key("subscription", caller.subscription)
+                levels.append(Level(key, limit, SubscriptionThrottled, "the subscription"))
+        if (tier := caller.application_tier) is not None:
+            parts = (caller.application, caller.user) if self._options.per_user else (caller.application,)
+            key = _key("application", *parts)
+            limit = self._limit(tiers.limits, tiers.in_force(key, tier, self._host.clock.wall()))
+            if limit is not None:
+                levels.append(Level(key, limit, ApplicationThrottled, "the application"))
+        return levels
+
+    def _of_conditions(self, exchange: Exchange, api: str) -> list[Level]:
+        levels = []
+        for options, addresses in self._conditions:
+            if addresses is not None and not (self._network(exchange) and addresses.holds(exchange.request.client)):
+                continue
+            if options.when is not None and not options.when(exchange):
+                continue
+            value = None if options.by is None else options.by(exchange)
+            if isinstance(value, str) and value == exchange.request.client:
+                value = self._network(exchange)
+            key = _key("condition", api, options.name, value)
+            levels.append(Level(key, options.counted, ConditionThrottled, "calls of this kind"))
+        return levels
+
+    def _caller(self, exchange: Exchange) -> Caller:
+        identity = exchange.identity
+        user = None if identity is None else identity.subject
+        found = exchange.variables.get(VARIABLE)
+        if isinstance(found, Mapping):
+            return Caller(
+                user,
+                found.get("id"),
+                _name(found.get("tier")),
+                found.get("application"),
+                _name(found.get("application_tier")),
+            )
+        by_subscription, by_application = self._options.subscription, self._options.application
+        subscription, subscription_tier = _evaluated(by_subscription, exchange)
+        application, application_tier = _evaluated(by_application, exchange)
+        if by_application is None:
+            application = _application(exchange)
+        return Caller(user, subscription, subscription_tier, application, application_tier)
+
+    def _limit(self, known: Mapping[str, Limit | None], tier: str) -> Limit | None:
+        if tier not in known:
+            if tier not in self._unknown and len(self._unknown) < 1000:
+                self._unknown.add(tier)
+                self._host.log.error("a call has the tier %r, which the document does not know: it is refused", tier)
+            raise TierUnknown(f"there is no tier {tier!r}")
+        return known[tier]
+
+    def _network(self, exchange: Exchange) -> str:
+        network = exchange.request.client_network(self._options.ipv6_prefix)
+        if not network:
+            raise Forbidden("The address of the caller cannot be read.", reason="address-unknown")
+        return network
+
+
+def _evaluated(level: LevelOptions | None, exchange: Exchange) -> tuple[Any, str | None]:
+    return (None, None) if level is None else (level.by(exchange), _name(level.tier(exchange)))
+
+
+def _name(tier: object) -> str | None:
+    return None if tier is None else str(tier)
+
+
+def _application(exchange: Exchange) -> str | None:
+    if exchange.application is not None:
+        return exchange.application.name
+    return None if exchange.identity is None else exchange.identity.application
+
+
+def _api(exchange: Exchange) -> str:
+    """Name and version of the API, or the name of the route where it comes from none."""
+    info = exchange.api
+    if info is not None:
+        return f"{info.name} {info.version}"
+    return f"route {exchange.route.name}" if exchange.route is not None else ""
+
+
+def _resource(exchange: Exchange) -> tuple[str, str]:
+    info = exchange.api
+    return "" if info is None else info.resource, exchange.request.method
+
+
+def _key(level: str, *parts: object) -> str:
+    """Return a key of what tells a counter apart: values that differ have keys that differ."""
+    text = f"throttle/{level}/{parts!r}"
+    if len(text) > LONGEST_KEY:
+        digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        return f"throttle/{level}/{digest}"
+    return text
