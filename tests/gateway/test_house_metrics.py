@@ -15,6 +15,7 @@ from hookgate import ConfigError
 from hookgate.testing import running, upstream
 
 from .authority import Authority, needs_openssl
+from .tlsbackend import tls_backend
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'\w+="([^"]*)"')
@@ -153,6 +154,21 @@ def test_the_ends_of_certificates_are_told_also_of_one_that_was_replaced(tmp_pat
     assert ends.keys() == {"one.example", "two.example", "three.example"}
     assert all(time.time() < end < time.time() + 366 * 86400 for end in ends.values())
     assert {key[3] for key in later if key[:2] == (CERTIFICATE, "listener")} == {"nameless.pem"}
+
+
+@needs_openssl
+def test_the_ends_of_certificates_towards_a_backend_are_told_its_and_ours(tmp_path):
+    authority = Authority(tmp_path / "ours", "Ours")
+    showing = {"mutual-tls": authority.issue("client")}
+    with tls_backend(authority.issue("backend", "IP:127.0.0.1"), clients=authority.certificate) as backend:
+        written = document(backend.url, tls={"ca_file": str(authority.certificate)}, auth=[showing])
+        with running(written) as gate:
+            assert gate.request("GET", "/").status_code == 200
+            samples = scrape(gate)
+
+    ends = {key[1:]: value for key, value in samples.items() if key[0] == CERTIFICATE}
+    assert ends.keys() == {("backend", "crm", backend.url), ("client", "crm", "")}
+    assert all(time.time() < end < time.time() + 366 * 86400 for end in ends.values())
 
 
 CERTIFICATE = "hookgate_certificate_not_after_seconds"
