@@ -297,6 +297,11 @@ def test_the_function_for_tests_takes_a_scheme_and_an_identity():
     assert simulate(routed(*GUARDED)).status == 401
 
 
+def test_who_calls_is_known_where_no_step_asks_for_it():
+    step = {"when": {"if": "identity.subject == 'ann'", "flow": [{"respond": {"status": 218}}]}}
+    assert [simulate(routed(step), identity=who).status for who in ("ann", "bob", None)] == [218, 200, 200]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
