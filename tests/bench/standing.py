@@ -103,7 +103,7 @@ async def called(gate: Served, routes: int, stop: asyncio.Event) -> list[float]:
     return took
 
 
-async def changed(gate: Served, routes: int) -> None:
+async def changed(gate: Served, routes: int, process: psutil.Process) -> None:
     """Measure calls in quiet, and while a change goes live."""
     for what in ("quiet", "amid the first change", "amid another change"):
         stop = asyncio.Event()
@@ -113,10 +113,11 @@ async def changed(gate: Served, routes: int) -> None:
         else:
             writer = Caller(gate.management)
             body = json.dumps(route(0, 1, "1")).encode()
-            began = time.monotonic()
+            began, used = time.monotonic(), sum(process.cpu_times()[:2])
             status, answer = await writer.call("PUT", "/-/api/objects/routes/r00000?wait=300s", body)
-            live = json.loads(answer).get("live")
-            sys.stdout.write(f"  a change is live after {time.monotonic() - began:.1f} s ({status}, live: {live})\n")
+            live, took = json.loads(answer).get("live"), time.monotonic() - began
+            used = sum(process.cpu_times()[:2]) - used
+            sys.stdout.write(f"  a change is live after {took:.1f} s ({used:.1f} s of CPU; {status}, live: {live})\n")
             writer.close()
         stop.set()
         sys.stdout.write(f"  {what}: {told(await calls)}\n")
@@ -166,7 +167,7 @@ def main() -> None:
             sys.stdout.flush()
             asyncio.run(with_tokens(gate, shown, process))
             assert gate.call("GET", "/schema").status_code == 200
-            asyncio.run(changed(gate, asked.routes))
+            asyncio.run(changed(gate, asked.routes, process))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from hookgate import AuthMethod, Branch, FlowOptions, Interceptor, Options, Plugin, Ways
 from hookgate.contract import FlowSpec, hooks_of
@@ -132,29 +133,36 @@ class Steps:
         return self._known[id(step)]
 
     def _look(self, step: Interceptor[Any]) -> Seen:
-        hooks = hooks_of(type(step), FlowSpec)
-        reads, writes = set(step.reads), set(step.writes)
-        verifies: set[str] = set()
-        branches: tuple[Any, ...] = ()
-        if isinstance(step, Branch):
-            branches = tuple(self.ways(flow) for flow in step.branches.values())
-        else:
-            for inner in _nested(step.options):
-                reads |= inner.reads
-                writes |= inner.writes
-                if isinstance(inner, AuthMethod):
-                    verifies |= inner.reads
-        when = step.entry.when
-        return Seen(
-            step,
-            frozenset(reads),
-            frozenset(writes),
-            frozenset(verifies),
-            frozenset(when.roots) if when is not None else frozenset(),
-            enters=bool(hooks.keys() & {"on_request", "choose"}),
-            leaves=bool(hooks.keys() & {"on_response", "on_fault", "choose"}),
-            branches=branches,
-        )
+        if (facts := _FACTS.get(step)) is None:  # most steps of a document live on from the one before
+            facts = _FACTS[step] = _facts(step)
+        branches = tuple(self.ways(flow) for flow in step.branches.values()) if isinstance(step, Branch) else ()
+        reads, writes, verifies, conditions, enters, leaves = facts
+        return Seen(step, reads, writes, verifies, conditions, enters, leaves, branches)
+
+
+_FACTS: WeakKeyDictionary[Interceptor[Any], tuple[Any, ...]] = WeakKeyDictionary()
+"""What was found out about steps."""
+
+
+def _facts(step: Interceptor[Any]) -> tuple[Any, ...]:
+    """Return what a step reads, writes, verifies and asks for, and whether it does anything on the two ways."""
+    hooks = hooks_of(type(step), FlowSpec)
+    reads, writes = set(step.reads), set(step.writes)
+    verifies: set[str] = set()
+    for inner in () if isinstance(step, Branch) else _nested(step.options):
+        reads |= inner.reads
+        writes |= inner.writes
+        if isinstance(inner, AuthMethod):
+            verifies |= inner.reads
+    when = step.entry.when
+    return (
+        frozenset(reads),
+        frozenset(writes),
+        frozenset(verifies),
+        frozenset(when.roots) if when is not None else frozenset(),
+        bool(hooks.keys() & {"on_request", "choose"}),
+        bool(hooks.keys() & {"on_response", "on_fault", "choose"}),
+    )
 
 
 def _nested(options: Options) -> Iterator[Plugin[Any]]:

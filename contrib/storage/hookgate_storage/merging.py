@@ -118,7 +118,7 @@ def _place(value: dict[str, Any], file: Document, each: Object, places: dict[tup
 async def tried(document: Document, catalogue: Catalogue, kept: Kept | None = None) -> Configuration:
     """Load a document, let go of what was started for it, and return what it comes to. Records that were good in
     another one that was tried, and never served, are not checked again."""
-    config = await load(document, catalogue, kept=kept)
+    config = await load(document, catalogue, kept=kept, review=False)
     for provider in config.secrets:
         if hasattr(provider, "shutdown"):
             done: Any = provider.shutdown()

@@ -149,7 +149,7 @@ class Template:
         return _PRECEDENCE.index(self.kind), -literal_segments, -literal_characters
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=32768)
 def parse(text: str) -> Template:
     """Take the path of a route apart.
 

@@ -96,11 +96,13 @@ async def load(
     *,
     secrets: bool = True,
     kept: Kept | None = None,
+    review: bool = True,
 ) -> Configuration:
     """Validate a document and build what it names. Instances of ``previous`` live on where their entry, with id and
     options, is the same, and records of ``kept`` where they are written the same. ``host_of`` gives the hosts that
     secret providers are started with; whoever gets the configuration shuts them down. If it is refused, that has been
-    done. Without ``secrets`` none is asked, and what stands on references is not looked at.
+    done. Without ``secrets`` none is asked, and what stands on references is not looked at; without ``review``
+    nothing is warned of.
 
     Raises:
         ConfigError: every mistake in it, in the order of the document.
@@ -108,7 +110,7 @@ async def load(
     located = document if isinstance(document, Document) else Document.of(document)
     references = References(catalogue, previous, host_of, ask=secrets, folder_of=located.folder_of)
     try:
-        config = await _loaded(located, references, catalogue, previous, kept)
+        config = await _loaded(located, references, catalogue, previous, kept, review)
     except BaseException:
         await references.close()
         raise
@@ -126,13 +128,14 @@ async def _loaded(
     catalogue: Catalogue,
     previous: Mapping[str, Plugin[Any]] | None,
     kept: Kept | None,
+    review: bool,
 ) -> Configuration:
     loader = _Loader(catalogue, previous, await references.resolve(located), references.hide, located.folder_of, kept)
     try:
         config = await loader.load()
         loader.problems += await _certificates(config.gateway, references.unresolved)
         _refuse(located, references, loader.problems)
-        if not loader.problems:  # others come of references that nobody was to look up
+        if review and not loader.problems:  # others come of references that nobody was to look up
             await loader.review(config)
             _refuse(located, references, loader.problems)
     finally:
