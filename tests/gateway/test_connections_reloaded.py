@@ -167,3 +167,17 @@ def test_a_document_that_is_refused_changes_nothing(wrong, lane):
             gate.reload(bad)
         assert gate.request("GET", "/").status_code == 200
     assert backend.connections == 1
+
+
+@BOTH
+def test_a_transport_that_a_reload_made_anew_is_the_one_of_the_reloads_after_it(lane):
+    """A changed connection gets a pool of its own; the next document says the same of it, and shall not get the old."""
+    with upstream() as backend:
+        said = {"transport": "http", **OTHER}
+        with running(document(backend, lane=lane, transport="http")) as gate:
+            gate.reload(document(backend, lane=lane, **said))
+            (name,) = gate.gateway.live.backends
+            anew = gate.gateway.live.backends[name]
+            gate.reload({**document(backend, lane=lane, **said), "x-other": 1})
+            assert gate.gateway.live.backends[name] is anew
+            assert gate.request("GET", "/").status_code == 200

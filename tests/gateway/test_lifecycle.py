@@ -517,3 +517,62 @@ async def test_a_source_that_is_never_done_changing_is_asked_less_often_named_an
     assert sum("the source Failing" in record.getMessage() for record in caplog.records) == 1
     assert "s3cret" not in str(gateway.status())
     await gateway.close()
+
+
+class Mending(Failing):
+    """Gives another document in the place of one that was refused."""
+
+    def __init__(self, *instead):
+        super().__init__()
+        self.good, self.instead_gives, self.told = self.read_gives, list(instead), []
+
+    @hookimpl
+    def instead(self, error):
+        self.told.append(str(error))
+        given = self.instead_gives.pop(0) if len(self.instead_gives) > 1 else self.instead_gives[0]
+        if isinstance(given, type):
+            raise given("broken")
+        return given
+
+
+BAD = {"nonsense": {}}
+
+
+async def test_a_source_gives_another_document_in_the_place_of_one_that_is_refused_and_is_asked_again_for_it():
+    source = Mending({"routes": 7}, None)
+    source.instead_gives[1:] = [source.good, None]
+    source.read_gives = BAD
+    gateway = Gateway(source, Catalogue())
+    await gateway.open(watch=False)
+    assert (gateway.live.number, gateway.status()["status"]) == (1, "ok")
+    assert ["nonsense" in source.told[0], "routes" in source.told[1], len(source.told)] == [True, True, 2]
+    with pytest.raises(ConfigError, match="nonsense"):
+        await gateway.reload()
+    assert gateway.live.number == 1
+    await gateway.close()
+    source = Mending(source.good)
+    source.read_gives = BAD
+    assert (await Gateway(source, Catalogue()).check()).routes == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "nonsense"),
+        (BAD, "nonsense"),
+        (7, "the source Mending failed in instead: it gave a int where a mapping should be"),
+        (KeyError, "the source Mending failed in instead: KeyError"),
+        (SystemExit, "the source Mending failed in instead"),
+    ],
+)
+async def test_a_source_that_has_nothing_good_in_the_place_of_a_bad_document_changes_nothing(given, said):
+    source = Mending(given)
+    gateway = Gateway(source, Catalogue())
+    await gateway.open(watch=False)
+    source.read_gives = BAD
+    with pytest.raises(ConfigError, match=said):
+        await gateway.reload()
+    assert (gateway.live.number, len(source.told) < 100) == (1, True)
+    source.read_gives = source.good
+    assert await gateway.reload() == 2
+    await gateway.close()

@@ -5,7 +5,7 @@ from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue, P
 from hookgate.document.document import MAX_BYTES, Document, Fence, parse
 from hookgate.document.entries import ANY, HOST_KEY, HostOptions, Interceptors, Rejected, written
 from hookgate.document.inside import Inside, out_of_place, plugins_in
-from hookgate.document.keeping import Kept
+from hookgate.document.kept import Kept
 from hookgate.document.named import NEVER_PLACED
 from hookgate.document.sitefolder import kebab
 from hookgate.document.tomlplaces import find, nearest

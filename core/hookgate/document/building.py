@@ -25,7 +25,7 @@ from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import Fence
 from hookgate.document.entries import HOST_KEY, HostOptions, Rejected, Written, written
 from hookgate.document.inside import SIDES, Inside, leave_out_disabled, may_hold_plugins, out_of_place, plugins_in
-from hookgate.document.keeping import Checked, Kept, digest
+from hookgate.document.kept import Checked, Kept, digest
 from hookgate.document.named import Named, Names
 from hookgate.document.validation import NESTED, flattened, others_words
 from hookgate.exchange.errors import ConfigError, Path, Problem, near, outside

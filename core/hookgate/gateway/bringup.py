@@ -135,7 +135,8 @@ def _backend(house: House, name: str, config: Configuration) -> Backend:
         # The transport holds the pool of the old connection, which drains under calls still running.
         transport = type(mine.transport)(mine.transport.options)
         transport.entry = mine.transport.entry
-        mine = replace(mine, transport=transport)
+        section = mine.section.model_copy(update={"transport": mine.section.transport and transport})
+        mine = replace(mine, transport=transport, section=section)  # or the next document would not be the same
         config.connections[name] = mine
         config.instances[transport.entry.id] = transport
     changed: Callable[[Target, Health], None] = house.target_changed

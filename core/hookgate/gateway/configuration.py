@@ -29,7 +29,7 @@ from hookgate.contract.steps import FlowOptions
 from hookgate.document.building import Builder
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import Document
-from hookgate.document.keeping import Kept
+from hookgate.document.kept import Kept
 from hookgate.document.reading import Reader
 from hookgate.document.references import References
 from hookgate.exchange.errors import ConfigError, Path, Problem
