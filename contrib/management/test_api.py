@@ -85,6 +85,46 @@ def test_a_name_that_is_taken_is_refused_and_so_is_the_end_of_what_others_use(ga
     assert gate.call("GET", f"/objects/connections/{name}").status_code == 200
 
 
+def test_who_may_read_some_kinds_learns_how_much_of_others_a_change_meets_and_not_what(gate, name):
+    """Bob may read and change connections only."""
+    gate.call("PUT", f"/objects/connections/{name}", CRM)
+    for number in range(3):
+        made = gate.call("PUT", f"/objects/routes/{name}-{number}", route(f"{name}-{number}", to={"connection": name}))
+        assert made.status_code == 201
+    changed = {**CRM, "targets": "http://127.0.0.1:10"}
+    told = {}
+    for token in ("token-of-ann", "token-of-eve", "token-of-bob"):
+        path = f"/objects/connections/{name}"
+        answers = [
+            gate.call("PUT", f"{path}?dry_run=true", changed, token),
+            gate.call("POST", "/apply?dry_run=true", _one(name, changed), token),
+            gate.call("POST", "/plan", {"document": {"connections": {name: changed}}}, token),
+        ]
+        refused = [
+            gate.call("DELETE", f"{path}?dry_run=true", token=token),
+            gate.call("DELETE", path, token=token),
+            gate.call("POST", "/apply", _one(name, None), token),
+        ]
+        told[token] = answers, refused
+    answers, refused = told["token-of-ann"]
+    for each in answers:
+        found = {(one["kind"], one["route"]) for one in each.json()["effects"]}
+        assert (found, each.json()["effects_total"]) == ({("routes", f"{name}-{n}") for n in range(3)}, 3), each.text
+    assert all(f"routes/{name}-0" in each.json()["detail"] for each in refused)
+    assert told["token-of-eve"][0][0].status_code == 403
+    answers, refused = told["token-of-bob"]
+    for each in answers:
+        assert (each.status_code, each.json()["effects"], each.json()["effects_total"]) == (200, [], 3), each.text
+    for each in refused:
+        assert each.status_code == 409
+        assert each.json()["detail"] == "It is in use: 3 objects that you may not read could not live with that."
+    assert f"{name}-" not in "".join(each.text for each in (*answers, *refused))
+
+
+def _one(name, body):
+    return {"changes": [{"kind": "connections", "name": name, "body": body}]}
+
+
 @pytest.mark.row("AC-1")
 def test_a_name_and_an_address_make_a_connection_with_everything_else_at_its_default(gate, name):
     made = gate.call("POST", "/objects/connections", {"name": name, "body": {"targets": "http://127.0.0.1:9"}})

@@ -25,30 +25,32 @@ class Effects:
     """What changes for calls."""
 
     told: tuple[Mapping[str, Any], ...]
-    """The first of them, as JSON can say them."""
+    """The first of each kind, as JSON can say them; ``kind`` is the section that the route is of."""
     total: int
 
 
 def effects(before: Configuration, after: Configuration, most: int) -> Effects:
-    """Compare what calls meet in two documents. Takes about a second for 10,000 routes, so call it in a thread."""
-    told, total = [], 0
+    """Compare what calls meet in two documents, and tell the first ``most`` of each kind: who may read only some kinds
+    is told of these. Takes about a second for 10,000 routes, so call it in a thread.
+    """
+    told, counted = [], Counter[str]()
     for each in _effects(before, after):
-        total += 1
-        if total <= most:
+        counted[each["kind"]] += 1
+        if counted[each["kind"]] <= most:
             told.append(each)
-    return Effects(tuple(told), total)
+    return Effects(tuple(told), counted.total())
 
 
 def _effects(before: Configuration, after: Configuration) -> Iterator[Mapping[str, Any]]:
     steps = _Steps()
     if flow := steps.changed(before.flow, after.flow):  # met by every call, and told once
-        yield {"route": None, "change": "changed", "flow": flow}
+        yield {"kind": "gateway", "route": None, "change": "changed", "flow": flow}
     olds, news = ({route.name: route for route in config.routes} for config in (before, after))
     connections = dict(_connections(before, after))
     for name in (*news, *(name for name in olds if name not in news)):
         old, new = olds.get(name), news.get(name)
         some = new or old
-        told: dict[str, Any] = {"route": name}
+        told: dict[str, Any] = {"kind": "" if some is None else str(some.path[0]), "route": name}
         if some is not None and some.api is not None:
             api = some.api
             told["api"] = " ".join(filter(None, (api.name, api.version, api.resource, api.operation)))

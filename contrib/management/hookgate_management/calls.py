@@ -16,7 +16,7 @@ from hookgate_apis import Effects
 from hookgate_management.answers import as_json
 from hookgate_management.bounding import let_name
 from hookgate_management.callers import ADMIN, READ, Callers
-from hookgate_management.changing import Changer
+from hookgate_management.changing import MOST_EFFECTS, Changer
 from hookgate_management.grouping import Within
 from hookgate_management.kinds import Kind, Kinds
 from hookgate_management.masking import NothingToKeep
@@ -57,8 +57,24 @@ class Calls:
             return lambda section: True
         return {name for name, kind in (await self.kinds()).items() if kind.permission in held}.__contains__
 
+    async def effects_told(self, found: Effects | None) -> dict[str, Any]:
+        """Say what changes for calls, if that is known: by name what the caller may read, and how much there is in all.
+        Somebody of a tenant is told of what is theirs only.
+        """
+        if found is None:
+            return {}
+        reads, scope = await self.readable(), current.get()
+        told = [
+            each for each in found.told if reads(each["kind"]) and (scope is None or scope.has(each["route"] or ""))
+        ]
+        return {"effects": told[:MOST_EFFECTS], "effects_total": found.total if scope is None else len(told)}
+
     async def scrubbed(self, refusal: Refusal) -> Refusal:
-        """Return a refusal without the names of others, for somebody of a tenant."""
+        """Return a refusal without the names of others, for somebody of a tenant, and without those of kinds that the
+        caller may not read.
+        """
+        if any("object" in each for each in refusal.errors):
+            refusal = await self._counted(refusal)
         if (scope := current.get()) is None:
             return refusal
         names: set[str] = set()
@@ -67,6 +83,29 @@ class Calls:
             names = {each.name for each in (await changer.whole()).objects}
             names = names.union(*(changer.of_file(kind) for kind in changer.kinds))
         return scope.scrubbed(refusal, names, await _asked_with())
+
+    async def _counted(self, refusal: Refusal) -> Refusal:
+        """Return a refusal that names what the caller may read, and says how much more there is; what stands in the
+        file is read by who reads everything.
+        """
+        reads, kinds = await self.readable(), await self.kinds()
+        own: list[Any] = []
+        others = set()
+        for each in refusal.errors:
+            kind, _, name = str(each.get("object", "")).partition("/")
+            if "object" not in each or reads(kind if name and kind in kinds else ""):
+                own.append(each)
+            else:
+                others.add(str(each["object"]))
+        if not others:
+            return refusal
+        more = f"{len(others)} {'object' if len(others) == 1 else 'objects'} that you may not read"
+        told = str(refusal)
+        if refusal.kind == "in-use":  # which names them
+            users = ", ".join([*dict.fromkeys(str(each["object"]) for each in own if "object" in each), more])
+            told = f"It is in use: {users} could not live with that."
+        errors = [*own, {"detail": f"{more} could not live with that"}]
+        return Refusal(refusal.status, told, refusal.kind, errors)
 
     def asked(self) -> bool:
         """Check what stands in the query of a write, whatever it comes to; return whether it is rehearsed.
@@ -162,7 +201,7 @@ class Calls:
         head = outcome.generation
         told: dict[str, Any] = {"generation": head.number, "digest": head.digest, "written": outcome.written}
         told["changes"] = [change_told(each) for each in changes]
-        told |= {**effects_told(outcome.effects), **(more or {})}
+        told |= {**await self.effects_told(outcome.effects), **(more or {})}
         if seconds is not None and outcome.written:
             try:
                 found = await changer.store.live(head.number, seconds)
@@ -187,11 +226,6 @@ async def _asked_with() -> str:
     with suppress(ValueError):
         body += orjson.dumps(orjson.loads(body))  # names may have been written with escapes
     return unquote(request.full_path) + body.decode(errors="replace")
-
-
-def effects_told(found: Effects | None) -> dict[str, Any]:
-    """Say what changes for calls, if that is known."""
-    return {} if found is None else {"effects": list(found.told), "effects_total": found.total}
 
 
 def change_told(change: Change) -> dict[str, Any]:

@@ -19,12 +19,13 @@ _NAMED = {"kind": _TEXT, "name": _TEXT}
 EFFECTS: Mapping[str, Any] = {
     "effects": {
         "type": "array",
-        "description": "Routes whose effective flow, destination, limits or match change, the first 200; of plans and "
-        "dry runs. Left out where something that is stored has a mistake.",
+        "description": "Routes whose effective flow, destination, limits or match change, the first 200 of those that "
+        "the caller may read; of plans and dry runs. Left out where something that is stored has a mistake.",
         "items": {
             "type": "object",
-            "required": ["route", "change"],
+            "required": ["kind", "route", "change"],
             "properties": {
+                "kind": {**_TEXT, "description": "The section that the route is of, such as `routes` or `apis`."},
                 "route": {"type": ["string", "null"], "description": "Null for the flow of the gateway: every call."},
                 "api": {**_TEXT, "description": "The operation of an API that it serves."},
                 "change": {"enum": ["added", "removed", "changed"]},
@@ -35,7 +36,7 @@ EFFECTS: Mapping[str, Any] = {
             },
         },
     },
-    "effects_total": {**_NUMBER, "description": "How many there are in all."},
+    "effects_total": {**_NUMBER, "description": "How many there are in all, those that the caller may not read, too."},
 }
 PREVIEW: Mapping[str, Any] = {
     "type": "array",

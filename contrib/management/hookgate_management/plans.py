@@ -12,7 +12,7 @@ from quart import Response, request
 from hookgate_apis import Effects
 from hookgate_management.answers import as_json
 from hookgate_management.callers import ADMIN
-from hookgate_management.calls import Calls, a_text, effects_told, members
+from hookgate_management.calls import Calls, a_text, members
 from hookgate_management.changing import Changer
 from hookgate_management.operations import CHANGES, READS, WRITES, Operation, Operations
 from hookgate_management.planning import DEFAULT_OWNER, OWNER, Plan, exported, planned
@@ -86,7 +86,7 @@ def plans(api: Operations, calls: Calls) -> None:
                 raise
         differences = await _with_drafts(changer, made.differences)
         told: dict[str, Any] = {"generation": made.ground, "owner": owner, "differences": differences}
-        return as_json(told | effects_told(effects) | {"plan": made.sealed(changer)})
+        return as_json(told | await calls.effects_told(effects) | {"plan": made.sealed(changer)})
 
     @api.add(
         Operation(

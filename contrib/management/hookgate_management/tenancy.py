@@ -158,7 +158,8 @@ def keep_tenants(wanted: Sequence[Change], held: Iterable[Object]) -> None:
         ends = {word.rpartition("@")[2].casefold() for word in each.name.split(" ") if "@" in word}
         if (each.kind, each.name) not in removed and (theirs := gone & ends):
             detail = f"The tenant {min(theirs)} is not empty: it has {each.kind}/{each.name}. Remove what it has first."
-            raise Refusal(409, detail, "in-use")
+            told = {"object": f"{each.kind}/{each.name}", "detail": "is what the tenant has"}
+            raise Refusal(409, detail, "in-use", [told])
 
 
 def let_person(section: Tenants | None, name: str, roles: Iterable[str] | None) -> str:
