@@ -195,8 +195,8 @@ def test_answers_are_checked_where_that_is_wanted(lane, imported):
             return gate.request("GET", "/v2/pets?limit=1").status_code
 
         codes = [
-            ask(status=200, body='[{"name": "Rex"}]'),
-            ask(status=200, body='[{"name": 7}]'),
+            ask(status=200, body='[{"id": 1, "name": "Rex"}]'),
+            ask(status=200, body='[{"id": 1, "name": 7}]'),
             ask(status=200, body="<pets/>", type="text/xml"),
             ask(status=503, body='{"anything": 1}'),
         ]
@@ -256,7 +256,7 @@ def test_the_document_is_the_same_each_time_and_small_where_schemas_are_large(im
     first, second = imported(PETS), imported(PETS)
 
     assert first == second
-    assert sorted(first[1]["components"]["schemas"]) == ["Owner", "Pet"]
+    assert sorted(first[1]["components"]["schemas"]) == ["Owner", "Owner.response", "Pet", "Pet.response"]
     assert "properties" not in json.dumps(first[0])
     assert first[0]["connections"] == {"pet-store": {"targets": "https://eu.example.org"}}
     assert first[0]["apis"][0]["to"] == {"connection": "pet-store", "prefix": "/v2"}

@@ -152,6 +152,81 @@ def test_members_for_one_direction_may_be_missing_wherever_they_are_asked_for(ve
     assert bad == ["#/name", "#/id", "#/kind", "#/name", "#/id"]
 
 
+WAYS = """
+openapi: VERSION
+info: {title: Users, version: "1"}
+servers: [{url: "http://localhost:8080"}]
+paths:
+  /users:
+    post:
+      requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/User"}}}}
+      responses:
+        "200":
+          description: good
+          content: {application/json: {schema: {type: array, items: {$ref: "#/components/schemas/User"}}}}
+  /same:
+    post:
+      requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/Same"}}}}
+      responses:
+        "200": {description: good, content: {application/json: {schema: {$ref: "#/components/schemas/Same"}}}}
+components:
+  schemas:
+    Password: {type: string, writeOnly: true}
+    User:
+      type: object
+      required: [id, name, password]
+      properties:
+        id: {type: integer, readOnly: true}
+        name: {type: string}
+        password: {$ref: "#/components/schemas/Password"}
+        friend: {$ref: "#/components/schemas/Friend"}
+    Friend:
+      allOf:
+        - {$ref: "#/components/schemas/User"}
+        - required: [since, pin]
+          properties: {since: {type: integer, readOnly: true}, pin: {type: string, writeOnly: true}}
+    Same: {type: object, required: [name], properties: {name: {type: string}, at: {type: integer, readOnly: true}}}
+"""
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
+def test_what_is_written_only_is_asked_for_in_what_is_sent_and_what_is_read_only_in_answers(version, load, tmp_path):
+    document, _ = load(WAYS.replace("VERSION", version), checks="both")
+    contract = json.loads((tmp_path / "api.openapi.json").read_text())
+    assert sorted(contract["components"]["schemas"]) == [
+        *("Friend", "Friend.response", "Password"),
+        *("Same", "User", "User.response"),
+    ]
+    given = {}
+    with upstream(lambda _: (200, {"content-type": "application/json"}, json.dumps(given["body"]))) as backend:
+        document["connections"] = {name: {"targets": backend.url} for name in document["connections"]}
+        with running(document) as gate:
+
+            def send(body, answer=({"id": 1, "name": "kim"},)):
+                given["body"] = answer
+                told = gate.request("POST", "/users", json=body)
+                return told.status_code if told.status_code != 400 else told.json()["errors"][0]["pointer"]
+
+            ann = {"name": "ann", "password": "x"}
+            kim = {"id": 1, "name": "kim"}
+            sent = [
+                send(ann),
+                send(ann | {"friend": {**ann, "pin": "1"}}),
+                send({"name": "ann"}),
+                send({"password": "x"}),
+                send(ann | {"friend": ann}),
+                send(ann | {"friend": {"name": "bob", "pin": "1"}}),
+            ]
+            answered = [
+                send(ann, [kim, kim | {"friend": {**kim, "since": 2}}]),
+                send(ann, [{"name": "kim", "password": "x"}]),
+                send(ann, [kim | {"friend": kim}]),
+                send(ann, [kim | {"friend": {"name": "bob", "since": 2}}]),
+            ]
+    assert sent == [200, 200, "#/password", "#/name", "#/friend/pin", "#/friend/password"]
+    assert answered == [200, 502, 502, 502]
+
+
 PAGEABLE = """
 openapi: 3.0.1
 info: {title: OpenAPI definition, version: v0}

@@ -156,7 +156,7 @@ class Operations:
             return None
         body, path = self._description.resolved(value, path)
         body = self._description.mapping(body, path)
-        content = self._content(body.get("content"), (*path, "content"), examples=False)
+        content = self._content(body.get("content"), (*path, "content"), answered=False)
         return {**({"required": True} if body.get("required") is True else {}), "content": content}
 
     def _response(self, value: Any, path: Path, operation: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Operations:
         if self._old:
             content = self._content_of_swagger(response, path, operation)
         else:
-            content = self._content(response.get("content"), (*path, "content"), examples=True)
+            content = self._content(response.get("content"), (*path, "content"), answered=True)
         if content:
             written["content"] = content
         return written
@@ -181,28 +181,32 @@ class Operations:
             if TOKEN.fullmatch(name) and name.lower() != "content-type":
                 words = ("type", "format", "items", "enum", "default")
                 schema = {word: header[word] for word in words if word in header} if self._old else header.get("schema")
-                found[name] = {"schema": self.schemas.translated(True if schema is None else schema, (*at, "schema"))}
+                found[name] = {
+                    "schema": self.schemas.translated(
+                        True if schema is None else schema, (*at, "schema"), answered=True
+                    )
+                }
                 if "example" in header:
                     found[name]["example"] = header["example"]
         return found
 
-    def _content(self, value: Any, path: Path, *, examples: bool) -> dict[str, Any]:
+    def _content(self, value: Any, path: Path, *, answered: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for media, each in self._description.mapping(value, path).items():
             each, at = self._description.resolved(each, (*path, media))  # noqa: PLW2901
             each = self._description.mapping(each, at)  # noqa: PLW2901
             found[media] = written = {}
             if "schema" in each:
-                written["schema"] = self.schemas.translated(each["schema"], (*at, "schema"))
-            if not examples and isinstance(each.get("encoding"), Mapping):
+                written["schema"] = self.schemas.translated(each["schema"], (*at, "schema"), answered=answered)
+            if not answered and isinstance(each.get("encoding"), Mapping):
                 written["encoding"] = {
                     name: {word: rule[word] for word in _OF_FIELDS if word in rule}
                     for name, rule in each["encoding"].items()
                     if isinstance(rule, Mapping)
                 }
-            if examples and "example" in each:
+            if answered and "example" in each:
                 written["example"] = each["example"]
-            if examples and "examples" in each:
+            if answered and "examples" in each:
                 named = self._description.mapping(each["examples"], (*at, "examples"))
                 written["examples"] = {name: self._example(item) for name, item in named.items()}
         return found
@@ -229,7 +233,7 @@ class Operations:
         content: dict[str, Any] = {media: {} for media in media_types}
         for media, written in content.items():
             if "schema" in response:
-                written["schema"] = self.schemas.translated(response["schema"], (*path, "schema"))
+                written["schema"] = self.schemas.translated(response["schema"], (*path, "schema"), answered=True)
             if media in examples:
                 written["example"] = examples[media]
         return content

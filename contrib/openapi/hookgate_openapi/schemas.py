@@ -20,6 +20,10 @@ _SINGLE = (
     *("additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "items"),
     *("unevaluatedItems", "unevaluatedProperties", "contentSchema", "additionalItems"),
 )
+_DIRECTIONS = ("readOnly", "writeOnly")
+"""What says that a member is not in what is sent, and not in what is answered."""
+_Variant = tuple[Path, frozenset[str], bool]
+"""A schema by its place, members that may be missing whatever it says, and whether it is of answers only."""
 _COMPOSED = ("allOf", "anyOf", "oneOf", "then", "else")
 """Keywords whose schemas speak of the same value, so that what is read only in one of them is in all."""
 _HOLDING = frozenset({*_NAMED, *_LISTED, *_SINGLE})
@@ -39,19 +43,30 @@ class Schemas:
         self._description = description
         self._old = description.version in ("2.0", "3.0")
         self._mending = Mending(description.refuse, description.warn)
-        self._names: dict[tuple[Path, frozenset[str]], str] = {}
+        self._names: dict[_Variant, str] = {}
         self._taken: set[str] = set()
-        self._waiting: list[tuple[Path, frozenset[str]]] = []
+        self._waiting: list[_Variant] = []
+        self._answered = False
+        """Whether what is translated is answered, and not sent."""
+        self._differs: dict[Path, bool] = {}
+        """Whether a schema, or one that it refers to, has members of one direction."""
         dialect = description.value.get("jsonSchemaDialect", next(iter(_DIALECTS)))
         if not self._old and not _known(dialect):
             description.refuse(
                 ("jsonSchemaDialect",), f"{dialect!r} is not known; leave it out for JSON Schema 2020-12"
             )
 
-    def translated(self, schema: Any, path: Path, loose: frozenset[str] = frozenset()) -> Any:
-        """Return a schema in JSON Schema 2020-12; note what is wrong with it.
+    def translated(self, schema: Any, path: Path, *, answered: bool = False) -> Any:
+        """Return a schema of what is sent, or ``answered``, in JSON Schema 2020-12; note what is wrong with it. Members
+        that this direction lacks may be missing.
+        """
+        self._answered = answered
+        return self._translated(schema, path)
 
-        ``loose`` names members that may be missing, whatever it says: a schema around it has them for one direction.
+    def _translated(self, schema: Any, path: Path, loose: frozenset[str] = frozenset()) -> Any:
+        """Translate for the direction that is set.
+
+        ``loose`` names members that may be missing, whatever it says: a schema around it has them for the other one.
         """
         if schema in (None, "true", "false"):
             self._description.warn(path, f"{schema!r} is read as {schema != 'false'}")
@@ -76,8 +91,9 @@ class Schemas:
         """Return every schema that is referred to, directly or by another one, by name, in the order of names."""
         found: dict[str, Any] = {}
         while self._waiting:
-            path, loose = self._waiting.pop()
-            found[self._names[path, loose]] = self.translated(self._description.at(path), path, loose)
+            variant = self._waiting.pop()
+            path, loose, self._answered = variant
+            found[self._names[variant]] = self._translated(self._description.at(path), path, loose)
         return dict(sorted(found.items()))
 
     def named(self, reference: str, loose: frozenset[str] = frozenset()) -> str:
@@ -86,18 +102,44 @@ class Schemas:
         if loose:
             target = {"$ref": reference}
             loose &= self._required(target) - self._one_way(target)
-        if (path, loose) not in self._names:
+        variant = path, loose, self._answered and self._is_directed(path)
+        if variant not in self._names:
             own = path[-1:] if path[:-1] in (("components", "schemas"), ("definitions",)) else path
-            name = base = _WRITTEN.sub("-", ".".join(map(str, (*own, *(["partial"] if loose else []))))).strip("-")
+            more = [word for word, wanted in (("response", variant[2]), ("partial", loose)) if wanted]
+            name = base = _WRITTEN.sub("-", ".".join(map(str, (*own, *more)))).strip("-")
             name = base = base or "schema"
             number = 1
             while name in self._taken:
                 number += 1
                 name = f"{base}-{number}"
             self._taken.add(name)
-            self._names[path, loose] = name
-            self._waiting.append((path, loose))
-        return f"#/components/schemas/{self._names[path, loose]}"
+            self._names[variant] = name
+            self._waiting.append(variant)
+        return f"#/components/schemas/{self._names[variant]}"
+
+    def _is_directed(self, path: Path) -> bool:
+        """Whether a schema, with those that it refers to, asks in one direction for members that the other lacks."""
+        seen: set[Path] = set()
+        one_way: set[str] = set()
+        required: set[str] = set()
+        waiting = [path]
+        while waiting:
+            at = waiting.pop()
+            if at in seen or self._differs.get(at) is False:
+                continue
+            seen.add(at)
+            for part in _looked_through(self._description.at(at)):
+                members, asked, reference = part.get("properties"), part.get("required"), part.get("$ref")
+                if isinstance(members, Mapping):
+                    one_way |= {name for name, member in members.items() if self._of_a_direction(member, *_DIRECTIONS)}
+                if isinstance(asked, list):
+                    required |= {each for each in asked if isinstance(each, str)}
+                waiting += [steps(reference)] if isinstance(reference, str) else []
+            if self._differs.get(at) or one_way & required:
+                self._differs[path] = True
+                return True
+        self._differs |= dict.fromkeys(seen, False)
+        return False
 
     def _from_old(self, schema: Mapping[str, Any], path: Path, loose: frozenset[str]) -> Any:
         if isinstance(schema.get("$ref"), str):
@@ -128,28 +170,29 @@ class Schemas:
             elif key in _NAMED:
                 members = self._description.mapping(value, (*path, key))
                 found[key] = {
-                    self._pattern(key, name, path): self.translated(item, (*path, key, name))
+                    self._pattern(key, name, path): self._translated(item, (*path, key, name))
                     for name, item in members.items()
                 }
             elif key in _LISTED or (key == "items" and isinstance(value, list)):
                 items = self._description.listed(value, (*path, key))
                 found["prefixItems" if key == "items" else key] = [
-                    self.translated(item, (*path, key, index), beside) for index, item in enumerate(items)
+                    self._translated(item, (*path, key, index), beside) for index, item in enumerate(items)
                 ]
             else:
-                found[key] = self.translated(value, (*path, key), beside)
+                found[key] = self._translated(value, (*path, key), beside)
         return {key: value for key, value in found.items() if value != [] or key not in _LISTED}
 
     def _pattern(self, key: str, name: str, path: Path) -> str:
         return self._mending.pattern(name, (*path, key, name)) if key == "patternProperties" else name
 
     def _one_way(self, schema: Any) -> frozenset[str]:
-        """Name the members that one direction lacks: ``readOnly`` is not sent, ``writeOnly`` not answered."""
+        """Name the members that this direction lacks: ``readOnly`` is not sent, ``writeOnly`` not answered."""
         found: set[str] = set()
+        lacking = _DIRECTIONS[self._answered]
         for part in self._parts(schema, ("allOf",)):
             members = part.get("properties")
             if isinstance(members, Mapping):
-                found |= {name for name, member in members.items() if self._of_one_direction(member)}
+                found |= {name for name, member in members.items() if self._of_a_direction(member, lacking)}
         return frozenset(found)
 
     def _required(self, schema: Any) -> frozenset[str]:
@@ -157,8 +200,8 @@ class Schemas:
         lists = [part.get("required") for part in self._parts(schema, _COMPOSED)]
         return frozenset(name for each in lists if isinstance(each, list) for name in each if isinstance(name, str))
 
-    def _of_one_direction(self, member: Any) -> bool:
-        return any(part.get(word) in (True, "true") for part in self._parts(member, ("allOf",)) for word in _DIRECTIONS)
+    def _of_a_direction(self, member: Any, *words: str) -> bool:
+        return any(part.get(word) in (True, "true") for part in self._parts(member, ("allOf",)) for word in words)
 
     def _parts(self, schema: Any, composed: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
         """Walk over a schema and those that speak of the same value, each once, references followed."""
@@ -181,7 +224,16 @@ class Schemas:
                 pending += value if isinstance(value, list) else [value]
 
 
-_DIRECTIONS = ("readOnly", "writeOnly")
+def _looked_through(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """Walk over every mapping in a schema; references are not followed."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            yield part
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def _loosened(schema: dict[str, Any], loose: frozenset[str]) -> dict[str, Any]:
