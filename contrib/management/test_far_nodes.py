@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from hookgate import ConfigError
+from hookgate.gateway import Gateway
 from hookgate.testing import running, upstream
 from hookgate_authoring.conformance import conformance
 from hookgate_management import following
 from hookgate_management.far import RemoteStore, RemoteStoreOptions
 from hookgate_storage import Change, Database, Keys, Object, digest, open_store, upgrade
 from hookgate_storage.sealing import new_key
-from hookgate_storage.serving import get as serving_of
 
 from .served import DOCUMENT, serving
 
@@ -245,16 +245,28 @@ async def test_people_of_the_other_gateway_are_not_asked_here_and_what_would_is_
     file = tmp_path / "gateway.yaml"
     file.write_text("management: {apps: [management]}" if app else "routes: [{name: all, flow: [{respond: {}}]}]")
     with upstream(lambda _: (200, {}, json.dumps(answer).encode())) as near:
-        far = source(tmp_path, near.url, path=file)
+        far = Gateway(source(tmp_path, near.url, path=file))
         if app:
-            with pytest.raises(ConfigError, match=r"management\.apps\[0\].*and this gateway follows that of another"):
-                await far.read()
+            told = r"gateway\.yaml:1:\d+: management\.apps\[0\].*and this gateway follows that of another"
+            with pytest.raises(ConfigError, match=told):
+                await far.check()
             return
-        document = await far.read()
-        [bad] = serving_of(document["storage"]["served"]).rejected
-        assert (bad["kind"], bad["name"]) == ("profiles", "staff")
+        served = (await far.check()).sections["storage"].served
+        [bad] = served.rejected
+        assert (bad["kind"], bad["name"], served.shown) == ("profiles", "staff", ())
         assert "this gateway follows that of another one" in bad["why"]
-        assert "profiles" not in document
+
+
+async def test_what_this_node_cannot_load_is_left_out_and_the_rest_is_served(tmp_path):
+    odd = {**ROUTE, "flow": [{"not-here": {}}]}
+    with upstream(lambda _: (200, {}, json.dumps(told(body=odd)).encode())) as near:
+        file = tmp_path / "gateway.yaml"
+        file.write_text("routes: [{name: all, flow: [{respond: {}}]}]")
+        checked = await Gateway(source(tmp_path, near.url, path=file)).check()
+    served = checked.sections["storage"].served
+    assert [(bad["kind"], bad["name"]) for bad in served.rejected] == [("routes", "x")]
+    assert "not-here" in served.rejected[0]["why"]
+    assert ([route.name for route in checked.routes], served.teller is None) == (["all"], False)
 
 
 def _other_key(tmp_path):

@@ -109,7 +109,15 @@ class RemoteStore(Source[RemoteStoreOptions]):
         Raises:
             ConfigError: the file cannot be read or has a mistake; or nobody answers, and there is no snapshot.
         """
-        document = await self._near.read()
+        return self._with_teller(await self._near.read())
+
+    @hookimpl
+    def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
+        """Leave out what is bad here, such as an object with a plugin that this node does not have."""
+        document = self._near.instead(error)
+        return None if document is None else self._with_teller(document)
+
+    def _with_teller(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         served = serving.get(document["storage"]["served"])
         if served is not None:
             served.teller = self._near.far

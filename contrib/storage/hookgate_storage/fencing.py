@@ -57,7 +57,7 @@ class StoreFence(Fence):
         self._allowed, self._folder = allowed, folder
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, StoreFence) and (self._allowed, self._folder) == (other._allowed, other._folder)
+        return isinstance(other, StoreFence) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
         return hash(self._folder)
