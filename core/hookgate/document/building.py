@@ -64,12 +64,11 @@ class Builder:
         """Warnings that entries accept, by id: the mappings of the document themselves."""
         self.connections: Collection[str] | None = None
         """Names of the connections of the document, once they are known."""
-        self.named: dict[str, set[str]] = {}
-        """Names in sections, as they are written."""
+        self._named: dict[str, set[str]] = {}
         self.broken: set[str] = set()
         """Names of items that cannot be used for their mistakes: whoever refers to them hears nothing more of it."""
         self.previous = previous or {}
-        self._names = Names(catalogue, self.problems, self.broken, self.named)
+        self._names = Names(catalogue, self.problems, self.broken, self._named)
         self._referred: set[tuple[str, str]] = set()
         """Sections and names of their items that something refers to."""
         self._used: set[Named] = set()
@@ -90,6 +89,12 @@ class Builder:
         """From which relative paths count, where options are checked just now. Who asks stands on a file."""
         self._spoil()
         return self._folder
+
+    @property
+    def named(self) -> dict[str, set[str]]:
+        """Names in sections, as they are written. Options that ask for more than a name stand on the document."""
+        self._spoil()
+        return self._named
 
     def _spoil(self) -> None:
         if self._noting is not None:
@@ -244,7 +249,7 @@ class Builder:
     def _known(self, section: str) -> Collection[str] | None:
         """Return the names in a section, once they are known."""
         return (
-            self.connections if section == "connections" and self.connections is not None else self.named.get(section)
+            self.connections if section == "connections" and self.connections is not None else self._named.get(section)
         )
 
     def share(self) -> None:
@@ -257,7 +262,7 @@ class Builder:
         """Warn of connections that nothing refers to, and of named instances that stand nowhere: but not of families of
         others, which may be found by their class.
         """
-        for name in sorted(self.named["connections"]):
+        for name in sorted(self._named["connections"]):
             if ("connections", name) not in self._referred:
                 message = f"nothing calls by the connection {name}: refer to it, or take it out"
                 self.warnings.append(Problem(("connections", name), message, at_key=True))
