@@ -33,7 +33,12 @@ OVER_HTTP1 = {
     "a path that is none": (b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400, "/%zz"),
 }
 HEAD = [(":scheme", "http"), (":authority", "a")]
+HANDSHAKE = LINE + b"Connection: upgrade\r\nUpgrade: websocket\r\n"
 OVER_HTTP2 = {
+    "a handshake that is none": (
+        [(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/some/path?a=b"), *HEAD],
+        *(400, "/some/path"),
+    ),
     "connect": ([(":method", "CONNECT"), (":authority", "a:1")], 501, "a:1"),
     "a path that is no ASCII": ([(":method", "GET"), (":path", b"/\xe9"), *HEAD], 400, "/%E9"),
     "a path that is none": ([(":method", "GET"), (":path", "/%zz?a=b"), *HEAD], 400, "/%zz"),
@@ -103,6 +108,16 @@ def test_over_http1(gate, what):
         client.sendall(data)
         assert client.recv(12) == b"HTTP/1.1 %d" % status
         check(gate, status, path, *(version or ["1.1"]))
+
+
+@pytest.mark.parametrize("gate", ["edge"], indirect=True)
+@pytest.mark.parametrize("fields", [b"", b"Sec-WebSocket-Version: 13\r\n", b"Sec-WebSocket-Key: a\r\n"])
+def test_a_handshake_that_the_edge_refuses(gate, fields):
+    """On the lane it is the backend's to answer."""
+    with socket.create_connection(("127.0.0.1", int(gate.url.rpartition(":")[2])), 30) as client:
+        client.sendall(HANDSHAKE + fields + b"\r\n")
+        assert client.recv(12) == b"HTTP/1.1 400"
+        check(gate, 400, "/some/path", "1.1")
 
 
 def test_a_body_that_is_none_is_told_with_the_path_of_its_call(gate):

@@ -54,6 +54,11 @@ def _keep_target(kind: Any) -> None:
         if isinstance(event, Request):
             stream.target = event.raw_path
         await handle(stream, event)
+        if isinstance(event, Request) and isinstance(stream, WSStream) and not stream.handshake.is_valid():
+            protocol = getattr(stream.send, "__self__", None)  # it has answered, and asked no app
+            strict = getattr(getattr(protocol, "connection", None), "h11_connection", None)
+            if (refused := getattr(strict or protocol, "refused", None)) is not None:
+                refused(event.method.encode(), event.raw_path, 400, event.http_version)
 
     kind.handle = kept
 
@@ -92,7 +97,7 @@ def spare_connection(send: SendMessage) -> None:
         _mend(protocol)
 
 
-def mend(protocol: ProtocolWrapper, refused: Callable[[bytes, bytes, int], None]) -> None:
+def mend(protocol: ProtocolWrapper, refused: Callable[..., None]) -> None:
     """Have a new connection bear whatever its client does, and tell what it refused."""
     protocol.__class__ = _Protocol
     protocol.refused = refused  # type: ignore[attr-defined]
@@ -106,7 +111,7 @@ def _mend(protocol: H2Protocol) -> None:
 
 
 class _Protocol(ProtocolWrapper):
-    refused: Callable[[bytes, bytes, int], None]
+    refused: Callable[..., None]
 
     def __setattr__(self, name: str, value: object) -> None:
         if isinstance(value, H2Protocol):  # also where a connection of HTTP/1.1 becomes one of HTTP/2
@@ -124,7 +129,7 @@ class _Protocol(ProtocolWrapper):
 
 
 class _Http2(H2Protocol):
-    refused: Callable[[bytes, bytes, int], None] = staticmethod(lambda *_: None)
+    refused: Callable[..., None] = staticmethod(lambda *_: None)
     """Told of what was no call: method, target and status."""
 
     async def handle(self, event: Told) -> None:

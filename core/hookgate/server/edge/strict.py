@@ -44,9 +44,9 @@ class Strict(h11.Connection):
         """What follows a handshake, or the first line of HTTP/2: bytes of another protocol."""
         return self._held, self._ended
 
-    def refused(self, method: bytes, target: bytes, status: int) -> None:
-        """Tell of a request of HTTP/2 that is none."""
-        request = sketch(method, target, self._peer, "2")
+    def refused(self, method: bytes, target: bytes, status: int, version: str = "2") -> None:
+        """Tell of a request of HTTP/2, or a handshake, that is none."""
+        request = sketch(method, target, self._peer, version)
         log.info("%s: refused with %d: %s", request.client, status, request.path)
         if self.told:
             self._gateway.refused(request, status, "The request cannot be taken.")
