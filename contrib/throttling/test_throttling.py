@@ -262,11 +262,44 @@ def test_an_application_has_its_tier_over_all_of_its_apis_and_a_change_counts_fr
         assert statuses(gate, 2, **ANN) == [200, 429]
 
 
-def test_each_user_has_the_whole_limit_of_an_application_where_it_is_said(house, clock):
-    throttle = {"application": {"by": "identity.application", "tier": "'Silver'"}, "per_user": True}
+@pytest.mark.parametrize(("per_user", "of_bob"), [(False, [429, 429]), (True, [200] * 5 + [429])])
+def test_users_share_the_limit_of_their_application_unless_each_is_to_have_the_whole(house, clock, per_user, of_bob):
+    throttle = {"application": {"by": "identity.application", "tier": "'Silver'"}, "per_user": per_user}
     with running({"gateway": house, "routes": [route("orders", throttle, AUTH)]}, clock=clock) as gate:
         assert statuses(gate, 6, **ANN) == [200] * 5 + [429]
-        assert statuses(gate, 6, **BOB) == [200] * 5 + [429]
+        assert statuses(gate, len(of_bob), **BOB) == of_bob
+
+
+@pytest.mark.parametrize(
+    ("roles", "offered"),
+    [
+        ((), ["Silver", "Open", "Closed"]),
+        (("intern",), ["Silver", "Open"]),
+        (("partner",), ["Silver", "Open", "Closed", "Partners"]),
+        (("intern", "partner"), ["Silver", "Open", "Partners"]),
+        (("INTERN",), ["Silver", "Open", "Closed"]),
+    ],
+)
+def test_a_list_of_roles_lets_them_choose_a_tier_or_keeps_them_from_it(roles, offered):
+    document = {
+        "tiers": {
+            "Bronze": {"enabled": False},
+            "Gold": {"enabled": False},
+            "Unlimited": {"enabled": False},
+            "Open": {"limit": 1},
+            "Closed": {"limit": 1, "deny": "intern, guest"},
+            "Partners": {"limit": 1, "allow": ["partner", "owner"]},
+            "Applications": {"limit": 1, "levels": ["application"]},
+        }
+    }
+    with running(document) as gate:
+        tiers = gate.gateway.live.config.sections["tiers"]
+        assert tiers.offered(roles, "subscription") == offered
+        assert [name for name in document["tiers"] if tiers.may_choose(name, roles, "subscription")] == [
+            name for name in document["tiers"] if name in offered
+        ]
+        assert not tiers.may_choose("Unknown", roles, "subscription")
+        assert tiers.may_choose("Applications", roles, "application")
 
 
 def api(name="shop", get=None, **said):
@@ -304,6 +337,21 @@ def test_methods_and_resources_of_one_tier_count_apart_and_a_tier_of_the_api_cou
         gate.reload({"gateway": house, "apis": [api(api_tier="Silver", resource_tier="Bronze")]})
         assert statuses(gate, 3, "/shop/1.0/items") == [200] * 3
         assert statuses(gate, 3, "/shop/1.0/orders") == [200, 200, 429]
+
+
+@pytest.mark.row("KC-34")
+def test_a_tier_of_the_api_that_counts_nothing_leaves_that_of_the_resource_in_force(clock):
+    throttle = {"api_tier": "Unlimited", "resource_tier": "Bronze"}
+    with running({"routes": [route("orders", throttle)]}, clock=clock) as gate:
+        assert statuses(gate, 2) == [200, 429]
+
+
+def test_a_call_that_meets_two_steps_is_counted_once_by_each_limit(house, clock, plugins):
+    known = {"App1": {"id": "s1", "tier": "Silver", "application_tier": "Gold"}}
+    flow = [AUTH, {"subscriptions": {"known": known}}, {"throttle": {}}, {"throttle": {"api_tier": "Gold"}}, OK]
+    document = {"gateway": house, "routes": [{"name": "orders", "match": {"path": "/orders"}, "flow": flow}]}
+    with running(document, clock=clock, plugins_dir=plugins) as gate:
+        assert statuses(gate, 6, **ANN) == [200] * 5 + [429]
 
 
 def told_address(address):
@@ -560,7 +608,7 @@ def test_names_that_look_alike_never_share_a_count(clock):
             assert statuses(gate, 2, **{"x-a": a, "x-b": b}) == [200, 429], (a, b)
 
 
-def test_two_gateways_on_one_database_let_through_what_the_tier_says_and_bursts_count_in_each_process(url, clock):
+def test_two_gateways_on_one_database_let_through_what_the_tier_says(url, clock):
     gateway = {"counters": {"postgresql": {"url": url}}}
     document = {"gateway": gateway, "tiers": {"T": {"limit": 37}}, "routes": [route("orders", {"api_tier": "T"})]}
     with running(document, clock=clock) as one, running(document, clock=clock) as two, ThreadPoolExecutor(8) as pool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from hookgate import Exchange, Fault, Forbidden, Host, Limit
 from hookgate.workshop import Addresses
@@ -29,6 +30,8 @@ LONGEST_KEY = 128
 """Characters of a key; of a longer one a hash is taken, since what a client sends must not fill the memory."""
 PROCESS = secrets.token_hex(8)
 """Tells this process from others: bursts are counted by each for itself (KC-40)."""
+_counted: WeakKeyDictionary[Exchange, set[str]] = WeakKeyDictionary()
+"""Calls that are on their way, and the keys they have been counted under. No trace shows these: callers are in them."""
 VARIABLE = "subscription"
 """Where the step that looks subscriptions up leaves what it has found."""
 
@@ -89,13 +92,20 @@ class Levels:
         levels += self._of_conditions(exchange, api)
         if self._backend is not None:
             levels.append(Level(_key("backend", api), self._backend, BackendThrottled, "the backend"))
-        return levels
+        return levels if exchange not in _counted else [each for each in levels if each.key not in _counted[exchange]]
+
+    @staticmethod
+    def counted(exchange: Exchange, levels: list[Level]) -> None:
+        """Remember what a call has been counted at: another step further right does not count it there again."""
+        keys = {level.key for level in levels}
+        _counted[exchange] = _counted[exchange] | keys if exchange in _counted else keys
 
     def _of_api(self, exchange: Exchange, tiers: Tiers, api: str) -> list[Level]:
         options = self._options
         if options.api_tier is not None:
             limit = self._limit(tiers.limits, options.api_tier)
-            return [] if limit is None else [Level(_key("api", api), limit, ApiThrottled, "the API")]
+            if limit is not None:  # one that counts nothing is as good as none, and leaves the resource's in force
+                return [Level(_key("api", api), limit, ApiThrottled, "the API")]
         if options.resource_tier is not None:
             limit = self._limit(tiers.limits, options.resource_tier)
             if limit is not None:

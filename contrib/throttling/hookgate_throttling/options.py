@@ -54,7 +54,7 @@ class ThrottleOptions(Options):
     """Options of `throttle`."""
 
     api_tier: TierName | None = None
-    """Tier of the API as a whole. With it `resource_tier` counts for nothing (KC-32)."""
+    """Tier of the API as a whole. With it `resource_tier` counts for nothing, unless it is unlimited (KC-32)."""
     resource_tier: TierName | None = None
     """Tier of each resource and method of the API; `overrides` in an operation gives it another one (KC-34)."""
     subscription: LevelOptions | None = None

@@ -85,6 +85,7 @@ class Throttle(Interceptor[ThrottleOptions]):
         limit = decision.limit
         note_standing(exchange, limit.burst or limit.amount, decision.remaining, decision.reset)
         if decision.allowed:
+            self._levels.counted(exchange, levels)
             return
         level = next(each for each in levels if each.key == decision.key)
         wait = max(1, math.ceil(decision.retry_after))
