@@ -1,5 +1,6 @@
 """Second factors over the API of a running gateway."""
 
+import html
 import re
 import subprocess
 import sys
@@ -134,3 +135,62 @@ def test_administrators_make_a_factor_first_where_they_need_one(gate):
     assert browser.delete("/users/root/factor").status_code == 403  # without a code
     token = browser.post("/tokens", json={"name": "ci"}).json()["token"]
     assert gate.call("GET", "/users", token=token).status_code == 200
+
+
+def test_a_factor_is_made_on_the_page_whose_address_can_be_copied_and_is_shown_once(gate):
+    made(gate, "pia", "plain")
+    client = httpx.Client(base_url=f"{gate.management}/-", timeout=60, trust_env=False)
+    gate.stack.enter_context(client)
+    own = {"Origin": gate.management, "Sec-Fetch-Site": "same-origin"}
+
+    def csrf(page):
+        return html.unescape(re.search(r'name="csrf" value="([^"]+)"', page)[1])
+
+    assert client.post("/factor", headers=own).status_code == 401
+    assert client.post("/login", data={"name": "pia", "password": PASSWORD}, headers=own).status_code == 303
+    page = client.get("/login").text
+    assert "Make a second factor" in page
+    token = csrf(page)
+    evil = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    for path in ("/factor", "/factor/confirm"):
+        assert client.post(path, data={"csrf": token}, headers=evil).status_code == 403
+        for wrong in ({}, {"csrf": token[:-1]}):
+            assert client.post(path, data=wrong, headers=own).status_code == 403
+    assert client.get("/api/me/factor").json() == {"confirmed": False, "recovery": 0}
+
+    shown = client.post("/factor", data={"csrf": token}, headers=own)
+    assert (shown.status_code, shown.headers["cache-control"]) == (200, "no-store")
+    uri = html.unescape(re.search(r'<input id="uri" readonly value="([^"]+)"', shown.text)[1])
+    secret = re.search(r'<input id="secret" readonly value="([A-Z2-7 ]+)"', shown.text)[1].replace(" ", "")
+    assert uri == f"otpauth://totp/hookgate:pia?secret={secret}&issuer=hookgate"
+    assert html.unescape(re.search(r'<a href="(otpauth:[^"]+)"', shown.text)[1]) == uri
+    assert "<script" not in shown.text
+    wrong = client.post("/factor/confirm", data={"csrf": token, "code": "no code"}, headers=own)
+    assert (wrong.status_code, secret in wrong.text, 'action="/-/factor/confirm"' in wrong.text) == (422, False, True)
+    assert secret not in client.get("/login").text
+
+    totp = pyotp.parse_uri(uri)
+    done = client.post("/factor/confirm", data={"csrf": token, "code": totp.now()}, headers=own)
+    codes = re.search(r"<pre>(.*?)</pre>", done.text, re.DOTALL)[1].split()
+    assert (done.status_code, len(codes), client.get("/api/me/factor").json()["confirmed"]) == (200, 10, True)
+    page = client.get("/login").text
+    assert ("10 recovery codes are left" in page, "Make a second factor" in page) == (True, False)
+    assert client.post("/factor", data={"csrf": token}, headers=own).status_code == 409
+    form = {"name": "pia", "password": PASSWORD}
+    assert client.post("/login", data=form, headers=own).status_code == 401
+    assert client.post("/login", data={**form, "code": codes[0]}, headers=own).status_code == 303
+
+
+def test_an_administrator_who_needs_a_factor_makes_it_on_the_page(gate):
+    made(gate, "ava", "boss")
+    client = httpx.Client(base_url=f"{gate.management}/-", timeout=60, trust_env=False)
+    gate.stack.enter_context(client)
+    own = {"Origin": gate.management, "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/login", data={"name": "ava", "password": PASSWORD}, headers=own).status_code == 303
+    assert client.get("/api/users").status_code == 403
+    token = html.unescape(re.search(r'name="csrf" value="([^"]+)"', client.get("/login").text)[1])
+    shown = client.post("/factor", data={"csrf": token}, headers=own).text
+    uri = html.unescape(re.search(r'<input id="uri" readonly value="([^"]+)"', shown)[1])
+    code = pyotp.parse_uri(uri).now()
+    assert client.post("/factor/confirm", data={"csrf": token, "code": code}, headers=own).status_code == 200
+    assert client.get("/api/users").status_code == 200

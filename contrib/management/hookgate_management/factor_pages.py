@@ -15,7 +15,7 @@ from hookgate_people import By, Denied, People
 
 FACTOR_PAGES = frozenset(
     {"me", "password", "factor", "enrol-factor", "confirm-factor", "session", "log-in", "log-out"}
-    | {"login-page", "login-form", "login-begin", "login-callback", "logout-form"}
+    | {"login-page", "login-form", "login-begin", "login-callback", "logout-form", "factor-form", "factor-confirm"}
 )
 """What is open to who has yet to make a factor."""
 

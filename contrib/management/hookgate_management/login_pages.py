@@ -8,19 +8,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from hashlib import sha256
 from hmac import compare_digest, digest
 from html import escape
-from typing import Any
 
 from quart import Blueprint, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from hookgate_management.asking import Asked
 from hookgate_management.browsers import Browsers
 from hookgate_management.callers import where
+from hookgate_management.factor_forms import factor_forms, logged_in
 from hookgate_management.oidc import LoginRefused, Pending, Provider
 from hookgate_management.problems import Refusal
+from hookgate_management.shell import HEADERS, fields_of, held_by, page_of
 from hookgate_management.tenancy import current
 from hookgate_people import By, CodeNeeded, Denied, People, TooMany, forgery_token
 from hookgate_storage import Keys, Missing, Refused, StoreError
@@ -28,23 +27,6 @@ from hookgate_storage import Keys, Missing, Refused, StoreError
 MINUTES = 10
 """How long a login at a provider may take."""
 MOST_FINISHED = 10_000
-LONGEST_FIELD = 1000
-_STYLE = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:24rem;margin:10vh auto;padding:0 1rem}"
-    "label,input,button{display:block;width:100%;box-sizing:border-box}input,button{font:inherit;padding:.4rem;"
-    "margin:0 0 1rem}[role=alert]{border-left:.3rem solid #b00020;padding-left:.7rem}"
-)
-_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(sha256(_STYLE.encode()).digest()).decode()}'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 class Logins:
@@ -65,7 +47,7 @@ class Logins:
         redirect = f"{place.rstrip('/')}/-/login/{name}/callback"
         url, pending = await provider.begin(redirect, time.time() + MINUTES * 60)
         sealed = _keys(people).seal(json.dumps(asdict(pending)).encode(), "login")
-        answer = Response("", 303, {"Location": url, **_HEADERS})
+        answer = Response("", 303, {"Location": url, **HEADERS})
         text = base64.urlsafe_b64encode(sealed).decode()
         # the provider sends the browser back, and such calls have no cookie that is `Strict`
         age, secure = MINUTES * 60, self.browsers.secure
@@ -189,15 +171,13 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
             return shown(str(error), 503)
         if held is None:
             return shown(tenant=request.args.get("tenant", ""))
-        csrf = escape(forgery_token(browsers.shown()))
-        told = f"<p>You are logged in as <strong>{escape(held.session.user)}</strong>.</p>"
-        form = f'<form method="post" action="/-/logout"><input type="hidden" name="csrf" value="{csrf}">'
-        return _page("Logged in", f"{told}{form}<button>Log out</button></form>")
+        factor = await people.factors.get(held.session.user)
+        return logged_in(held, forgery_token(browsers.shown()), factor)
 
     async def form() -> Response:
         try:
             browsers.let_log_in()
-            fields = await _fields()
+            fields = await fields_of()
             name, password, code = (fields.get(each, "") for each in ("name", "password", "code"))
             people, address = await asked.people(), where()
             person = await people.login(name, password, address, code)
@@ -214,7 +194,7 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
             return shown(str(error), error.status)
         except StoreError:
             return shown("The store of users is away. Try again later.", 503)
-        answer = Response("", 303, {"Location": "/-/login", **_HEADERS})
+        answer = Response("", 303, {"Location": "/-/login", **HEADERS})
         browsers.give(answer, text)
         return answer
 
@@ -242,27 +222,29 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
         else:
             # a redirect would be one of the provider, whose calls have no cookie that is `Strict`
             again = '<meta http-equiv="refresh" content="0;url=/-/login">'
-            answer = _page("Logged in", '<p><a href="/-/login">Go on</a></p>', more=again)
+            answer = page_of("Logged in", '<p><a href="/-/login">Go on</a></p>', more=again)
             browsers.give(answer, text)
         logins.over(answer)
         return answer
 
     async def log_out() -> Response:
-        people, text = await asked.people(), browsers.shown()
-        held, fields = await people.sessions.held(text), await _fields()
-        if held is not None:
-            browsers.let_log_in()
-            if not compare_digest(fields.get("csrf", "").encode(errors="replace"), forgery_token(text).encode()):
-                return shown("The call does not come from the page of this session.", 403)
-            await people.sessions.end(By(held.session.user, where()), held.session.id)
-        answer = Response("", 303, {"Location": "/-/login", **_HEADERS})
+        try:
+            people = await asked.people()
+            held = await held_by(browsers, people, await fields_of())
+            if held is not None:
+                await people.sessions.end(By(held.session.user, where()), held.session.id)
+        except Refusal as error:
+            return shown(str(error), error.status)
+        except StoreError:
+            return shown("The store of users is away. Try again later.", 503)
+        answer = Response("", 303, {"Location": "/-/login", **HEADERS})
         browsers.take(answer)
         return answer
 
     def shown(trouble: str = "", status: int = 200, name: str = "", tenant: str = "") -> Response:
         current.set(None)
         offered = {each: provider for each, provider in logins.providers.items() if logins.tenant_of(each) == tenant}
-        return _page("Log in", _form(offered, trouble, name), status)
+        return page_of("Log in", _form(offered, trouble, name), status)
 
     blueprint.add_url_rule("/login", "login-page", page, methods=["GET"])
     blueprint.add_url_rule("/login", "login-form", form, methods=["POST"])
@@ -270,19 +252,13 @@ def login_pages(blueprint: Blueprint, logins: Logins) -> None:
     blueprint.add_url_rule("/login/<name>/callback", "login-callback", callback, methods=["GET"])
     blueprint.add_url_rule("/logout", "logout-form", log_out, methods=["POST"])
 
+    factor_forms(blueprint, asked.people, browsers)
+
     def _later(error: TooMany) -> Response:
         text = str(error)
         answer = shown(f"{text[:1].upper()}{text[1:]}.", 429)
         answer.headers["Retry-After"] = str(int(error.seconds) + 1)
         return answer
-
-
-async def _fields() -> dict[str, Any]:
-    try:
-        found = await request.form
-    except RequestEntityTooLarge:
-        raise Refusal(413, "The form is too long.", "too-large") from None
-    return {key: found[key][:LONGEST_FIELD] for key in ("name", "password", "code", "csrf") if key in found}
 
 
 def _form(providers: Mapping[str, Provider], trouble: str, name: str) -> str:
@@ -301,15 +277,6 @@ def _form(providers: Mapping[str, Provider], trouble: str, name: str) -> str:
         'autocomplete="one-time-code">'
         f"<button>Log in</button></form>{links}"
     )
-
-
-def _page(title: str, body: str, status: int = 200, more: str = "") -> Response:
-    text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} · hookgate</title>'
-        f'<meta name="viewport" content="width=device-width">{more}<style>{_STYLE}</style></head>'
-        f"<body><main><h1>{title}</h1>{body}</main></body></html>"
-    )
-    return Response(text, status, _HEADERS, content_type="text/html; charset=utf-8")
 
 
 def _keys(people: People) -> Keys:

@@ -30,7 +30,7 @@ PEOPLE_PAGES = frozenset({"user", "change-user", "remove-user", "remove-factor",
 OPEN = frozenset(
     {"me", "password", "users", "make-user", "roles", "make-role", "tokens", "make-token", "end-token", "audit"}
     | {"session", "log-out", "sessions", "end-session"}
-    | {"login-page", "login-form", "login-begin", "login-callback", "logout-form"}
+    | {"login-page", "login-form", "login-begin", "login-callback", "logout-form", "factor-form", "factor-confirm"}
     | {"factor", "enrol-factor", "confirm-factor", "renew-codes", "end-factor"}
     | {"drafts", "deploy-drafts", "statistics"}
     | {"apply", "plan", "apply-plan", "export", "rollback", "generations", "generation"}
