@@ -23,8 +23,9 @@ from hookgate import (
 )
 from hookgate.contract.steps import Branch
 from hookgate.exchange.waiting import Walker
-from hookgate.flow.flow import Flow, drive, finish
+from hookgate.flow.flow import Flow, finish
 from hookgate.testing import build, place, through
+from hookgate.testing.driving import drive
 
 
 class StepOptions(Options):

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path as FolderPath
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError, PydanticOmit
 
-from hookgate.contract.hooks import hooks_of
 from hookgate.contract.plugin import Entry, Options, Plugin
-from hookgate.contract.section import Item, Section
 from hookgate.contract.steps import FlowOptions, Interceptor
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.document import Fence
@@ -28,9 +25,7 @@ from hookgate.document.inside import SIDES, Inside, leave_out_disabled, may_hold
 from hookgate.document.kept import Checked, Kept, digest
 from hookgate.document.named import Named, Names
 from hookgate.document.validation import NESTED, flattened, others_words
-from hookgate.exchange.errors import ConfigError, Path, Problem, near, outside
-
-PluginT = TypeVar("PluginT", bound=Plugin[Any])
+from hookgate.exchange.errors import Path, Problem, near, outside
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -403,29 +398,3 @@ class Builder:
 
 
 _NOTHING_SAID = HostOptions()
-
-
-@lru_cache(maxsize=1)
-def _installed() -> Catalogue:
-    return Catalogue()
-
-
-def construct(plugin: type[PluginT], options: Mapping[str, Any], catalogue: Catalogue | None = None) -> PluginT:
-    """Check the hooks of a class, validate options and construct, outside of any document.
-
-    Raises:
-        ConfigError: every mistake in the options.
-        HookError: the hooks are not as their family wants them.
-    """
-    catalogue = catalogue or _installed()
-    hooks_of(plugin, catalogue.family(plugin.family).spec)
-    try:
-        checked = plugin.options_type.model_validate(dict(options), context={"builder": Builder(catalogue)})
-    except ValidationError as error:
-        raise ConfigError(flattened(error, plugin.options_type, options, ())) from None
-    problems = list(out_of_place(plugins_in(checked, options, ())))
-    if problems:
-        raise ConfigError(problems)
-    if issubclass(plugin, Section):
-        return plugin((Item("", checked, (), dict(options)),))
-    return plugin(checked)

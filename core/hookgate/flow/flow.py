@@ -26,15 +26,15 @@ A step without a way in sees every answer and every fault. If an ``on_request`` 
 its ``on_done`` runs exactly once.
 
 The walk does no I/O of its own and is written once, as a coroutine: a flow whose hooks are all sync suspends nowhere
-but in the backend it is given, so it can be driven without an event loop (:func:`drive`).
+but in the backend it is given, so it can be driven without an event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from inspect import isawaitable, iscoroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from hookgate.contract.steps import Branch, FlowOptions, Interceptor, Ways
 from hookgate.exchange.bodies import MARKS, Body
@@ -56,8 +56,6 @@ HOOK_TIMEOUT = 30.0
 
 ENDED = 2
 """Its hook ran to its end, so that its ``on_done`` runs, and the call came no further."""
-
-T = TypeVar("T")
 
 
 class Walk:
@@ -420,20 +418,6 @@ def _heard_out(flow: Flow, walk: Walk, exchange: Exchange) -> Iterator[Step]:
                 yield from _heard_out(walk.chosen[step.index], walk, exchange)
         elif step.on_message is not None and (walk.passed[step.index] if step.enters else flow._holds(step, exchange)):
             yield step
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never really waits, without an event loop.
-
-    Raises:
-        RuntimeError: it waited after all.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError("this flow waits for something and needs an event loop")
 
 
 def order(flow: Flow, phase: str) -> Sequence[tuple[Step, int]]:

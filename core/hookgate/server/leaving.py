@@ -10,8 +10,6 @@ import time
 
 log = logging.getLogger("hookgate")
 
-GRACE = 1.0
-"""Seconds for tasks to end that nobody waits for."""
 ALLOWANCE = 3.0
 """Seconds beyond what one plugin, or all that stops, may take before the whole process is given up."""
 
@@ -46,12 +44,3 @@ class Insisting:
             names = sorted(task.get_name() for task in asyncio.all_tasks(self._loop))
             log.error("the process does not stop in its time and is ended; what still runs: %s", ", ".join(names))
         os._exit(1)
-
-
-async def left_over() -> list[str]:
-    """Cancel every other task there is; return the names of those that do not end."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    late = (await asyncio.wait(tasks, timeout=GRACE))[1] if tasks else set()
-    return sorted(task.get_name() for task in late)

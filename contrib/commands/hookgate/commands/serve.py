@@ -16,11 +16,13 @@ from hookgate.commands.output import DocumentArgument, errors, start_logging
 from hookgate.commands.servicemanager import Manager
 from hookgate.commands.signals import Signals
 from hookgate.gateway.gateway import Gateway
-from hookgate.server.leaving import left_over
 from hookgate.server.loop import new_event_loop
 
 if TYPE_CHECKING:
     from hookgate.server.serve import Server
+
+GRACE = 1.0
+"""Seconds for tasks to end that nobody waits for."""
 
 
 def command(document: DocumentArgument = None) -> None:
@@ -46,7 +48,7 @@ def command(document: DocumentArgument = None) -> None:
         # Whoever sits there waits for the end; a service manager has a balancer in front.
         runner.run(_served(gateway, signals, ready, at_once=os.isatty(0) or os.isatty(2)))
     finally:
-        left = runner.run(left_over())
+        left = runner.run(_left_over())
         if left:  # to close the loop would be to wait for them
             errors.print(f"left behind: {', '.join(left)}")
         else:
@@ -67,3 +69,12 @@ async def _served(gateway: Gateway, signals: Signals, ready: Callable[[Server], 
             await server.until_stopped()
     finally:
         signals.ignore()
+
+
+async def _left_over() -> list[str]:
+    """Cancel every other task there is; return the names of those that do not end."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    late = (await asyncio.wait(tasks, timeout=GRACE))[1] if tasks else set()
+    return sorted(task.get_name() for task in late)

@@ -18,15 +18,16 @@ from typing import Any, TypeVar
 from hookgate.contract.clock import Clock
 from hookgate.contract.plugin import Entry, Plugin
 from hookgate.contract.steps import Answered, FlowOptions, Interceptor
-from hookgate.document.building import construct
 from hookgate.exchange.belonging import ApiInfo
 from hookgate.exchange.bodies import Body
 from hookgate.exchange.exchange import Exchange, Identity
 from hookgate.exchange.messages import Headers, Request, Response
-from hookgate.flow.flow import Flow, drive, finish
+from hookgate.flow.flow import Flow, finish
 from hookgate.flow.router import Route
 from hookgate.testing.clock import MovableClock
+from hookgate.testing.constructing import construct
 from hookgate.testing.databases import postgresql
+from hookgate.testing.driving import drive
 from hookgate.testing.gateway import Gate, Running, running
 from hookgate.testing.host import Called, Calls, TestHost, installed
 from hookgate.testing.upstream import Received, Reply, Reset, Upstream, upstream

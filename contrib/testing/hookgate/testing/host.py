@@ -16,7 +16,6 @@ from hookgate.contract.clock import Clock
 from hookgate.contract.counters import Counters
 from hookgate.contract.plugin import Options, Plugin
 from hookgate.contract.section import Section
-from hookgate.document.building import construct
 from hookgate.document.catalogue import Catalogue
 from hookgate.document.inside import plugins_in
 from hookgate.exchange.errors import Fault
@@ -26,6 +25,7 @@ from hookgate.gateway.hosting import Hosting, PluginHost
 from hookgate.gateway.keeping import Keeping, NamedState
 from hookgate.metrics import Registry
 from hookgate.testing.clock import MovableClock
+from hookgate.testing.constructing import construct
 
 PATIENCE = 10.0
 """Seconds for one ``startup`` or ``shutdown``."""
