@@ -21,6 +21,7 @@ routes:
   match: {path: /plain}
   flow: [respond: {body: plain}]
 """
+PLAIN = [{"name": "plain", "flow": [{"respond": {"body": "plain"}}]}]
 
 
 @pytest.fixture
@@ -63,6 +64,16 @@ def test_without_a_bridge_an_app_behind_a_flow_is_refused_with_what_to_install(w
         assert gate.request("GET", "/status/live").status_code == 200
     with pytest.raises(ConfigError, match=r"expose\./status: an app .* pip install hookgate-bridge"):
         running({"gateway": {"expose": {"/status": {"app": "health"}}}}).__enter__()
+
+
+def test_without_the_proxy_protocol_a_listener_for_it_is_refused_with_what_to_install(without):
+    without("hookgate-proxyprotocol")
+    with running({"gateway": {"proxy_protocol": False}, "routes": PLAIN}) as gate:
+        assert gate.request("GET", "/").text == "plain"
+    for wanted in (True, "required"):
+        proxied = {"gateway": {"proxy_protocol": wanted, "trusted_proxies": ["127.0.0.0/8"]}, "routes": PLAIN}
+        with pytest.raises(ConfigError, match=r"proxy_protocol: .* pip install hookgate-proxyprotocol"):
+            running(proxied).__enter__()
 
 
 def test_without_metrics_plugins_run_and_nothing_is_counted(without):

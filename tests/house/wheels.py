@@ -38,6 +38,7 @@ NO_PLUGINS = {
     "hookgate.defaults",
     "hookgate.always",
     "hookgate.parts",
+    "hookgate.formats",
     "hookgate.migrations",
     "hookgate.pruning",
     "pytest11",
@@ -129,6 +130,7 @@ def leaving(project: dict[str, Any], others: Iterable[dict[str, Any]]) -> list[C
     name = project["name"]
     sections = list(project[POINTS].get("hookgate.sections", ()))
     words = list(project[POINTS].get("hookgate.commands", ()))
+    suffixes = list(project[POINTS].get("hookgate.formats", ()))
     needing = [
         word
         for other in others
@@ -166,7 +168,19 @@ def leaving(project: dict[str, Any], others: Iterable[dict[str, Any]]) -> list[C
         assert told.startswith(f"ImportError: hookgate.testing.{MOVED[name]} has moved; write: from {name[:8]}_"), told
         assert told.endswith(f"(pip install {name})"), told
 
-    jobs = [served, helped, *([said] if sections else []), *([moved] if name in MOVED else [])]
+    def unread() -> None:
+        for suffix in suffixes:
+            told = refused("", f"{name}.{suffix}")
+            assert "the name of a document ends in one of .yaml, .yml, .json; that says what it is" in told, told
+            assert told.rstrip().endswith(f"pip install {name}"), told
+
+    jobs = [
+        served,
+        helped,
+        *([said] if sections else []),
+        *([unread] if suffixes else []),
+        *([moved] if name in MOVED else []),
+    ]
     tried = [word for word in words if name == f"hookgate-{word}"] or words[:1]
     return [*jobs, *(lambda word=word: unknown(word) for word in tried)]
 

@@ -8,6 +8,7 @@ anew.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -31,10 +32,10 @@ def restored_text(data: bytes, file: str, path: Path, directions: Collection[str
     What comes out has been read again: it is the old document but for the scope's lists.
 
     Raises:
-        CannotEdit: the text is written in a way that does not allow it: TOML, or anchors and merge keys.
+        CannotEdit: the text is written in a way that does not allow it: TOML or the like, or anchors and merge keys.
     """
-    if file.lower().endswith(".toml"):
-        raise CannotEdit(_by_hand("TOML is not edited by this command", directions))
+    if (suffix := PurePath(file).suffix.lower()) not in (".yaml", ".yml", ".json"):
+        raise CannotEdit(_by_hand(f"{suffix[1:].upper()} is not edited by this command", directions))
     text = data.decode("utf-8")
     value = parse(data, file).value
     scope = _at(value, path)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hookgate import Family
-from hookgate.document import ALWAYS, DEFAULTS, FAMILIES, find, nearest
+from hookgate.document import ALWAYS, DEFAULTS, FAMILIES, FORMATS
+from hookgate.toml import find, nearest
 from hookgate_authoring.findings import Finding
 from hookgate_authoring.names import Names, near, normalised
 
@@ -104,7 +105,7 @@ class Project:
             return
         family = self._groups.get(SECTIONS if group == ALWAYS else group)
         if family is None:
-            if group != FAMILIES:
+            if group not in (FAMILIES, FORMATS):
                 self._note(where, f"no family has the entry-point group {group!r}{near(group, self._groups)}")
             return
         for name, value in entries.items():

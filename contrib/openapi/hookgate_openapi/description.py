@@ -173,7 +173,7 @@ def read(file: FilePath) -> Description:
             data = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise MachineError(f"cannot read {file}: {error.strerror}") from error
-    if file.suffix.lower() == ".toml":
+    if file.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise ConfigError([Problem((), "a description is YAML or JSON", str(file))])
     found = Description(parse(data, str(file)))
     found.settle()

@@ -1,14 +1,13 @@
 """From text to checked records. It knows no section by name."""
 
 from hookgate.document import yaml12
-from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, Catalogue, PluginLookupError
-from hookgate.document.document import MAX_BYTES, Document, Fence, parse
+from hookgate.document.catalogue import ALWAYS, DEFAULTS, FAMILIES, FORMATS, Catalogue, PluginLookupError
+from hookgate.document.document import MAX_BYTES, Document, Fence, Place, parse
 from hookgate.document.entries import ANY, HOST_KEY, HostOptions, Interceptors, Rejected, written
 from hookgate.document.inside import Inside, out_of_place, plugins_in
 from hookgate.document.kept import Kept
 from hookgate.document.named import NEVER_PLACED
 from hookgate.document.sitefolder import kebab
-from hookgate.document.tomlplaces import find, nearest
 from hookgate.document.validation import checked
 
 __all__ = [
@@ -16,6 +15,7 @@ __all__ = [
     "ANY",
     "DEFAULTS",
     "FAMILIES",
+    "FORMATS",
     "HOST_KEY",
     "MAX_BYTES",
     "NEVER_PLACED",
@@ -26,12 +26,11 @@ __all__ = [
     "Inside",
     "Interceptors",
     "Kept",
+    "Place",
     "PluginLookupError",
     "Rejected",
     "checked",
-    "find",
     "kebab",
-    "nearest",
     "out_of_place",
     "parse",
     "plugins_in",

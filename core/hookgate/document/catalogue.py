@@ -11,6 +11,7 @@ import importlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ ALWAYS = "hookgate.always"
 """Entry points named after sections that are there, with their defaults, in documents that leave them out."""
 PARTS = "hookgate.parts"
 """Entry points for what core asks for by a name and a deployment may leave out, such as the client of the house."""
+FORMATS = "hookgate.formats"
+"""Entry points named after suffixes, such as ``toml``, for what reads documents of that kind."""
 BUNDLE = "hookgate"
 
 
@@ -151,13 +154,10 @@ class Catalogue:
         Raises:
             LookupError: there are two, it is broken, or it is missing and nothing stands in its place.
         """
-        found = [entry_point for entry_point in self._groups.get(PARTS, ()) if entry_point.name == name]
-        if len(found) > 1:
-            who = " and ".join(sorted(map(_distribution, found)))
-            raise AmbiguousError(f"the part {name!r} is provided by {who}; only one of them may stay")
-        if not found and missing is None:
+        found = _only(self._groups.get(PARTS, ()), name, f"the part {name!r}")
+        if found is None and missing is None:
             raise NotInstalledError(f"nothing is installed for it: pip install {BUNDLE}-{name}")
-        return self._import(found[0], f"the part {name!r}") if found else missing
+        return missing if found is None else found
 
     def always(self) -> list[str]:
         """Return the names of sections that need not be written to be there."""
@@ -207,7 +207,7 @@ class Catalogue:
             if (found.family, found.name) == (family.name, name):
                 return self._checked(family, found.plugin, what, found.file)
         entry_point = next(each for each in self._groups[family.group] if each.name == name)
-        return self._checked(family, self._import(entry_point, what), what, _distribution(entry_point))
+        return self._checked(family, _import(entry_point, what), what, _distribution(entry_point))
 
     def _missing(self, family: Family, name: str) -> str:
         names = self.names(family.name)
@@ -231,13 +231,6 @@ class Catalogue:
         return "".join(f"; {file} cannot be imported: {why}" for file, why in self._broken_files.items())
 
     @staticmethod
-    def _import(entry_point: metadata.EntryPoint, what: str) -> Any:
-        try:
-            return entry_point.load()
-        except (Exception, SystemExit) as error:
-            raise BrokenError(what, _why(entry_point, error)) from error
-
-    @staticmethod
     def _checked(family: Family, plugin: Any, what: str, where: str) -> type[Plugin[Any]]:
         if not (isinstance(plugin, type) and issubclass(plugin, family.base)):
             raise BrokenError(what, f"{where}: its class does not inherit from hookgate.{family.base.__name__}")
@@ -246,6 +239,40 @@ class Catalogue:
         except HookError as error:
             raise BrokenError(what, f"{where}: {error}") from error
         return plugin
+
+
+def formats() -> list[str]:
+    """Return the suffixes, without their dot, of the formats that are installed."""
+    return sorted({entry_point.name for entry_point in _entry_points().get(FORMATS, ())})
+
+
+@cache
+def format_reader(suffix: str) -> Any:
+    """Return what reads documents of a suffix, which is given without its dot. What was found once stays.
+
+    Raises:
+        LookupError: there is none, there are two, or it is broken.
+    """
+    found = _only(_entry_points().get(FORMATS, ()), suffix, f"the format {suffix!r}")
+    if found is None:
+        raise NotInstalledError(f"nothing that is installed reads {suffix!r}")
+    return found
+
+
+def _only(entry_points: Iterable[metadata.EntryPoint], name: str, what: str) -> Any:
+    """Import what has a name; ``None`` if nothing has."""
+    found = [entry_point for entry_point in entry_points if entry_point.name == name]
+    if len(found) > 1:
+        who = " and ".join(sorted(map(_distribution, found)))
+        raise AmbiguousError(f"{what} is provided by {who}; only one of them may stay")
+    return _import(found[0], what) if found else None
+
+
+def _import(entry_point: metadata.EntryPoint, what: str) -> Any:
+    try:
+        return entry_point.load()
+    except (Exception, SystemExit) as error:
+        raise BrokenError(what, _why(entry_point, error)) from error
 
 
 def _entry_points() -> dict[str, list[metadata.EntryPoint]]:

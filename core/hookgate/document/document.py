@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path as FolderPath
 from pathlib import PurePath
 from typing import Any, NoReturn
 
-from hookgate.document import tomlplaces, yaml12
+from hookgate.document import yaml12
+from hookgate.document.catalogue import NotInstalledError, PluginLookupError, format_reader, formats
 from hookgate.exchange.errors import ConfigError, Path, Problem
 
 MAX_BYTES = 64 * 1024 * 1024
 """The largest file that is read, in bytes."""
-FORMATS = {".yaml": "YAML", ".yml": "YAML", ".json": "JSON", ".toml": "TOML"}
-"""What a file is, by its suffix."""
 
 Place = Callable[[Path, bool], tuple[int, int]]
 """Gives line and column (1-based; 0 for unknown) of the value or, if the flag is set, the key under a path."""
+Reader = Callable[[bytes, str], tuple[Any, Place | None]]
+"""Gives the value of a text, and where things stand in it, for a file of that name; may raise `ConfigError`."""
 
 
 class Fence:
@@ -87,17 +87,21 @@ class Document(Mapping[str, Any]):
 
 
 def parse(data: bytes, file: str) -> Document:
-    """Read a document; the suffix of the file name says whether it is YAML 1.2, JSON or TOML.
+    """Read a document; the suffix of the file name says whether it is YAML 1.2, JSON or in a format that is installed.
 
     Raises:
         ConfigError: the suffix is unknown, the text is not well-formed (with line and column), or it is not a mapping.
     """
-    kind = FORMATS.get(PurePath(file).suffix.lower())
-    if kind is None:
-        _refuse(file, f"the name of a document ends in one of {', '.join(FORMATS)}; that says what it is")
+    suffix = PurePath(file).suffix.lower()
+    read = _OURS.get(suffix) or _installed(suffix, file)
     if len(data) > MAX_BYTES:
         _refuse(file, f"the document has {len(data):,} bytes; at most {MAX_BYTES:,} are read")
-    value, place = {"YAML": _yaml, "JSON": _json, "TOML": _toml}[kind](data, file)
+    try:
+        value, place = read(data, file)
+    except UnicodeDecodeError:
+        _refuse(file, "this is not UTF-8 text")
+    except RecursionError:
+        _refuse(file, f"lists and mappings stand more than {yaml12.MAX_DEPTH} deep in each other")
     if value is None or value == {}:
         _refuse(file, "the document is empty; it needs at least a list of `routes`")
     if not isinstance(value, dict):
@@ -105,10 +109,39 @@ def parse(data: bytes, file: str) -> Document:
     return Document(value, file, place)
 
 
-def _yaml(data: bytes, file: str) -> tuple[Any, Place]:
+def _installed(suffix: str, file: str) -> Reader:
+    """Return what reads a format that others bring. Whatever it raises is told as a mistake in the file."""
+    try:
+        reader: Reader = format_reader(suffix[1:])
+    except NotInstalledError:
+        known = [*_OURS, *(f".{name}" for name in formats())]
+        hint = "" if ".toml" in known else "; for .toml: pip install hookgate-toml"
+        _refuse(file, f"the name of a document ends in one of {', '.join(known)}; that says what it is{hint}")
+    except PluginLookupError as error:
+        _refuse(file, str(error))
+
+    def read(data: bytes, file: str) -> tuple[Any, Place]:
+        try:
+            value, known = reader(data, file)
+        except (ConfigError, RecursionError, UnicodeDecodeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - what another distribution brings may raise anything
+            _refuse(file, f"this cannot be read as {suffix}: {type(error).__name__}: {error}")
+
+        def place(path: Path, at_key: bool) -> tuple[int, int]:
+            with suppress(Exception):  # a mistake is told, with its place or without
+                return known(path, at_key) if known is not None else (0, 0)
+            return 0, 0
+
+        return _plain(value, file), place
+
+    return read
+
+
+def _yaml(data: bytes, file: str) -> tuple[Any, Place | None]:
     root = yaml12.compose(data, file)
     if root is None:
-        return None, _nowhere
+        return None, None
     return root.value, lambda path, at_key: yaml12.place(root, path, at_key=at_key)
 
 
@@ -118,9 +151,7 @@ def _json(data: bytes, file: str) -> tuple[Any, Place]:
     except json.JSONDecodeError as error:
         _refuse(file, f"this is not JSON: {error.msg[0].lower()}{error.msg[1:]}", error.lineno, error.colno)
     except UnicodeDecodeError:
-        _refuse(file, "this is not UTF-8 text")
-    except RecursionError:
-        _refuse(file, f"lists and mappings stand more than {yaml12.MAX_DEPTH} deep in each other")
+        raise
     except _TwiceError as error:
         yaml12.compose(data, file)  # JSON is YAML, and that reader knows the place
         _refuse(file, str(error))
@@ -139,31 +170,8 @@ def _json(data: bytes, file: str) -> tuple[Any, Place]:
     return _plain(value, file), place
 
 
-def _toml(data: bytes, file: str) -> tuple[Any, Place]:
-    try:
-        text = data.decode("utf-8")
-        value = tomllib.loads(text)
-    except UnicodeDecodeError:
-        _refuse(file, "this is not UTF-8 text")
-    except tomllib.TOMLDecodeError as error:
-        message, _, where = str(error).rpartition(" (at ")
-        known = re.search(r"line (\d+), column (\d+)", where)
-        line, column = (int(known[1]), int(known[2])) if known else (text.count("\n") + 1, 1)
-        _refuse(file, f"this is not TOML: {message[:1].lower()}{message[1:]}", line, column)
-    except RecursionError:
-        _refuse(file, f"lists and mappings stand more than {yaml12.MAX_DEPTH} deep in each other")
-    places: list[tomlplaces.Places] = []
-
-    def place(path: Path, at_key: bool) -> tuple[int, int]:
-        if not places:
-            places.append(tomlplaces.find(text))
-        return tomlplaces.nearest(places[0], path)
-
-    return _plain(value, file), place
-
-
-def _nowhere(path: Path, at_key: bool) -> tuple[int, int]:
-    return 0, 0
+_OURS: dict[str, Reader] = {".yaml": _yaml, ".yml": _yaml, ".json": _json}
+"""By the suffix of a file."""
 
 
 def _plain(value: Any, file: str, depth: int = 0) -> Any:

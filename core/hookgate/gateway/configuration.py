@@ -233,6 +233,8 @@ class _Loader:
                 table.take(config)
         for config in routes_of(gateway.expose, site):
             table.take(config)
+        if gateway.proxy_protocol:
+            site.part("proxyprotocol", ("gateway", "proxy_protocol"), "a listener for PROXY headers")
         for section in sections.values():
             self.problems += [problem async for problem in self._asking.each(section, "check", Problem, site)]
         await asyncio.to_thread(table.check_conflicts)  # thousands of routes take a second, in which calls are served

@@ -97,10 +97,8 @@ def routes_of(expose: Mapping[str, Any], site: LoadingSite) -> Iterator[RouteCon
         if _template(prefix) is None or normalise(prefix) != prefix:
             site.problem(path, f"{prefix!r} is no path of plain segments, such as /status", at_key=True)
             continue
-        try:
-            bridge: type[Bridge] = site.catalogue.part("bridge")
-        except LookupError as error:
-            site.problem(path, f"an app behind a flow needs the part bridge of the house; {error}", at_key=True)
+        bridge: type[Bridge] | None = site.part("bridge", path, "an app behind a flow")
+        if bridge is None:
             continue
         lists = {side: getattr(exposed, side) for side in SIDES}
         steps = site.flow(lists, path, f"gateway.expose{prefix}", scope="route")

@@ -109,6 +109,13 @@ class LoadingSite:
             self._noted.add(problem)
             self._builder.problems.append(problem)
 
+    def part(self, name: str, path: Path, needing: str) -> Any:
+        """Return a part of the house; one that is not there is noted as a mistake, and ``None``."""
+        try:
+            return self.catalogue.part(name)
+        except LookupError as error:
+            self.problem(path, f"{needing} needs the part {name} of the house; {error}", at_key=True)
+
     def section(self, name: str) -> Section[Any] | None:
         """Return another section of this document."""
         return self._sections.get(name)

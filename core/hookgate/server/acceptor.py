@@ -11,10 +11,9 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from hookgate.server.intake import is_trusted
-from hookgate.server.proxyprotocol import LONGEST_V2, Read, read
 
 if TYPE_CHECKING:
     import ssl
@@ -59,6 +58,8 @@ class Acceptor:
         self._context = context
         """``None`` for plain HTTP."""
         self._proxied = proxied
+        self._take_header: Any = gateway.catalogue.part("proxyprotocol") if proxied else None
+        """Takes a PROXY header off a connection, and not one byte more; raises a `ValueError` where there is none."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
 
@@ -131,7 +132,7 @@ class Acceptor:
             return visitor
         try:
             async with asyncio.timeout(live.limits.head):
-                header = await take_header(connection, self._loop)
+                header = await self._take_header(connection, self._loop)
         except TimeoutError:
             raise Turned("proxy_protocol", f"no PROXY header came within {live.limits.head:g} s") from None
         except ValueError as error:
@@ -159,44 +160,3 @@ class Acceptor:
         except BaseException:
             visitor.leave()
             raise
-
-
-async def take_header(connection: socket.socket, loop: asyncio.AbstractEventLoop) -> Read:
-    """Take a PROXY header off a connection, and not one byte more.
-
-    Raises:
-        ValueError: the connection does not begin with a right one.
-        OSError: it broke, or ended.
-    """
-    taken = b""
-    while True:
-        await _readable(connection, loop)
-        try:
-            data = taken + connection.recv(LONGEST_V2, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            continue
-        if len(data) == len(taken):
-            raise ConnectionResetError("closed before its PROXY header was complete")
-        found = read(data)
-        length = len(data) if found is None else found.consumed  # of an incomplete one, all is header
-        taken += connection.recv(length - len(taken))
-        if len(taken) != length:
-            raise ConnectionResetError("the socket gives less than it has shown")
-        if found is not None:
-            return found
-
-
-async def _readable(connection: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
-    """Wait until there is something to read."""
-    waiting: asyncio.Future[None] = loop.create_future()
-    number = connection.fileno()
-
-    def ready() -> None:
-        if not waiting.done():
-            waiting.set_result(None)
-
-    loop.add_reader(number, ready)
-    try:
-        await waiting
-    finally:
-        loop.remove_reader(number)

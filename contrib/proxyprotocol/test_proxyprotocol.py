@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hookgate.server.proxyprotocol import LONGEST_V1, LONGEST_V2, Read, read
+from hookgate.proxyprotocol.header import LONGEST_V1, LONGEST_V2, Read, read
 
 SIGNATURE = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"
 PORTS = st.integers(0, 65535)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hookgate.exchange.errors import Path
+from hookgate.exchange import Path
 
 Places = dict[Path, tuple[int, int]]
 """Line and column of tables and keys, by their path in the document."""
