@@ -21,14 +21,16 @@ TOLD_TOGETHER = {"section": "configuration.md", "command": "deploying.md"}
 
 @cache
 def first_party() -> list[Listed]:
-    """Return the plugins of this checkout that are installed, by family and name; not those that are examples."""
+    """Return the plugins of this checkout that are installed, by family and name; not those that are examples, and not
+    those of a family that a contribution brings, whose page tells of them."""
+    families = {each.name for each in FAMILIES}
     folders = [ROOT / "core", *ROOT.glob("plugins/*/*"), *ROOT.glob("contrib/*")]
     ours = {
         tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
         for folder in folders
         if (folder / "pyproject.toml").exists() and not folder.name.startswith("example-")
     }
-    return [listed for listed in Catalogue().listing() if listed.distribution in ours]
+    return [each for each in Catalogue().listing() if each.distribution in ours and each.family in families]
 
 
 def with_pages() -> list[Listed]:

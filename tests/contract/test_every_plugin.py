@@ -148,11 +148,19 @@ BESIDE = {
         "apis": [{"name": "orders", "flow": [{"respond": {}}]}],
         "plans": {"gold": {}},
     },
+    ("interceptor", "oauth"): {"keymanager": {}},
     ("section", "variables"): {"storage": {"served": FILLED}},
 }
 """What else the document says that a section is tried in."""
 IN_A_DATABASE = {("counters", "postgresql"), ("state", "postgresql")}
 """Plugins that are tried with a real database."""
+ARGUMENTS = {
+    ("key-manager", "built-in"): {
+        "create_client": [("shop", "ann", "production", ("password",), ()), ("", "", "", ("x",), ("y",))],
+        "update_client": [("a-client", {"owner": "joe"}), ("", {"x": None})],
+    },
+}
+"""What hooks of families that are not of core are called with."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {
     ("interceptor", "throttle"): {"isolation": "what an API or an application may do counts wherever it stands"},
     ("section", "connections"): {"schema": "`targets` is left out where discovery finds them, and never empty"},
@@ -180,4 +188,6 @@ def test_an_installed_plugin_keeps_the_contract(line, monkeypatch, tmp_path):
     with ExitStack() as stack:
         if key in IN_A_DATABASE:
             options = {"url": stack.enter_context(postgresql())}
-        conformance(line.plugin, options=options, examples=20, except_rules=KNOWN.get(key), document=BESIDE.get(key))
+        beside, arguments = BESIDE.get(key), ARGUMENTS.get(key)
+        known = KNOWN.get(key)
+        conformance(line.plugin, options=options, examples=20, except_rules=known, document=beside, arguments=arguments)

@@ -17,6 +17,7 @@ from .test_workspace import is_example, name_of
 from .workspace import ROOT, contributions, files, module, package, project, under
 
 DOWN = {
+    "keymanager": {"people", "storage"},
     "management": {"apis", "inspect", "people", "storage", "statistics"},
     "statistics": {"storage"},
     "people": {"storage"},

@@ -65,10 +65,11 @@ def hooks():
 
 @cache
 def shipped():
-    """Every plugin of this checkout but the examples: a distribution may hold several."""
+    """Every plugin of this checkout of a family of core, but the examples: a distribution may hold several."""
+    families = {family.name for family in FAMILIES.values()}
     folders = [folder for folder in members() if not folder.name.startswith("example-")]
     ours = {project(folder)["project"]["name"] for folder in folders}
-    return [listed for listed in Catalogue().listing() if listed.distribution in ours]
+    return [each for each in Catalogue().listing() if each.distribution in ours and each.family in families]
 
 
 def placed():

@@ -135,6 +135,19 @@ class People:
                 raise Denied
             self.attempts.take_back(by.address)
 
+    async def person(self, name: str) -> Person | None:
+        """Return a user who is vouched for by something else than a password; nothing for nobody, and for one who is
+        disabled.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        async with self._database.transaction() as connection:
+            wanted = select(users.c.name).where(users.c.name == name, users.c.disabled.is_(False))
+            if (await connection.execute(wanted)).first() is None:
+                return None
+            return Person(name, *await granted(connection, name))
+
     async def permissions(self, user: str) -> frozenset[str]:
         """Return what a user may do; nothing for nobody, and for one who is disabled."""
         async with self._database.transaction() as connection:

@@ -17,6 +17,8 @@ from hookgate_authoring.conformance import bench
 from hookgate_authoring.conformance.report import Report
 
 RELOADS = 20
+ENDING = 2.0
+"""Seconds that a thread may take to end, once nobody needs it."""
 
 
 class Ruins(bench.House):
@@ -43,10 +45,17 @@ def check(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) ->
     ):
         threads, opened = set(threading.enumerate()), _open()
         asyncio.run(cycle(cls, options, report))
-        if left := [thread.name for thread in threading.enumerate() if thread not in threads and thread.is_alive()]:
+        if left := [thread.name for thread in threading.enumerate() if thread not in threads and _stays(thread)]:
             report.add("lifecycle", name, f"leaves threads: {', '.join(left)}", "end and join them in shutdown")
         if open_still := _open() - opened:
             report.add("lifecycle", name, f"leaves open: {', '.join(sorted(open_still))}", "close them in shutdown")
+
+
+def _stays(thread: threading.Thread) -> bool:
+    """Whether a thread is there to stay: one that was told to end, such as that of core which asks sections, may take a
+    moment on a busy machine."""
+    thread.join(ENDING)
+    return thread.is_alive()
 
 
 def leaks(cls: type[Plugin[Any]], options: Mapping[str, Any], report: Report) -> None:

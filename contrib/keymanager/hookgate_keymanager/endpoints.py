@@ -1,0 +1,107 @@
+"""The endpoints of the authorization server, as the last step of their routes (KC-4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from hookgate import Entry, Exchange, Host, Interceptor, Options, Response, hookimpl
+from hookgate.workshop import is_loopback
+from hookgate_keymanager.asked import Malformed, form_of
+from hookgate_keymanager.builtin import BuiltIn
+from hookgate_keymanager.records import KeyManagementSection
+from hookgate_keymanager.scopes import Granting, Scopes
+from hookgate_keymanager.server import Server, Told
+from hookgate_people import TooMany
+from hookgate_storage import StoreError
+
+
+class Place(NamedTuple):
+    """Where an endpoint is."""
+
+    path: str
+    methods: tuple[str, ...]
+
+
+ENDPOINTS: Mapping[str, Place] = {
+    "token": Place("/token", ("POST",)),
+    "revocation": Place("/revoke", ("POST",)),
+    "introspection": Place("/introspect", ("POST",)),
+}
+_HEADERS = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
+GUESSES = frozenset({"invalid_client"})
+"""Errors of somebody who may be guessing secrets; passwords are counted where they are compared."""
+
+
+class Endpoint(Interceptor[Options]):
+    """Answers at one endpoint."""
+
+    category = "security"
+    sides = {"request"}
+    reads = {"request.body"}
+    writes = {"answer"}
+
+    def __init__(self, name: str, record: KeyManagementSection, built_in: BuiltIn) -> None:
+        super().__init__(Options())
+        self.name, self._record, self._built_in = name, record, built_in
+        self.entry = Entry(f"keymanager.{name}", f"keymanager-{name}", "interceptor")
+        self._server = Server(built_in, record, self._granting)
+        self._host: Host
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Remember the house, which knows the scopes."""
+        self._host = host
+
+    @hookimpl
+    async def on_request(self, exchange: Exchange) -> Response:
+        """Answer as RFC 6749, 7009 and 7662 say."""
+        exchange.hide("request.body", "request.headers.authorization", "response.body")
+        told = await self._told(exchange)
+        response = Response.json(dict(told.said), told.status)
+        for name, value in (*_HEADERS, *(each for each in told.headers if each[0].lower() not in _OURS)):
+            response.headers.add(name, value)
+        return response
+
+    async def _told(self, exchange: Exchange) -> Told:
+        request = exchange.request
+        if request.scheme != "https" and not self._record.plain_http and not is_loopback(request.client):
+            return _error(400, "invalid_request", "secrets are sent over TLS only")
+        try:
+            asked = await form_of(exchange)
+            self._count(request.client)
+            if self.name == "token":
+                told = await self._server.token(asked)
+            else:
+                told = await self._server.endpoint(self.name, asked)
+            if told.error in GUESSES:
+                self._built_in.people.attempts.count(request.client)
+        except Malformed as error:
+            return _error(400, "invalid_request", str(error))
+        except TooMany as error:
+            later = (("Retry-After", str(int(error.seconds) + 1)),)
+            return _error(429, "temporarily_unavailable", "too many attempts have failed; try again later", later)
+        except StoreError as error:
+            self._host.log.warning("tokens cannot be looked at: %s", error)
+            return _error(503, "temporarily_unavailable", "the store of tokens is away; try again later")
+        return told
+
+    def _count(self, address: str) -> None:
+        """Let nobody go on who has guessed wrong too often."""
+        attempts = self._built_in.people.attempts
+        attempts.count(address)
+        attempts.take_back(address)
+
+    def _granting(self) -> Granting:
+        try:
+            roles: Mapping[str, Any] = self._host.section("scopes", Scopes).roles()
+        except LookupError:
+            roles = {}
+        return Granting(roles, self._record.allow_scopes, self._record.default_scope)
+
+
+_OURS = frozenset({"content-type", "cache-control", "pragma"})
+
+
+def _error(status: int, error: str, description: str, headers: tuple[tuple[str, str], ...] = ()) -> Told:
+    return Told(status, {"error": error, "error_description": description}, headers)

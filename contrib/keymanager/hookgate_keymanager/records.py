@@ -1,0 +1,82 @@
+"""The record of the section ``keymanager``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from hookgate import Duration, Options
+from hookgate_keymanager.family import KeyManager
+from hookgate_keymanager.scopes import Pattern, is_scope
+
+Grant = Literal["authorization_code", "client_credentials", "password", "refresh_token"]
+FOREVER = 3e9
+"""Seconds that no finite lifetime is above; about a century."""
+
+
+def _lifetime(seconds: float) -> float:
+    if not (seconds < 0 or 1 <= seconds <= FOREVER):
+        raise ValueError("write 1 second or more, or -1 for tokens that never expire")
+    return seconds
+
+
+def _scope(text: str) -> str:
+    if not is_scope(text):
+        raise ValueError(f"{text[:50]!r} is no scope: visible ASCII without blanks, quotes and backslashes")
+    return text
+
+
+Lifetime = Annotated[Duration, AfterValidator(_lifetime)]
+"""Seconds, or below 0 for ever (KC-26)."""
+
+
+class CacheRecord(Options):
+    """What the gateway remembers of tokens, so that it need not ask about each call (KC-8)."""
+
+    enabled: bool = True
+    """Off, the key manager is asked about every call."""
+    ttl: Duration = Field(default=900.0, gt=0, le=86400)
+    """Seconds for which a token that is good counts as good; one that is revoked is forgotten within a second, and one
+    that expires when it does."""
+    most: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Good tokens that are remembered."""
+    bad_ttl: Duration = Field(default=10.0, gt=0, le=3600)
+    """Seconds for which a token that is none counts as none."""
+    bad_most: int = Field(default=1_000, ge=1, le=1_000_000)
+    """Bad tokens that are remembered."""
+
+
+class KeyManagementSection(Options):
+    """An authorization server on the public listener, and who says whether tokens are good (OAuth 2.1)."""
+
+    manager: KeyManager[Any] | None = None
+    """Who issues tokens and knows which are good, if somebody else than the gateway: then the endpoints are not
+    there."""
+    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200)] = ""
+    """What stands in front of `/token`, `/revoke`, `/introspect` and the others."""
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$", max_length=500)] | None = None
+    """The URL that clients know the server by. Left out, it is the host that they ask, with `path`."""
+    grants: tuple[Grant, ...] = ("authorization_code", "client_credentials", "password", "refresh_token")
+    """Ways to get a token that are there at all; each client has some of them."""
+    lifetime: Lifetime = 3600.0
+    """Seconds that an access token of a user is good; below 0 for ever."""
+    application_lifetime: Lifetime = 3600.0
+    """Seconds that an access token of an application itself is good; below 0 for ever."""
+    refresh_lifetime: Duration = Field(default=86400.0, ge=1, le=FOREVER)
+    """Seconds that a refresh token is good. It is good once."""
+    code_lifetime: Duration = Field(default=60.0, ge=1, le=600)
+    """Seconds that an authorization code is good (RFC 6749, 4.1.2)."""
+    default_scope: Annotated[str, AfterValidator(_scope)] = "default"
+    """The scope of a token that gets none of those that were asked for (KC-61)."""
+    allow_scopes: tuple[Pattern, ...] = ()
+    """Scopes that everybody gets, as regular expressions that the whole scope matches, such as `device_.*` (KC-64)."""
+    introspectors: tuple[str, ...] = ()
+    """Ids of clients that may ask `/introspect` about tokens of others; every client may ask about its own."""
+    plain_http: bool = False
+    """Take secrets without TLS, too, from other machines than this one. Only where TLS ends before the gateway and no
+    `trusted_proxies` say so."""
+    cache: CacheRecord = CacheRecord()
+    """What is remembered of tokens."""
+    stale: Duration = Field(default=10.0, ge=1, le=3600)
+    """Seconds that remembered tokens count on while the store is away and nobody knows what has been revoked."""

@@ -1,0 +1,100 @@
+"""The section ``keymanager``: the endpoints of the authorization server, and what is remembered of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hookgate import Entry, Host, Item, Options, Problem, Route, Section, Site, Ways, hookimpl
+from hookgate_keymanager.builtin import BuiltIn
+from hookgate_keymanager.endpoints import ENDPOINTS, Endpoint
+from hookgate_keymanager.family import KeyManager
+from hookgate_keymanager.records import KeyManagementSection
+from hookgate_keymanager.remembering import Remembering
+
+LONGEST_BODY = 65536
+
+
+class KeyManagement(Section[KeyManagementSection]):
+    """An authorization server on the public listener (KC-4, KC-5), and who says whether tokens are good (KC-6)."""
+
+    shape = "record"
+
+    def __init__(self, items: Sequence[Item[KeyManagementSection]] = ()) -> None:
+        super().__init__(items)
+        self.built_in: BuiltIn | None = None
+        if self.items and self.record.manager is None:
+            self.built_in = BuiltIn(Options())
+            self.built_in.entry = Entry("keymanager.built-in", "built-in", "key-manager")
+            self.built_in.patience = self.record.stale
+        own = self.built_in
+        self._endpoints = [] if own is None else [Endpoint(name, self.record, own) for name in ENDPOINTS]
+        self._remembering: Remembering | None = None
+
+    @property
+    def manager(self) -> KeyManager[Any]:
+        """Who says whether tokens are good."""
+        found = self.record.manager if self.built_in is None else self.built_in
+        assert found is not None
+        return found
+
+    @hookimpl
+    def routes(self, site: Site) -> Iterator[Route | None]:
+        """Make the routes of the endpoints."""
+        if self.built_in is None:
+            return
+        site.adopt(self.built_in, ("keymanager",))  # type: ignore[arg-type]
+        for endpoint in self._endpoints:
+            site.adopt(endpoint, ("keymanager",))
+            told = ENDPOINTS[endpoint.name]
+            said = {
+                "name": f"keymanager {endpoint.name}",
+                "match": {"path": self.record.path + told.path, "methods": list(told.methods)},
+                "limits": {"request_body": LONGEST_BODY, "buffered_body": LONGEST_BODY},
+            }
+            where = {"match.path": "path"}
+            yield site.route(said, ("keymanager",), where, steps=Ways(((endpoint.name, endpoint),)))
+
+    @hookimpl
+    def check(self, site: Site) -> Iterator[Problem]:
+        """Refuse what is written for a server that is not there."""
+        if self.items and self.record.manager is not None and self.record.introspectors:
+            message = "is for the built-in key manager, and there is another one"
+            yield Problem(("keymanager", "introspectors"), message, at_key=True)
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Begin to remember."""
+        if not self.items:
+            return
+        record = self.record
+        about = "Tokens that the key manager was asked about."
+        self._validations = host.metrics.counter("keymanager_validations_total", about, ("outcome",))
+        if record.cache.enabled:
+            self._remembering = Remembering(record.cache, host)
+            self.manager.on_ended = self._remembering.forget
+
+    async def said(self, mark: str, token: str) -> Mapping[str, Any] | None:
+        """Return what a token says, or ``None`` for one that is none. ``mark`` stands for it where it is remembered.
+
+        Raises:
+            Exception: whatever says that the key manager cannot be asked.
+        """
+        manager, kept = self.manager, self._remembering
+
+        async def ask() -> Mapping[str, Any] | None:
+            try:
+                found: Mapping[str, Any] | None = await _awaited(manager.validate(token))
+            except Exception:
+                self._validations.add(1, "failed")
+                raise
+            self._validations.add(1, "bad" if found is None else "good")
+            return found
+
+        if kept is None or not manager.is_current():
+            return await ask()
+        return await kept.get(mark, ask)
+
+
+async def _awaited(found: Any) -> Any:
+    return await found if hasattr(found, "__await__") else found
