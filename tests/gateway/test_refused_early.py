@@ -12,7 +12,7 @@ from hookgate.testing import running, upstream
 from .rawhttp2 import Http2
 
 LINE = b"GET /some/path?a=b HTTP/1.1\r\nHost: a\r\n"
-LIMITS = {"url": 100, "header_bytes": 256, "header_count": 5, "head": 1}
+LIMITS = {"url": 100, "header_bytes": 256, "header_count": 5, "head": 1, "keep_alive": 2}
 OVER_HTTP1 = {
     "a field that is none": (LINE + b"x y: 1\r\n\r\n", 400, "/some/path"),
     "too slow a head": (LINE, 408, "/some/path"),
@@ -108,6 +108,21 @@ def test_over_http1(gate, what):
         client.sendall(data)
         assert client.recv(12) == b"HTTP/1.1 %d" % status
         check(gate, status, path, *(version or ["1.1"]))
+
+
+@pytest.mark.parametrize("before", [b"", LINE + b"\r\n"], ids=["first", "behind a call"])
+def test_an_empty_line_is_no_head_that_is_late(gate, before):
+    """Old clients send one behind a body (RFC 9112, 2.2)."""
+    with socket.create_connection(("127.0.0.1", int(gate.url.rpartition(":")[2])), 30) as client:
+        client.sendall(before + b"\r\n")
+        came = b""
+        while data := client.recv(65536):
+            came += data
+
+    assert came.count(b"HTTP/1.1") == bool(before), came
+    assert b"408" not in came
+    metrics = httpx.get(f"{gate.management}/-/metrics").text
+    assert 'status="408"' not in metrics
 
 
 @pytest.mark.parametrize("gate", ["edge"], indirect=True)

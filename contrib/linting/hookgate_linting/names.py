@@ -13,6 +13,7 @@ RULES = {
     "unreachable": "A step further left always answers, so that no call gets to this one.",
     "goes-nowhere": "A route has no destination, and no step that could answer.",
     "names-differ": "The path of a destination has other names than the path of the route.",
+    "variable-as-text": "A destination has a variable of the route as others write it, which is sent as it stands.",
     "hidden-by-host": "A route never gets the calls of a host, of which another one takes everything.",
     "body-dropped": "A destination is asked by a method without a body, on a route whose methods have one.",
     "body-missing": "A destination is asked by a method with a body, on a route whose methods have none.",
@@ -20,6 +21,14 @@ RULES = {
     "accepted-in-vain": "An entry accepts a warning that there is none of.",
 }
 """Rule -> what it finds."""
-OF_ROUTES = {"goes-nowhere", "names-differ", "hidden-by-host", "body-dropped", "body-missing", "limit-never-acts"}
+OF_ROUTES = {
+    "goes-nowhere",
+    "names-differ",
+    "variable-as-text",
+    "hidden-by-host",
+    "body-dropped",
+    "body-missing",
+    "limit-never-acts",
+}
 ACCEPTABLE = tuple(rule for rule in RULES if rule not in {"accepted-in-vain", *OF_ROUTES})
 """The rules that find something in an entry, which can accept it."""

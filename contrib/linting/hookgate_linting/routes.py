@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from hookgate import Branch, FlowOptions, Interceptor, Loaded, Problem, Ways
 from hookgate.flow import asked
 from hookgate.http import BODILESS
 
+_OF_OTHERS = re.compile(r"(?<=/):(\w+)(?=/|$)|<(?:\w+:)?(\w+)>|\$(\w{1,100})")
+"""Variables as other systems write them."""
 ANSWERS = frozenset({"answer", "target", "response.status"})
 """Effects of steps that may answer calls, or send them somewhere."""
 
@@ -23,6 +26,7 @@ def routes(configuration: Loaded) -> Iterator[Problem | None]:
         for rule, place, message in (
             *_goes_nowhere(configuration.flow, route),
             *_names_differ(route),
+            *_as_text(route),
             *_hidden(route, takers),
             *_bodies(configuration.flow, route),
         ):
@@ -79,6 +83,18 @@ def _names_differ(route: Any) -> Iterator[tuple[str, Any, str]]:
             message = f"{{{name}}} is filled with the value of {{{value}}}, since names count by their order: "
             message += "write the names of the match, or `path_params: by_name`"
             yield "names-differ", (*route.path, "to", "path"), message
+            return
+
+
+def _as_text(route: Any) -> Iterator[tuple[str, Any, str]]:
+    to, received = route.section.to, route.route.parameters
+    for match in _OF_OTHERS.finditer("" if to is None or to.path is None else to.path):
+        name = match[1] or match[2] or match[3]
+        if name.isdigit():
+            name = received[int(name) - 1] if 0 < int(name) <= len(received) else ""
+        if name in received:
+            message = f"{match[0]!r} is no variable and is sent as it stands: write {{{name}}}"
+            yield "variable-as-text", (*route.path, "to", "path"), message
             return
 
 

@@ -163,7 +163,7 @@ class Http1(Ending):
             self.abort()
         elif self._writer.waits:
             self._until(self._limits.write_idle)
-        elif self._state == "head" and self._buffer:
+        elif self._state == "head" and self._buffer.strip():  # an empty line is no beginning
             self._refuse(408, "The head of the request took too long.")
         elif self._state == "body" and self._upload is not None:
             if self._upload.client_is_slow:
@@ -258,7 +258,7 @@ class Http1(Ending):
         except FramingError as error:
             self._refuse(error.status, str(error))
             return False
-        if self._answered and not self._waited_for:
+        if self._answered and not self._waited_for and buffer.strip():
             self._waited_for = True
             self._until(self._limits.head)
         return False
