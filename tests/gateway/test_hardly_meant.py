@@ -187,6 +187,28 @@ def test_names_of_a_destination_that_are_not_those_of_the_route_are_a_warning(ma
     assert not warned or (warned in found[0] and found[0].startswith("routes[0].to.path: "))
 
 
+@pytest.mark.parametrize(
+    ("match", "to", "warned"),
+    [
+        ("/a/{id}", "/x/:id", "':id' is no variable and is sent as it stands: write {id}"),
+        ("/a/{id}", "GET /x/:id/y", "':id' is no variable"),
+        ("/a/{id}", "/x/<int:id>", "'<int:id>' is no variable"),
+        ("/{a}/{b}", "/x/$2", "'$2' is no variable and is sent as it stands: write {b}"),
+        ("/a/{id}", "/x/$id", "'$id' is no variable"),
+        ("/a/{id}", "/x/{id}:id", ""),
+        ("/a/{id}", "/x/:other/$7/$filter/<b>", ""),
+        ("/a", "/x/:id/$1", ""),
+    ],
+)
+def test_a_variable_that_is_written_as_others_do_is_a_warning(match, to, warned):
+    found = warnings(routed(match, to={"connection": "crm", "path": to}))
+    if to.startswith("GET"):
+        found = [each for each in found if "body-dropped" not in each]
+
+    assert len(found) == bool(warned)
+    assert not warned or (warned in found[0] and found[0].startswith("routes[0].to.path: "))
+
+
 def hosted(*pairs):
     routes = [
         {"name": f"r{n}", "match": {**({"host": host} if host else {}), "path": path}, **TO}
