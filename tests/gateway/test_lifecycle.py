@@ -576,3 +576,35 @@ async def test_a_source_that_has_nothing_good_in_the_place_of_a_bad_document_cha
     source.read_gives = source.good
     assert await gateway.reload() == 2
     await gateway.close()
+
+
+async def test_a_generation_that_serves_no_more_is_let_go_of_without_the_collector():
+    import asyncio
+    import gc
+    import weakref
+
+    source = Failing()
+    source.read_gives = {
+        **source.read_gives,
+        "routes": [
+            {"name": "one", "match": {"path": "/a/{b}"}, "flow": ["request-id"], "to": {"connection": "c"}},
+            {"name": "two", "match": {"path": "/c"}, "flow": [{"respond": {"body": "x"}}]},
+        ],
+        "connections": {"c": {"targets": "http://127.0.0.1:9"}},
+    }
+    gateway = Gateway(source, Catalogue())
+    await gateway.open(watch=False)
+    gc.collect()
+    gc.disable()
+    try:
+        gone = weakref.ref(gateway.live)
+        source.read_gives = {**source.read_gives, "routes": source.read_gives["routes"][:1]}
+        await gateway.reload()
+        for _ in range(500):
+            if gone() is None:
+                break
+            await asyncio.sleep(0.01)
+        assert gone() is None
+    finally:
+        gc.enable()
+    await gateway.close()

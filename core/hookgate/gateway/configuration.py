@@ -42,7 +42,7 @@ from hookgate.gateway.site import LoadingSite, Table
 
 log = logging.getLogger("hookgate")
 
-PATIENCE = 0.01
+PATIENCE = 0.002
 """Seconds after which loading lets others run: calls are served meanwhile."""
 
 

@@ -216,6 +216,8 @@ class Gateway:
                     log.error("connection %s: its checks or its discovery do not end and are given up", name)  # noqa: TRY400
         gone = [p for p in generation.config.instances.values() if id(p) not in in_use]
         await self.hosting.end(gone, generation.config.gateway.stop_timeout)
+        if not generation.in_flight:
+            generation.forget()
 
     def _patience(self, name: Literal["startup_timeout", "stop_timeout"]) -> float:
         """Return how long to wait for one plugin, by the live document, or as it is where none says otherwise."""

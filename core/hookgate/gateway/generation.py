@@ -221,6 +221,13 @@ class Generation:
         if self.in_flight == 0:
             self._idle.set()
 
+    def forget(self) -> None:
+        """Let go of what it was compiled to, once no call is left: nobody has to look for what hangs together only."""
+        for route in self._made:
+            route.passage = None
+        self._made, self._named = {}, {}
+        del self._behind  # it holds the generation
+
     async def drained(self, seconds: float) -> bool:
         """Wait until no call is left, or so many seconds; return whether none is left."""
         try:
