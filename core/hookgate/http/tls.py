@@ -145,7 +145,8 @@ class UpstreamTls:
         else:
             self._shown = given
             try:
-                self._show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), given)
+                if given:
+                    self._show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), given)
             except ValueError as error:
                 problems.append(Problem(("auth",), str(error)))
         for warning in self.warnings:
