@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from hookgate import Exchange, Fault, Forbidden, Host, Limit
+from hookgate import MASK, Exchange, Fault, Forbidden, Host, Limit
 from hookgate.workshop import Addresses
 from hookgate_throttling.addresses import Policy
 from hookgate_throttling.blocks import Blocks
@@ -30,6 +30,8 @@ LONGEST_KEY = 128
 """Characters of a key; of a longer one a hash is taken, since what a client sends must not fill the memory."""
 PROCESS = secrets.token_hex(8)
 """Tells this process from others: bursts are counted by each for itself (KC-40)."""
+SHOWN = frozenset({"identity", "application", "principal", "route"})
+"""What traces tell of anyway."""
 _counted: WeakKeyDictionary[Exchange, set[str]] = WeakKeyDictionary()
 """Calls that are on their way, and the keys they have been counted under. No trace shows these: callers are in them."""
 VARIABLE = "subscription"
@@ -39,11 +41,31 @@ VARIABLE = "subscription"
 class Level(NamedTuple):
     """One limit that a call is held to."""
 
+    name: str
+    """Of the level: `application`."""
     key: str
-    limit: Limit
+    limit: Limit | None
+    """What may come; none where its tier counts nothing."""
     fault: type[Fault]
     whose: str
     """What is used up, as the client is told."""
+    who: str
+    """Which one, as people are told: an application, an API."""
+    tier: str | None = None
+    """Its tier, where it has one."""
+
+    def noted(self) -> dict[str, Any]:
+        """Return what a trace tells of it, from which `hookgate tiers try` counts: no caller's words, and a digest of
+        the key."""
+        limit = self.limit
+        return {
+            "level": self.name,
+            "who": self.who,
+            "tier": self.tier,
+            "limit": None if limit is None else limit.amount,
+            "window": None if limit is None else limit.window,
+            "counter": blake2b(self.key.encode(errors="surrogatepass"), digest_size=8).hexdigest(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,8 @@ class Caller:
     subscription_tier: str | None = None
     application: Any = None
     application_tier: str | None = None
+    shown: tuple[str, str] = ("", "")
+    """Subscription and application, as traces may tell of them."""
 
 
 class Levels:
@@ -91,7 +115,8 @@ class Levels:
         levels += self._of_caller(caller, tiers)
         levels += self._of_conditions(exchange, api)
         if self._backend is not None:
-            levels.append(Level(_key("backend", api), self._backend, BackendThrottled, "the backend"))
+            key = _key("backend", api)
+            levels.append(Level("backend", key, self._backend, BackendThrottled, "the backend", api))
         return levels if exchange not in _counted else [each for each in levels if each.key not in _counted[exchange]]
 
     @staticmethod
@@ -101,40 +126,43 @@ class Levels:
         _counted[exchange] = _counted[exchange] | keys if exchange in _counted else keys
 
     def _of_api(self, exchange: Exchange, tiers: Tiers, api: str) -> list[Level]:
-        options = self._options
-        if options.api_tier is not None:
-            limit = self._limit(tiers.limits, options.api_tier)
+        levels = []
+        if (tier := self._options.api_tier) is not None:
+            limit = self._limit(tiers.limits, tier)
+            levels.append(Level("api", _key("api", api), limit, ApiThrottled, "the API", api, tier))
             if limit is not None:  # one that counts nothing is as good as none, and leaves the resource's in force
-                return [Level(_key("api", api), limit, ApiThrottled, "the API")]
-        if options.resource_tier is not None:
-            limit = self._limit(tiers.limits, options.resource_tier)
-            if limit is not None:
-                key = _key("resource", api, *_resource(exchange))
-                return [Level(key, limit, ResourceThrottled, "the resource")]
-        return []
+                return levels
+        if (tier := self._options.resource_tier) is not None:
+            limit = self._limit(tiers.limits, tier)
+            path, method = _resource(exchange)
+            key, who = _key("resource", api, path, method), f"{api} {path} {method}"
+            levels.append(Level("resource", key, limit, ResourceThrottled, "the resource", who, tier))
+        return levels
 
     def _of_address(self, exchange: Exchange, policy: Policy, api: str) -> list[Level]:
         line = policy.of(exchange.request.client)
         network = self._network(exchange)
         if line is None:
             return []
-        return [Level(_key("address", api, line[0], network), line[1], ApiThrottled, "the address")]
+        key = _key("address", api, line[0], network)
+        return [Level("address", key, line[1], ApiThrottled, "the address", network)]
 
     def _of_caller(self, caller: Caller, tiers: Tiers) -> list[Level]:
         levels = []
         if (tier := caller.subscription_tier) is not None:
-            if (burst := self._limit(tiers.bursts, tier)) is not None:
-                key = _key("burst", PROCESS, caller.subscription)
-                levels.append(Level(key, burst, BurstThrottled, "the subscription for a short time"))
-            if (limit := self._limit(tiers.limits, tier)) is not None:
-                key = _key("subscription", caller.subscription)
-                levels.append(Level(key, limit, SubscriptionThrottled, "the subscription"))
+            limit, burst = self._limit(tiers.limits, tier), self._limit(tiers.bursts, tier)
+            key, who = _key("subscription", caller.subscription), caller.shown[0]
+            if burst is not None:
+                whose, short = "the subscription for a short time", _key("burst", PROCESS, caller.subscription)
+                levels.append(Level("burst", short, burst, BurstThrottled, whose, who, tier))
+            levels.append(Level("subscription", key, limit, SubscriptionThrottled, "the subscription", who, tier))
         if (tier := caller.application_tier) is not None:
             parts = (caller.application, caller.user) if self._options.per_user else (caller.application,)
-            key = _key("application", *parts)
-            limit = self._limit(tiers.limits, tiers.in_force(key, tier, self._host.clock.wall()))
-            if limit is not None:
-                levels.append(Level(key, limit, ApplicationThrottled, "the application"))
+            key, who = _key("application", *parts), " ".join((caller.shown[1], *map(str, parts[1:])))
+            self._limit(tiers.limits, tier)
+            tier = tiers.in_force(key, tier, self._host.clock.wall())
+            limit = tiers.limits[tier]
+            levels.append(Level("application", key, limit, ApplicationThrottled, "the application", who, tier))
         return levels
 
     def _of_conditions(self, exchange: Exchange, api: str) -> list[Level]:
@@ -148,7 +176,8 @@ class Levels:
             if isinstance(value, str) and value == exchange.request.client:
                 value = self._network(exchange)
             key = _key("condition", api, options.name, value)
-            levels.append(Level(key, options.counted, ConditionThrottled, "calls of this kind"))
+            whose, who = "calls of this kind", f"{api} {options.name}"
+            levels.append(Level("condition", key, options.counted, ConditionThrottled, whose, who))
         return levels
 
     def _caller(self, exchange: Exchange) -> Caller:
@@ -162,13 +191,15 @@ class Levels:
                 _name(found.get("tier")),
                 found.get("application"),
                 _name(found.get("application_tier")),
+                (str(found.get("id")), str(found.get("application"))),
             )
         by_subscription, by_application = self._options.subscription, self._options.application
         subscription, subscription_tier = _evaluated(by_subscription, exchange)
         application, application_tier = _evaluated(by_application, exchange)
         if by_application is None:
             application = _application(exchange)
-        return Caller(user, subscription, subscription_tier, application, application_tier)
+        shown = (_shown(by_subscription, subscription), _shown(by_application, application))
+        return Caller(user, subscription, subscription_tier, application, application_tier, shown)
 
     def _limit(self, known: Mapping[str, Limit | None], tier: str) -> Limit | None:
         if tier not in known:
@@ -199,11 +230,16 @@ def _application(exchange: Exchange) -> str | None:
     return None if exchange.identity is None else exchange.identity.application
 
 
+def _shown(level: LevelOptions | None, value: object) -> str:
+    """Write what a level counts by, unless it is of the request: that may be a secret."""
+    return str(value) if level is None or level.by.roots <= SHOWN else MASK
+
+
 def _api(exchange: Exchange) -> str:
     """Name and version of the API, or the name of the route where it comes from none."""
     info = exchange.api
     if info is not None:
-        return f"{info.name} {info.version}"
+        return f"{info.name} {info.version}".strip()
     return f"route {exchange.route.name}" if exchange.route is not None else ""
 
 

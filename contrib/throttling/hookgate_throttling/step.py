@@ -12,6 +12,9 @@ from hookgate_throttling.levels import Level, Levels
 from hookgate_throttling.options import ThrottleOptions
 from hookgate_throttling.store import Counting
 
+FACT = "throttle"
+"""Under which a trace tells of the levels that a call has met."""
+
 
 class Throttle(Interceptor[ThrottleOptions]):
     """Holds calls to the limits of their API or resource, address, subscription, application and backend: all of them
@@ -62,10 +65,17 @@ class Throttle(Interceptor[ThrottleOptions]):
             TooManyRequests: a limit is used up.
             ServiceUnavailable: the backend has got what it may get, or limits cannot be counted.
         """
-        levels = self._levels.of(exchange)
-        if not levels:
+        met = self._levels.of(exchange)
+        if exchange.trace is not None:
+            exchange.facts[FACT] = [*exchange.facts.get(FACT, ()), *(level.noted() for level in met)]
+        levels, wants = [], []
+        for level in met:
+            if level.limit is not None:
+                levels.append(level)
+                wants.append((level.key, 1, level.limit))
+        if not wants:
             return None
-        decision = self._counting.take([(level.key, 1, level.limit) for level in levels])
+        decision = self._counting.take(wants)
         if decision is None:
             exchange.note("passes uncounted: the counters cannot be asked")
             return None

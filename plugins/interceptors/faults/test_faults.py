@@ -338,8 +338,8 @@ def test_xml_that_is_no_soap_call_gets_no_envelope(gate):
     assert told(gate.request("POST", "/bearer", headers={"content-type": "text/xml"}), "xml") == (401, 900902)
 
 
-@pytest.mark.parametrize("options", [{}, {"unknown_path": 404}, {"default": "json", "unknown_path": 404}])
-def test_unknown_paths_and_methods_and_the_form_of_who_asks_for_none(options):
+@pytest.mark.parametrize("options", [{}, {"no_resource": 404}, {"default": "json", "no_resource": 404}])
+def test_no_resources_and_methods_and_the_form_of_who_asks_for_none(options):
     route = {"name": "a", "match": {"path": "/a", "methods": ["GET"]}, "flow": [{"respond": {"body": "ok"}}]}
     with running({"gateway": {"flow": [{"faults": options}]}, "routes": [route]}) as gate:
         path, method = gate.request("GET", "/b"), gate.request("POST", "/a")

@@ -18,7 +18,7 @@ class FaultsOptions(Options):
 
     default: Literal["xml", "json"] = "xml"
     """What is written for a client whose `Accept` leaves it open, or asks for neither."""
-    unknown_path: Literal[403, 404] = 403
+    no_resource: Literal[403, 404] = 403
     """How a path or a method is answered that no API has: 403, as the table has it, or 404, which makes an unknown path
     404 and an unknown method 405."""
 
@@ -44,7 +44,7 @@ class Faults(Interceptor[FaultsOptions]):
     def on_fault(self, exchange: Faulted) -> Response:
         """Write the fault."""
         fault, request = exchange.fault, exchange.request
-        written = found(fault, request, self.options.unknown_path)
+        written = found(fault, request, self.options.no_resource)
         soap = _soap(request.headers)
         if soap is not None:
             kind = soap

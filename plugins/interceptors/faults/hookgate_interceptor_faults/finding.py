@@ -10,7 +10,7 @@ from hookgate_interceptor_faults.table import REASONS, RUNTIME, STATUSES, TABLE,
 NOTHING_SHOWN, ALL_WRONG = "missing-credentials", "wrong-credentials"
 SUSPENDED = "x-hookgate-reason"
 """Header of faults that no target may be called."""
-UNKNOWN_PATH = 900906
+NO_RESOURCE = 900906
 
 
 class Found(NamedTuple):
@@ -23,7 +23,7 @@ class Found(NamedTuple):
     style: Style
 
 
-def found(fault: Fault, request: Request, unknown_path: int) -> Found:
+def found(fault: Fault, request: Request, no_resource: int) -> Found:
     """Look a fault up: by its own code, by its reason, or by its status. One that no code is for has its status."""
     code = fault.code if fault.code is not None else _code(fault, request)
     # What a fault of 500 says may be for the log only, as with problem details.
@@ -32,7 +32,7 @@ def found(fault: Fault, request: Request, unknown_path: int) -> Found:
     if line is None:
         return Found(code, fault.status, fault.title, said or fault.title, RUNTIME)
     status = line.status or fault.status
-    if code == UNKNOWN_PATH and unknown_path == 404:
+    if code == NO_RESOURCE and no_resource == 404:
         status = fault.status
     return Found(code, status, line.message, said or line.description, line.style)
 
