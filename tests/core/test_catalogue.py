@@ -329,13 +329,14 @@ def test_a_section_is_understood_by_the_distribution_that_registers_it(install):
         catalogue.get("section", "acme")
 
 
-def test_a_plugin_that_lacks_a_part_of_the_bundle_says_which(install):
+@pytest.mark.parametrize("package", ["hookgate_tidy", "hookgate.tidy"])
+def test_a_plugin_that_lacks_a_part_of_the_bundle_says_which(install, package):
     metadata = install("hookgate", "unused", "", "") / "hookgate-1.2.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text() + "Requires-Dist: hookgate-tidy\n")
-    install("acme-stamp", "acme_stamp", "import hookgate_tidy.inner\n", ENTRY_POINT)
+    install("acme-stamp", "acme_stamp", f"import {package}.inner\n", ENTRY_POINT)
 
     assert refusal(Catalogue(), "interceptor", "stamp", BrokenError).endswith(
-        "ModuleNotFoundError: No module named 'hookgate_tidy': pip install hookgate-tidy"
+        f"ModuleNotFoundError: No module named '{package}': pip install hookgate-tidy"
     )
 
 

@@ -299,8 +299,8 @@ def _distribution(entry_point: metadata.EntryPoint) -> str:
 
 
 def _why(entry_point: metadata.EntryPoint, error: BaseException) -> str:
-    lacking = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    hint = _to_install(_normalised(lacking))
+    lacking = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    hint = _to_install(_normalised(lacking), _normalised(lacking.partition(".")[0]))
     return f"{_distribution(entry_point)}: {entry_point.value}: {type(error).__name__}: {error}{hint}"
 
 
