@@ -4,9 +4,10 @@ import json
 import os
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from ipaddress import ip_address
 
 import httpx
@@ -22,6 +23,7 @@ from hookgate.testing import running, upstream
 from hookgate_authoring.conformance import conformance
 from hookgate_management import following
 from hookgate_management.far import RemoteStore, RemoteStoreOptions
+from hookgate_management.following import LONGEST_WAIT
 from hookgate_storage import Change, Database, Keys, Object, digest, open_store, upgrade
 from hookgate_storage.sealing import new_key
 
@@ -126,6 +128,22 @@ def test_a_far_node_serves_what_is_written_is_counted_and_lives_on_alone(tmp_pat
         until(lambda: "does not answer" in str(storage(far)["problems"]))
         assert far.get("/r").text == "again"
         assert SECRET not in "".join(far.lines)
+
+
+def test_who_waits_for_news_is_answered_when_the_gateway_is_about_to_stop(tmp_path):
+    port = free_port()
+    document = near_document(port).replace("lame_duck: 0", "lame_duck: 0, shutdown_timeout: 5")
+    with (
+        serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}", document) as gate,
+        closing(HTTPConnection("127.0.0.1", port, timeout=120)) as waiting,
+    ):
+        head = gate.call("GET", "/follow", token=TOKEN).json()["generation"]
+        asked = f"after={head['number']}&digest={head['digest']}&wait={LONGEST_WAIT}"
+        waiting.request("GET", f"/-/api/follow?{asked}", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert gate.call("GET", "/follow", token=TOKEN).status_code == 200  # so what was sent before is being waited on
+        gate.process.terminate()
+        told = waiting.getresponse()
+        assert (told.status, json.loads(told.read())["generation"]) == (200, head)
 
 
 async def made(url):

@@ -163,7 +163,7 @@ def pages(app: Management, host: Host) -> Blueprint:
     api = Operations(blueprint, Once(calls, lambda: host.state("management")).page)
     for add in (describing, objects, relations, ledger, turning, plans, drafts, steps):
         add(api, calls)
-    following(api, calls, lambda: host.status().get("status") in ("stopping", "stopped"))
+    following(api, calls, lambda: host.is_leaving)
     served = Served(app.callers, app.kinds, lambda: live(host), lambda: tenants_of(host), app.options.sessions)
     providers = {name: Provider(name, each, host) for name, each in app.options.providers.items()}
     tenants = {name: each.options.tenant for name, each in providers.items()}

@@ -54,19 +54,12 @@ FOLLOWED = {
 
 
 class Heads:
-    """What all who wait ask, asked once: the newest generation, and whether the gateway is about to end."""
+    """What all who wait ask, asked once: the newest generation."""
 
-    def __init__(self, leaving: Callable[[], bool]) -> None:
+    def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._seen: Generation | None = None
         self._at = 0.0
-        self._leaving, self._leaves, self._looked = leaving, False, 0.0
-
-    def leaving(self) -> bool:
-        """Return whether nobody should wait any more, as it was within the last second."""
-        if time.monotonic() - self._looked >= 1:
-            self._leaves, self._looked = self._leaving(), time.monotonic()
-        return self._leaves
 
     async def newest(self, store: Store) -> Generation:
         """Return it, at most :data:`LOOK` seconds old.
@@ -82,7 +75,7 @@ class Heads:
 
 def following(api: Operations, calls: Calls, leaving: Callable[[], bool]) -> None:
     """Add the pages. Nobody waits any more when the gateway is ``leaving``."""
-    heads = Heads(leaving)
+    heads = Heads()
     asked = (
         Parameter("after", "The generation that the node has.", {"type": "integer", "minimum": 0}),
         Parameter("digest", "Its digest."),
@@ -116,7 +109,7 @@ def following(api: Operations, calls: Calls, leaving: Callable[[], bool]) -> Non
             head = await heads.newest(store)
             if (head.number, head.digest) != (after, digest):
                 return as_json(await news(store, after, head))
-            if time.monotonic() >= until or heads.leaving():
+            if time.monotonic() >= until or leaving():
                 return as_json({"format": FORMAT, "generation": asdict(head)})
             await asyncio.sleep(LOOK)
 

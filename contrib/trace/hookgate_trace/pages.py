@@ -144,7 +144,7 @@ async def _events(host: Host, keeper: Keeper, follower: Follower) -> AsyncIterat
     silence = 0.0
     try:
         yield b": following\n\n"
-        while host.status()["status"] not in ("stopping", "stopped"):
+        while not host.is_leaving:
             try:
                 row = await asyncio.wait_for(follower.queue.get(), LOOK)
             except TimeoutError:

@@ -13,6 +13,7 @@ from hookgate.connections.connection import Connection
 from hookgate.connections.health import within
 from hookgate.contract.backends import Discovery
 from hookgate.exchange.outbound import Target
+from hookgate.exchange.waiting import ended
 
 log = logging.getLogger("hookgate.discovery")
 
@@ -104,8 +105,7 @@ class Finder:
     async def stop(self) -> None:
         """Leave off."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
 
     async def _follow(self) -> None:
         clock, failing, loop = self._connection.clock, self._connection.failing, asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from hookgate.exchange.errors import Fault, PluginError
 from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import Headers, Request, Response
 from hookgate.exchange.outbound import Attempt, Health, Outbound, Outcome, Target
+from hookgate.exchange.waiting import ended
 
 log = logging.getLogger("hookgate.health")
 
@@ -98,9 +99,7 @@ class Watch:
         """End all checks."""
         self._running = False
         tasks = [*self._tasks.values(), *(o.lapse for o in self._opinions.values() if o.lapse is not None)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
         self._tasks.clear()
 
     def inherit(self, predecessor: Watch) -> None:

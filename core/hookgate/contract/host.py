@@ -56,6 +56,10 @@ class Host(Protocol):
     def clock(self) -> Clock:
         """The time."""
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the gateway is about to stop: what waits for long asks this, and waits no more."""
+
     def state(self, name: str) -> State:
         """Return what is kept under a name, over restarts. The store is opened when it is first asked.
 

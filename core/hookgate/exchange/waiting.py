@@ -102,6 +102,13 @@ async def bounded(waiting: Awaitable[Any], seconds: float | None) -> Any:
         raise
 
 
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def all_over(waiting: Iterable[Awaitable[Any]]) -> None:
     """Wait for one after the other, the rest too where one fails or this is cancelled: what ends a call is never
     left out.

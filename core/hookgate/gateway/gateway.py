@@ -228,7 +228,7 @@ class Gateway:
         """Finish the calls in flight (up to ``patience`` seconds), then shut everything down."""
         if self.state == "stopped":
             return
-        self.state = "stopping"
+        self.state, self.is_leaving = "stopping", True
         patience_with_one = self._patience("stop_timeout")
         self.hosting.stop(2 * patience_with_one)
         for task in self._tasks:

@@ -29,6 +29,7 @@ class House(Protocol):
 
     clock: Clock
     log: logging.Logger
+    is_leaving: bool
 
     @property
     def counters(self) -> Counters:
@@ -120,6 +121,11 @@ class PluginHost:
         task.add_done_callback(self.tasks.discard)
         task.add_done_callback(lambda _: coroutine.close())  # where it was cancelled before it began
         return task
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the gateway is about to stop."""
+        return self._house.is_leaving
 
     def status(self) -> Mapping[str, Any]:
         """Return what ``/-/health`` shows."""

@@ -13,6 +13,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from hookgate.exchange.waiting import ended
 from hookgate.server.intake import is_trusted
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ class Acceptor:
             self._pause.cancel()
         self._loop.remove_reader(self._opened.fileno())
         self._opened.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(*self._tasks)
 
     def _ready(self) -> None:
         for _ in range(AT_ONCE):

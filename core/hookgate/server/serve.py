@@ -120,7 +120,6 @@ class Server:
         await self._listeners.close(management=False)
         await asyncio.gather(self._lane.close(patience), self._hand_over.close(patience))
         self._reception.close()
-        gateway.state = "stopping"  # tells answers of the management listener that never end to come to theirs
         log.info("stopping: management closes, and plugins shut down")
         await self._listeners.close(management=True)
         await self._pages.close(max(until - loop.time(), LAST))

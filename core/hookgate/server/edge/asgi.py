@@ -21,7 +21,7 @@ from hookgate.exchange.exchange import Exchange
 from hookgate.exchange.messages import TOKEN, Headers, Request, Response
 from hookgate.exchange.outbound import OutcomeKind
 from hookgate.exchange.spellings import headers_of
-from hookgate.exchange.waiting import all_over
+from hookgate.exchange.waiting import all_over, ended
 from hookgate.flow.failing import as_fault
 from hookgate.gateway.gateway import Gateway
 from hookgate.gateway.generation import Passage
@@ -172,9 +172,9 @@ class Edge:
         try:
             await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
-            await _cancelled(serving, pumping)
+            await ended(serving, pumping)
             raise
-        await _cancelled(serving, pumping)
+        await ended(serving, pumping)
         if not serving.cancelled() and (error := serving.exception()) is not None:
             log.error("a call could not be served", exc_info=error)
 
@@ -298,10 +298,3 @@ class Edge:
         if trails:
             await send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
         return "ok"
-
-
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    """End tasks, and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
