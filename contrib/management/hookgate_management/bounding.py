@@ -8,7 +8,7 @@ from quart import Blueprint, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from hookgate_management.problems import Refusal
-from hookgate_storage import Change, checked
+from hookgate_storage import Change, checked, is_other_path
 
 LONGEST = 1024 * 1024
 """Bytes of a body."""
@@ -67,10 +67,10 @@ def let_name(kind: str, name: str) -> None:
 
     Raises:
         Refused: the store would not have it.
-        Refusal: it has a slash, or dots only.
+        Refusal: it has a slash, or a part of dots only, up to a backslash or a semicolon.
     """
     checked(Change(kind, name, None))
     if "/" in name:
         raise Refusal(422, f"{name[:200]!r} is no name of an object: it has a slash.", "invalid")
-    if name in (".", ".."):
+    if is_other_path(name):
         raise Refusal(422, f"{name!r} is no name of an object: in a path it stands for another one.", "invalid")

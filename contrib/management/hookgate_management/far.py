@@ -37,8 +37,8 @@ log = logging.getLogger("hookgate.storage")
 
 PATIENCE = 120.0
 """Seconds that one answer may take, beside what it waits for something new."""
-CONNECT = 5.0
-"""Seconds to connect, and between two pieces of an answer."""
+CONNECT, READ = 5.0, 30.0
+"""Seconds to connect, and between two pieces of an answer: all that is stored is not told in a moment."""
 MOST = 256 * 1024 * 1024
 """Bytes that an answer may have."""
 MOST_ANSWER_TO_BEAT = 64 * 1024
@@ -181,7 +181,7 @@ class Far:
         import httpx  # a quarter of a second
 
         options, body = self._options, bytearray()
-        limits = httpx.Timeout(CONNECT + options.wait, connect=CONNECT)
+        limits = httpx.Timeout(READ + options.wait, connect=CONNECT)
         try:
             async with asyncio.timeout(PATIENCE + options.wait):
                 headers = {"Authorization": f"Bearer {await asyncio.to_thread(self._token)}"}

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from hookgate_storage import Refused
+from hookgate_storage import Refused, is_other_path
 
 LONGEST = 100
 ADMIN = "admin"
@@ -46,9 +46,9 @@ def checked(kind: str, name: str, without: str) -> str:
         Refused: it is none.
     """
     plain = name == unicodedata.normalize("NFC", name) and name.isprintable() and name == name.strip()
-    if not name or len(name) > LONGEST or not plain or set(without) & set(name) or name in (".", ".."):
+    if not name or len(name) > LONGEST or not plain or set(without) & set(name) or is_other_path(name):
         signs = " or ".join(without)
-        message = f"{name[:50]!r} is no name: 1 to {LONGEST} printable characters, without {signs}, or blanks around"
+        message = f"{name[:50]!r} is no name: 1 to {LONGEST} printable characters, without {signs}, blanks around, or `..`"
         raise Refused(kind, name[:50], message)
     return name
 

@@ -15,7 +15,7 @@ from hookgate_storage.source import StoreOptions, configured
 from hookgate_storage.store import Store, open_store
 from hookgate_storage.things import Change, Generation, Made, Node, Object, Whole, Writing
 from hookgate_storage.upgrading import upgrade
-from hookgate_storage.writing import checked
+from hookgate_storage.writing import checked, is_other_path
 
 __all__ = [
     "Allowed",
@@ -49,6 +49,7 @@ __all__ = [
     "digest",
     "forbidden",
     "installed",
+    "is_other_path",
     "merge",
     "open_store",
     "prune",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,11 @@ async def carry_out(connection: AsyncConnection, before: Mapping[Key, Any], held
         await connection.execute(update(objects).where(here), changed)
     if fresh := [row for key, row in held.items() if row is not None and key not in before]:
         await connection.execute(insert(objects), fresh)
+
+
+def is_other_path(name: str) -> bool:
+    """Whether a name, encoded in a path, would be a dot segment to whoever decodes first: such calls are refused."""
+    return any(part in (".", "..") for part in re.split(r"[\\/;]", name))
 
 
 def checked(change: Change) -> bytes | None:
