@@ -48,7 +48,8 @@ def checked(kind: str, name: str, without: str) -> str:
     plain = name == unicodedata.normalize("NFC", name) and name.isprintable() and name == name.strip()
     if not name or len(name) > LONGEST or not plain or set(without) & set(name) or is_other_path(name):
         signs = " or ".join(without)
-        message = f"{name[:50]!r} is no name: 1 to {LONGEST} printable characters, without {signs}, blanks around, or `..`"
+        what = f"1 to {LONGEST} printable characters, without {signs}, blanks around, or `..`"
+        message = f"{name[:50]!r} is no name: {what}"
         raise Refused(kind, name[:50], message)
     return name
 
