@@ -30,8 +30,13 @@ keymanager: {KEYMANAGER}
 scopes: SCOPES
 routes:
 ROUTES
-connections: {backend: {targets: "BACKEND"}}
+connections:
+  backend: {targets: "BACKEND"}
+  seen: {targets: "BACKEND", headers: [{set: X-Who, from: {expression: {value: "WHO"}}}]}
 """
+WHO = (
+    "principal + ' ' + identity.application + ' ' + claims.client_id + ' ' + claims.token_kind + ' ' + claims.key_type"
+)
 ROUTE = "  - {name: news, match: {path: /news}, flow: [{oauth: {OAUTH}}], to: {connection: backend}}\n"
 
 
@@ -89,9 +94,9 @@ class Town:
         made, secret = self.store(make)
         return Client((made.client_id, secret))
 
-    def ask(self, client=None, path="/token", gate=None, **form):
+    def ask(self, client=None, path="/token", **form):
         """Ask at an endpoint."""
-        return (gate or self.gate).request("POST", path, data=form, auth=client and tuple(client))
+        return self.gate.request("POST", path, data=form, auth=client and tuple(client))
 
     def token(self, client, **form):
         """Get a token."""
@@ -102,10 +107,10 @@ class Town:
         assert told.status_code == 200, told.text
         return told.json()
 
-    def call(self, token, path="/news", method="GET", gate=None, **headers):
+    def call(self, token, path="/news", method="GET", **headers):
         """Call an API."""
         shown = {"authorization": f"Bearer {token}"} if token else {}
-        return (gate or self.gate).request(method, path, headers=shown | headers)
+        return self.gate.request(method, path, headers=shown | headers)
 
     def metric(self, name):
         """Return the lines of a metric."""
@@ -121,20 +126,35 @@ class Town:
         return httpx.get(f"{self.gate.management}/-/health", trust_env=False).json()
 
 
-@contextmanager
-def serving(folder, url, backend="http://127.0.0.1:9", oauth="", keymanager="", routes="", scopes=SCOPES, listen=""):
-    """Run a gateway with these options of step and section."""
+def prepared(
+    folder, url, backend="http://127.0.0.1:9", oauth="", keymanager="", routes="", scopes=SCOPES, listen="", more=""
+):
+    """Write a document with these options of step and section, and make a store for it."""
     made = Town(folder, url)
-    told = {"OAUTH": oauth, "BACKEND": backend, "KEYMANAGER": keymanager, "SCOPES": scopes, "LISTEN": listen}
-    text = DOCUMENT.replace("ROUTES", ROUTE + routes)
+    told = {
+        "OAUTH": oauth,
+        "BACKEND": backend,
+        "KEYMANAGER": keymanager,
+        "SCOPES": scopes,
+        "LISTEN": listen,
+        "WHO": WHO,
+    }
+    text = DOCUMENT.replace("ROUTES", ROUTE + routes) + more
     for word, value in told.items():
         text = text.replace(word, value)
     (folder / "gateway.yaml").write_text(text)
     made.prepare()
-    options = json.dumps({"url": url, "key": str(made.key), "poll": "100ms"})
-    made.environment = {**os.environ, "HOOKGATE_SOURCE": "store", "HOOKGATE_SOURCE_OPTIONS": options}
+    made.options = json.dumps({"url": url, "key": str(made.key), "poll": "100ms"})
+    made.environment = {**os.environ, "HOOKGATE_SOURCE": "store", "HOOKGATE_SOURCE_OPTIONS": made.options}
+    return made
+
+
+@contextmanager
+def serving(folder, url, *given, **more):
+    """Run a gateway in this process, with such a document."""
+    made = prepared(folder, url, *given, **more)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(starting, "gateway_for", partial(starting.gateway_for, source="store", options=options))
+        patch.setattr(starting, "gateway_for", partial(starting.gateway_for, source="store", options=made.options))
         with running(folder / "gateway.yaml") as gate:
             made.gate = gate
             yield made

@@ -47,7 +47,7 @@ class AskedRequest(_Request):  # type: ignore[misc]
         return found
 
 
-def fields_of(text: str) -> dict[str, str]:
+def fields_of(text: str, longest: int = LONGEST) -> dict[str, str]:
     """Return parameters; those without a value count as left out (RFC 6749, 3.1).
 
     Raises:
@@ -63,8 +63,8 @@ def fields_of(text: str) -> dict[str, str]:
     for name, value in pairs:
         if name in found:
             raise Malformed("a parameter comes more than once")
-        if len(value) > LONGEST:
-            raise Malformed(f"a parameter has more than {LONGEST} characters")
+        if len(value) > longest:
+            raise Malformed(f"a parameter has more than {longest} characters")
         found[name] = value
     for name in _PLAIN:
         value = found.get(name, "")

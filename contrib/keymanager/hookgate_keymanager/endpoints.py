@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hookgate import Entry, Exchange, Host, Interceptor, Options, Response, hookimpl
 from hookgate.workshop import is_loopback
 from hookgate_keymanager.asked import Malformed, form_of
+from hookgate_keymanager.authorizing import Authorizing
 from hookgate_keymanager.builtin import BuiltIn
+from hookgate_keymanager.describing import metadata
 from hookgate_keymanager.records import KeyManagementSection
 from hookgate_keymanager.scopes import Granting, Scopes
 from hookgate_keymanager.server import Server, Told
@@ -24,9 +26,11 @@ class Place(NamedTuple):
 
 
 ENDPOINTS: Mapping[str, Place] = {
+    "authorization": Place("/authorize", ("GET", "POST")),
     "token": Place("/token", ("POST",)),
     "revocation": Place("/revoke", ("POST",)),
     "introspection": Place("/introspect", ("POST",)),
+    "metadata": Place("/.well-known/oauth-authorization-server", ("GET",)),
 }
 _HEADERS = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 GUESSES = frozenset({"invalid_client"})
@@ -46,6 +50,7 @@ class Endpoint(Interceptor[Options]):
         self.name, self._record, self._built_in = name, record, built_in
         self.entry = Entry(f"keymanager.{name}", f"keymanager-{name}", "interceptor")
         self._server = Server(built_in, record, self._granting)
+        self._authorizing = Authorizing(self._server)
         self._host: Host
 
     @hookimpl
@@ -57,7 +62,16 @@ class Endpoint(Interceptor[Options]):
     async def on_request(self, exchange: Exchange) -> Response:
         """Answer as RFC 6749, 7009 and 7662 say."""
         exchange.hide("request.body", "request.headers.authorization", "response.body")
-        told = await self._told(exchange)
+        if self.name == "metadata":
+            return Response.json(metadata(exchange, self._record, self._scopes().names()))
+        clear = exchange.request.scheme != "https" and not self._record.plain_http
+        if clear and not is_loopback(exchange.request.client):
+            told = _error(400, "invalid_request", "secrets are sent over TLS only")
+        elif self.name == "authorization":
+            titles = {item.name: item.record.title for item in self._scopes().items}
+            return await self._authorizing.answer(exchange, self._granting(), titles)
+        else:
+            told = await self._told(exchange)
         response = Response.json(dict(told.said), told.status)
         for name, value in (*_HEADERS, *(each for each in told.headers if each[0].lower() not in _OURS)):
             response.headers.add(name, value)
@@ -65,8 +79,6 @@ class Endpoint(Interceptor[Options]):
 
     async def _told(self, exchange: Exchange) -> Told:
         request = exchange.request
-        if request.scheme != "https" and not self._record.plain_http and not is_loopback(request.client):
-            return _error(400, "invalid_request", "secrets are sent over TLS only")
         try:
             asked = await form_of(exchange)
             self._count(request.client)
@@ -93,11 +105,13 @@ class Endpoint(Interceptor[Options]):
         attempts.take_back(address)
 
     def _granting(self) -> Granting:
+        return Granting(self._scopes().roles(), self._record.allow_scopes, self._record.default_scope)
+
+    def _scopes(self) -> Scopes:
         try:
-            roles: Mapping[str, Any] = self._host.section("scopes", Scopes).roles()
+            return self._host.section("scopes", Scopes)
         except LookupError:
-            roles = {}
-        return Granting(roles, self._record.allow_scopes, self._record.default_scope)
+            return Scopes()
 
 
 _OURS = frozenset({"content-type", "cache-control", "pragma"})

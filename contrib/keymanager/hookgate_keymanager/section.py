@@ -49,7 +49,7 @@ class KeyManagement(Section[KeyManagementSection]):
             told = ENDPOINTS[endpoint.name]
             said = {
                 "name": f"keymanager {endpoint.name}",
-                "match": {"path": self.record.path + told.path, "methods": list(told.methods)},
+                "match": {"path": place_of(told.path, self.record.path), "methods": list(told.methods)},
                 "limits": {"request_body": LONGEST_BODY, "buffered_body": LONGEST_BODY},
             }
             where = {"match.path": "path"}
@@ -94,6 +94,11 @@ class KeyManagement(Section[KeyManagementSection]):
         if kept is None or not manager.is_current():
             return await ask()
         return await kept.get(mark, ask)
+
+
+def place_of(path: str, prefix: str) -> str:
+    """Return where an endpoint is: what is well known has the path of the issuer behind it (RFC 8414, 3.1)."""
+    return path + prefix if path.startswith("/.well-known/") else prefix + path
 
 
 async def _awaited(found: Any) -> Any:

@@ -17,13 +17,14 @@ from authlib.oauth2.rfc6749 import (
     grants,
 )
 from authlib.oauth2.rfc7009 import RevocationEndpoint
+from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from hookgate_keymanager.asked import AskedRequest
 from hookgate_keymanager.builtin import USER, BuiltIn
 from hookgate_keymanager.clients import Client
-from hookgate_keymanager.issuing import ACCESS, REFRESH, Access, Issued, Refresh, UsedTwice
+from hookgate_keymanager.issuing import ACCESS, REFRESH, Access, Code, Issued, Refresh, UsedTwice
 from hookgate_keymanager.records import KeyManagementSection
 from hookgate_keymanager.scopes import MOST, Granting, is_scope
 from hookgate_people import CodeNeeded, Denied, Person
@@ -72,7 +73,7 @@ class Server(_Server):  # type: ignore[misc]
         self.built_in, self.record, self.granting = built_in, record, granting
         for name, grant in _GRANTS.items():
             if name in record.grants:
-                self.register_grant(grant)
+                self.register_grant(grant, [CodeChallenge(required=True)] if name == "authorization_code" else None)
         self.register_endpoint(Revocation)
         self.register_endpoint(Introspection)
 
@@ -194,6 +195,30 @@ class PasswordGrant(_grants.ResourceOwnerPasswordCredentialsGrant):  # type: ign
         return found
 
 
+class AuthorizationCode(_grants.AuthorizationCodeGrant):  # type: ignore[misc]
+    """Tokens for a code that a user has agreed to (RFC 6749, 4.1)."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
+
+    def query_authorization_code(self, code: str, client: Client) -> Code | None:
+        """Return it. One that was used ends what came of it (RFC 6749, 4.1.2)."""
+        found: Code | None = wait(self.server.built_in.issuing.code(code))
+        if found is None or found.client_id != client.client_id:
+            return None
+        if found.used:
+            wait(self.server.built_in.issuing.end_family(found.family))
+            return None
+        return found
+
+    def authenticate_user(self, authorization_code: Code) -> Person | None:
+        """Return who has agreed."""
+        found: Person | None = wait(self.server.built_in.people.person(authorization_code.user))
+        return found
+
+    def delete_authorization_code(self, authorization_code: Code) -> None:
+        """Do nothing: it was used up in the transaction that has kept the tokens."""
+
+
 class RefreshGrant(_grants.RefreshTokenGrant):  # type: ignore[misc]
     """New tokens for a refresh token, which is good once (RFC 6749, 6; RFC 9700, 4.14)."""
 
@@ -225,6 +250,7 @@ class RefreshGrant(_grants.RefreshTokenGrant):  # type: ignore[misc]
 
 
 _GRANTS: dict[str, type[Any]] = {
+    "authorization_code": AuthorizationCode,
     "client_credentials": ClientCredentials,
     "password": PasswordGrant,
     "refresh_token": RefreshGrant,

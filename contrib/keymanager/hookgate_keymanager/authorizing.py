@@ -1,0 +1,238 @@
+"""The authorization endpoint: somebody logs in, agrees, and is sent back with a code (RFC 6749, 4.1; RFC 7636).
+
+Nothing is kept between the pages but what the browser has: what was asked, and who has logged in, sealed, for a few
+minutes, and bound to a cookie, so that no page of somebody else can agree for anybody.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+
+from hookgate import Exchange, Response
+from hookgate_keymanager import pages
+from hookgate_keymanager.asked import Malformed, fields_of
+from hookgate_keymanager.clients import Client
+from hookgate_keymanager.describing import issuer_of
+from hookgate_keymanager.scopes import MOST, Granting, is_scope
+from hookgate_keymanager.server import Server
+from hookgate_people import By, CodeNeeded, Denied, TooMany
+from hookgate_storage import Keys, StoreError
+
+MINUTES = 10
+COOKIE = "hookgate-consent"
+LONGEST_STATE = 2000
+LONGEST_FORM = 20_000
+_CHALLENGE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+class Asking(NamedTuple):
+    """A request of a client that somebody can be sent back to."""
+
+    client: Client
+    redirect_uri: str
+    written: bool
+    scope: str
+    state: str
+    challenge: str
+
+
+class SentBack(Exception):
+    """The browser goes back to the client with an error."""
+
+    def __init__(self, redirect_uri: str, state: str, error: str, description: str) -> None:
+        super().__init__(error)
+        self.redirect_uri, self.state, self.error, self.description = redirect_uri, state, error, description
+
+
+class Stays(Exception):
+    """The browser stays here: nobody knows where it should go (RFC 6749, 4.1.2.1)."""
+
+
+class Authorizing:
+    """Answers at ``/authorize``."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._built_in = server, server.built_in
+
+    async def answer(self, exchange: Exchange, granting: Granting, titles: Mapping[str, str]) -> Response:
+        """Answer a call."""
+        request = exchange.request
+        try:
+            if request.method == "GET":
+                asking = await self._asking(fields_of(request.query))
+                return self._login(exchange, asking)
+            form = fields_of(bytes(await request.body.read()).decode("ascii", errors="replace"), LONGEST_FORM)
+            self._own(exchange)
+            asking, user = await self._opened(exchange, form)
+            if not user:
+                return await self._logged_in(exchange, asking, form, granting, titles)
+            return await self._agreed(exchange, asking, user, form, granting)
+        except SentBack as back:
+            told = {"error": back.error, "error_description": back.description}
+            return self._back(exchange, back.redirect_uri, back.state, told)
+        except (Stays, Malformed) as error:
+            text = str(error)
+            return pages.trouble(f"{text[:1].upper()}{text[1:]}.", 400)
+        except TooMany as error:
+            response = pages.trouble("Too many logins have failed. Try again later.", 429)
+            response.headers.add("Retry-After", str(int(error.seconds) + 1))
+            return response
+        except StoreError:
+            return pages.trouble("The store of users is away. Try again later.", 503)
+
+    async def _asking(self, fields: Mapping[str, str]) -> Asking:
+        name = fields.get("client_id", "")
+        client = await self._built_in.clients.get(name) if 0 < len(name) <= 64 else None
+        if client is None:
+            raise Stays("the client that sent you here is not known")
+        written = "redirect_uri" in fields
+        redirect_uri = fields.get("redirect_uri") or client.get_default_redirect_uri()
+        if redirect_uri is None or not client.check_redirect_uri(redirect_uri):
+            raise Stays("the client that sent you here has not said where to go back to, or may not say that")
+        state = fields.get("state", "")
+
+        def refuse(error: str, description: str) -> SentBack:
+            return SentBack(redirect_uri, state if len(state) <= LONGEST_STATE else "", error, description)
+
+        if len(state) > LONGEST_STATE:
+            raise refuse("invalid_request", f"state has more than {LONGEST_STATE} characters")
+        if "response_type" not in fields:
+            raise refuse("invalid_request", "there is no response_type")
+        if fields["response_type"] != "code":
+            raise refuse("unsupported_response_type", "there is only code here")
+        if not client.check_response_type("code") or "authorization_code" not in self._server.record.grants:
+            raise refuse("unauthorized_client", "this client may not ask for codes")
+        challenge = fields.get("code_challenge", "")
+        if fields.get("code_challenge_method", "plain" if challenge else "S256") != "S256":
+            raise refuse("invalid_request", "code_challenge_method is S256 (RFC 7636; plain protects nobody)")
+        if not challenge:
+            raise refuse("invalid_request", "there is no code_challenge, which OAuth 2.1 wants of every client")
+        if len(challenge) != 43 or not _CHALLENGE.issuperset(challenge):
+            raise refuse("invalid_request", "code_challenge is the SHA-256 of a verifier in base64url (RFC 7636, 4.2)")
+        scope = fields.get("scope", "")
+        asked = scope.split(" ") if scope else []
+        if len(asked) > MOST or not all(map(is_scope, asked)):
+            raise refuse("invalid_scope", f"scopes are up to {MOST} words with one blank between")
+        if fields.get("prompt") == "none":
+            raise refuse("login_required", "somebody has to log in")
+        return Asking(client, redirect_uri, written, scope, state, challenge)
+
+    def _login(self, exchange: Exchange, asking: Asking, message: str = "", name: str = "") -> Response:
+        given = _cookie(exchange) or secrets.token_urlsafe(32)
+        sealed = self._seal(given, asking, "")
+        response = pages.login(self._action(exchange), asking.client.application, {"sealed": sealed}, message, name)
+        secure = exchange.request.scheme == "https"
+        line = f"{_name(exchange)}={given}; Path=/; Max-Age={MINUTES * 60}; HttpOnly; SameSite=Lax"
+        response.headers.add("Set-Cookie", line + ("; Secure" if secure else ""))
+        return response
+
+    async def _logged_in(
+        self, exchange: Exchange, asking: Asking, form: Mapping[str, str], granting: Granting, titles: Mapping[str, str]
+    ) -> Response:
+        name, address = form.get("name", ""), exchange.request.client
+        people = self._built_in.people
+        try:
+            person = await people.login(name, form.get("password", ""), address, form.get("code", ""))
+        except CodeNeeded:
+            message = "Write the code of your second factor, too, or a recovery code."
+            return self._login(exchange, asking, message, name)
+        except Denied:
+            return self._login(exchange, asking, "Name, password or code are wrong.", name)
+        except TooMany as error:
+            response = self._login(exchange, asking, "Too many logins have failed. Try again later.", name)
+            response.status = 429
+            response.headers.add("Retry-After", str(int(error.seconds) + 1))
+            return response
+        granted = granting.granted(asking.scope.split(" ") if asking.scope else [], person.roles)
+        shown = [(each, titles.get(each, "")) for each in granted.split(" ")]
+        kept = {"sealed": self._seal(_cookie(exchange), asking, person.name)}
+        return pages.consent(self._action(exchange), asking.client.application, person.name, shown, kept)
+
+    async def _agreed(
+        self, exchange: Exchange, asking: Asking, user: str, form: Mapping[str, str], granting: Granting
+    ) -> Response:
+        client, people = asking.client, self._built_in.people
+        by = By(user)
+        if form.get("answer") != "yes":
+            await people.audit.noted(by, "agree", f"clients/{client.client_id}", "refused: by the user")
+            raise SentBack(asking.redirect_uri, asking.state, "access_denied", "the user does not agree")
+        person = await people.person(user)
+        if person is None:
+            raise SentBack(asking.redirect_uri, asking.state, "access_denied", "the user is gone")
+        scope = granting.granted(asking.scope.split(" ") if asking.scope else [], person.roles)
+        code = await self._built_in.issuing.keep_code(
+            client,
+            user,
+            scope,
+            asking.redirect_uri,
+            asking.challenge,
+            self._server.record.code_lifetime,
+            written=asking.written,
+        )
+        await people.audit.noted(by, "agree", f"clients/{client.client_id}", "done")
+        return self._back(exchange, asking.redirect_uri, asking.state, {"code": code})
+
+    def _back(self, exchange: Exchange, redirect_uri: str, state: str, told: Mapping[str, str]) -> Response:
+        joint = "&" if urlsplit(redirect_uri).query else "?"
+        issuer = {"iss": issuer_of(exchange, self._server.record)}  # RFC 9207
+        query = urlencode({**told, **({"state": state} if state else {}), **issuer})
+        response = Response(303, {"Location": f"{redirect_uri}{joint}{query}"})
+        for name, value in pages.HEADERS:
+            response.headers.add(name, value)
+        return response
+
+    def _action(self, exchange: Exchange) -> str:
+        return exchange.request.path
+
+    @staticmethod
+    def _own(exchange: Exchange) -> None:
+        """Check that a page of ours has sent the form."""
+        headers = exchange.request.headers
+        origins, sites = headers.getall("Origin"), headers.getall("Sec-Fetch-Site")
+        own = {f"{scheme}://{exchange.request.host}" for scheme in ("http", "https")}
+        if not own.issuperset(origins) or not {"same-origin"}.issuperset(sites):
+            raise Stays("this call does not come from a page of this server")
+
+    def _keys(self) -> Keys:
+        return Keys([hmac.digest(self._built_in.store.secret, b"hookgate consent", "sha256")])
+
+    def _seal(self, cookie: str, asking: Asking, user: str) -> str:
+        fields = asking._asdict() | {"client": asking.client.client_id}
+        bound = {"cookie": sha256(cookie.encode()).hexdigest(), "user": user, "until": time.time() + MINUTES * 60}
+        return base64.urlsafe_b64encode(self._keys().seal(orjson.dumps({**fields, **bound}), "consent")).decode()
+
+    async def _opened(self, exchange: Exchange, form: Mapping[str, str]) -> tuple[Asking, str]:
+        try:
+            sealed = base64.urlsafe_b64decode(form.get("sealed", ""))
+            said: dict[str, Any] = orjson.loads(self._keys().open(sealed, "consent"))
+        except (ValueError, StoreError):
+            raise Stays("this browser has no login under way here; begin again at the application") from None
+        cookie = sha256(_cookie(exchange).encode()).hexdigest()
+        if not hmac.compare_digest(said["cookie"], cookie) or said["until"] < time.time():
+            raise Stays("this login is over, or of another browser; begin again at the application")
+        client = await self._built_in.clients.get(said["client"])
+        if client is None or not client.check_redirect_uri(said["redirect_uri"]):
+            raise Stays("the client that sent you here is not known any more")
+        names = ("redirect_uri", "written", "scope", "state", "challenge")
+        return Asking(client, *(said[name] for name in names)), said["user"]
+
+
+def _name(exchange: Exchange) -> str:
+    return f"__Host-{COOKIE}" if exchange.request.scheme == "https" else COOKIE
+
+
+def _cookie(exchange: Exchange) -> str:
+    """Return what the browser shows; nothing if that is not one cookie."""
+    lines = exchange.request.headers.getall("Cookie")
+    pairs = [each.strip().partition("=") for line in lines for each in line.split(";")]
+    found = [value for name, _, value in pairs if name == _name(exchange)]
+    return found[0] if len(found) == 1 and len(found[0]) == 43 else ""
