@@ -100,6 +100,7 @@ OPTIONS = {
         "backend": {"limit": 30},
     },
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
+    ("key-manager", "external"): {"method": {"bearer": {"tokens": {"ann": "token-of-ann"}}}},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
     ("section", "apis"): {
@@ -154,12 +155,11 @@ BESIDE = {
 """What else the document says that a section is tried in."""
 IN_A_DATABASE = {("counters", "postgresql"), ("state", "postgresql")}
 """Plugins that are tried with a real database."""
-ARGUMENTS = {
-    ("key-manager", "built-in"): {
-        "create_client": [("shop", "ann", "production", ("password",), ()), ("", "", "", ("x",), ("y",))],
-        "update_client": [("a-client", {"owner": "joe"}), ("", {"x": None})],
-    },
+OF_KEY_MANAGERS = {
+    "create_client": [("shop", "ann", "production", ("password",), ()), ("", "", "", ("x",), ("y",))],
+    "update_client": [("a-client", {"owner": "joe"}), ("", {"x": None})],
 }
+ARGUMENTS = {("key-manager", "built-in"): OF_KEY_MANAGERS, ("key-manager", "external"): OF_KEY_MANAGERS}
 """What hooks of families that are not of core are called with."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {
     ("interceptor", "throttle"): {"isolation": "what an API or an application may do counts wherever it stands"},

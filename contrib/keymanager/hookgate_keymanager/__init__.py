@@ -1,9 +1,10 @@
 """An OAuth 2.1 authorization server on the public port of a gateway, and the step that asks for its tokens."""
 
 from hookgate_keymanager.builtin import BuiltIn
+from hookgate_keymanager.external import External
 from hookgate_keymanager.family import KEY_MANAGERS, KeyManager
 from hookgate_keymanager.scopes import Scopes
 from hookgate_keymanager.section import KeyManagement
 from hookgate_keymanager.step import OAuth
 
-__all__ = ["KEY_MANAGERS", "BuiltIn", "KeyManagement", "KeyManager", "OAuth", "Scopes"]
+__all__ = ["KEY_MANAGERS", "BuiltIn", "External", "KeyManagement", "KeyManager", "OAuth", "Scopes"]

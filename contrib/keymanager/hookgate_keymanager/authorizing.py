@@ -45,6 +45,9 @@ class Asking(NamedTuple):
     challenge: str
 
 
+CARRIED = ("redirect_uri", "written", "scope", "state", "challenge")
+
+
 class SentBack(Exception):
     """The browser goes back to the client with an error."""
 
@@ -206,7 +209,8 @@ class Authorizing:
         return Keys([hmac.digest(self._built_in.store.secret, b"hookgate consent", "sha256")])
 
     def _seal(self, cookie: str, asking: Asking, user: str) -> str:
-        fields = asking._asdict() | {"client": asking.client.client_id}
+        fields: dict[str, Any] = {name: getattr(asking, name) for name in CARRIED}
+        fields["client"] = asking.client.client_id
         bound = {"cookie": sha256(cookie.encode()).hexdigest(), "user": user, "until": time.time() + MINUTES * 60}
         return base64.urlsafe_b64encode(self._keys().seal(orjson.dumps({**fields, **bound}), "consent")).decode()
 
@@ -222,8 +226,7 @@ class Authorizing:
         client = await self._built_in.clients.get(said["client"])
         if client is None or not client.check_redirect_uri(said["redirect_uri"]):
             raise Stays("the client that sent you here is not known any more")
-        names = ("redirect_uri", "written", "scope", "state", "challenge")
-        return Asking(client, *(said[name] for name in names)), said["user"]
+        return Asking(client, *(said[name] for name in CARRIED)), said["user"]
 
 
 def _name(exchange: Exchange) -> str:
