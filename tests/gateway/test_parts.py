@@ -72,8 +72,9 @@ def test_without_the_proxy_protocol_a_listener_for_it_is_refused_with_what_to_in
         assert gate.request("GET", "/").text == "plain"
     for wanted in (True, "required"):
         proxied = {"gateway": {"proxy_protocol": wanted, "trusted_proxies": ["127.0.0.0/8"]}, "routes": PLAIN}
-        with pytest.raises(ConfigError, match=r"proxy_protocol: .* pip install hookgate-proxyprotocol"):
-            running(proxied).__enter__()
+        told = pytest.raises(ConfigError, match=r"proxy_protocol: .* pip install hookgate-proxyprotocol")
+        with told, running(proxied):
+            pass
 
 
 def test_without_metrics_plugins_run_and_nothing_is_counted(without):
