@@ -29,6 +29,7 @@ NO_FILES = {
             ("DestinationSection", "path_params"),
             ("HttpOptions", "path"),
             ("InternalCallOptions", "path"),
+            ("KeyManagementSection", "path"),
             ("Match", "path"),
             ("MatchSection", "path"),
             ("Part", "path"),
