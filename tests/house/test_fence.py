@@ -78,7 +78,7 @@ CALLS = re.compile(
     r"|load_cert_chain|load_verify_locations|(create|open|start)_unix_\w+|Popen|create_subprocess_\w+|fdopen|system)$"
     r"|^sqlite3\.connect$|^eval$"
 )
-NO_CALLS = re.compile(r"(keys|_keys(\(people\))?|gateway|followers)\.open$")
+NO_CALLS = re.compile(r"(keys|_keys(\((people)?\))?|gateway|followers)\.open$")
 IN_FORMS: tuple[Any, ...] = ("/x/y", ["/x/y"], {"a": "/x/y"})
 
 
