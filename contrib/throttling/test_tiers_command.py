@@ -177,3 +177,38 @@ def test_no_traces_are_no_calls(tmp_path):
     file = tmp_path / "none.json"
     file.write_text("")
     assert "0 calls: 0 were refused, 0 would be." in hookgate("try", write(tmp_path, "g.json"), file).stdout
+
+
+def trace(second, *levels):
+    noted = [{"limit": None, "window": None, "who": "a", "counter": name, **each} for name, each in levels]
+    return {"time": 1_700_000_000.0 + second, "hooks": [], "fault": None, "facts": {"throttle": noted}}
+
+
+def counted(tmp_path, tiers, *traces):
+    file = tmp_path / "traces.json"
+    file.write_text("\n".join(map(json.dumps, traces)))
+    done = hookgate("try", write(tmp_path, "gateway.json", tiers=tiers), file, "--json")
+    assert done.exit_code == 0, done.output
+    return [
+        (each["level"], each["calls"], each["refused"], each["first"]) for each in json.loads(done.stdout)["limits"]
+    ]
+
+
+def test_a_burst_that_the_new_tier_has_is_tried_by_the_times_of_the_calls(tmp_path):
+    tiers = {"Gold": {"limit": 50, "window": "day", "burst": {"limit": 2, "window": "second"}}}
+    calls = [
+        trace(second, ("s", {"level": "subscription", "tier": "Gold"})) for second in (0.3, 0.1, 0.2, 1.1, 1.2, 1.3)
+    ]
+
+    assert counted(tmp_path, tiers, *calls) == [
+        ("burst", 6, 2, 1_700_000_000.3),
+        ("subscription", 6, 0, None),
+    ]
+
+
+@pytest.mark.parametrize(("limit", "level"), [("unlimited", "resource"), (1, "api")])
+def test_a_tier_of_the_api_that_counts_takes_the_place_of_that_of_the_resource(tmp_path, limit, level):
+    tiers = {"Gold": {"limit": limit, "window": "day"}, "Bronze": {"limit": 1, "window": "day"}}
+    met = ("a", {"level": "api", "tier": "Gold"}), ("r", {"level": "resource", "tier": "Bronze"})
+
+    assert counted(tmp_path, tiers, trace(0, *met), trace(1, *met)) == [(level, 2, 1, 1_700_000_001.0)]

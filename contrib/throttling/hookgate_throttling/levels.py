@@ -90,7 +90,7 @@ class Levels:
         self._host = host
         self._policy = Policy(options.addresses) if options.addresses else None
         self._conditions = [
-            (each, Addresses(each.addresses) if each.addresses else None) for each in options.conditions
+            (each, each.counted, Addresses(each.addresses) if each.addresses else None) for each in options.conditions
         ]
         self._backend = None if options.backend is None else options.backend.counted
         self._unknown: set[str] = set()
@@ -167,7 +167,7 @@ class Levels:
 
     def _of_conditions(self, exchange: Exchange, api: str) -> list[Level]:
         levels = []
-        for options, addresses in self._conditions:
+        for options, limit, addresses in self._conditions:
             if addresses is not None and not (self._network(exchange) and addresses.holds(exchange.request.client)):
                 continue
             if options.when is not None and not options.when(exchange):
@@ -177,7 +177,7 @@ class Levels:
                 value = self._network(exchange)
             key = _key("condition", api, options.name, value)
             whose, who = "calls of this kind", f"{api} {options.name}"
-            levels.append(Level("condition", key, options.counted, ConditionThrottled, whose, who))
+            levels.append(Level("condition", key, limit, ConditionThrottled, whose, who))
         return levels
 
     def _caller(self, exchange: Exchange) -> Caller:

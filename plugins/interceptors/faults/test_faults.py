@@ -31,7 +31,10 @@ class Raises(Interceptor[Options]):
         class Numbered(Fault):
             status = int(exchange.params["status"])
             code = int(exchange.params["code"])
-        raise Numbered("What <happened> & why.", headers={"X-Kept": "1"})
+        if not Numbered.code:
+            Numbered.code = None
+        reason = exchange.params.get("reason")
+        raise Numbered("What <happened> & why.", reason=reason, headers={"X-Kept": "1"})
 '''
 
 
@@ -85,6 +88,7 @@ def document(lane, broken, silent):
             route("slow", to="silent", timeout=0.05),
             route("suspended", to="suspended"),
             {"name": "raises", "match": {"path": "/raises/{status}/{code}"}, "flow": ["raises"]},
+            {"name": "reasons", "match": {"path": "/raises/{status}/{code}/{reason}"}, "flow": ["raises"]},
         ],
         "apis": [{"name": "orders", "base_path": "/orders", "flow": ["client-id", {"respond": {"body": "ok"}}]}],
         "applications": {"shop": {"client_ids": ["id-of-shop"]}},
@@ -281,6 +285,36 @@ def test_a_fault_that_brings_a_code_has_the_line_of_that_code(gate, form, code):
     assert answer.headers["x-kept"] == "1"
     fault, _ = FORMS[form][1](answer)
     assert fault["description"] == (line.description if raised == 500 else "What <happened> & why.")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [
+        (502, "bad-gateway", 101510),
+        (502, "connect-failed", 101503),
+        (504, "connect-timeout", 101508),
+        (502, "dns-failed", 101503),
+        (503, "pool-exhausted", 101508),
+        (502, "proxy-failed", 101503),
+        (504, "request-timeout", 101504),
+        (502, "response-too-large", 101510),
+        (502, "tls-failed", 101500),
+        (502, "upstream-protocol", 101506),
+        (504, "upstream-timeout", 101504),
+        (401, "expired-credentials", 900903),
+        (401, "malformed-credentials", 900901),
+        (403, "wrong-role", 900908),
+        (429, "rate-limited", 900800),
+        (429, "spike-arrested", 900807),
+        (408, "request-timeout", 408),
+        (413, "too-large", 413),
+        (503, "overloaded", 503),
+        (508, "loop-detected", 508),
+        (500, "plugin-error", 500),
+    ],
+)
+def test_a_fault_without_a_code_has_that_of_its_reason_or_its_status(gate, status, reason, code):
+    assert told(call(gate, "json", f"/raises/{status}/0/{reason}"), "json") == (status, code)
 
 
 @each_form
