@@ -129,6 +129,7 @@ OPTIONS = {
     },
     ("section", "gateway"): {"flow": ["request-id"], "observers": ["access-log"]},
     ("section", "management"): {"apps": ["health"]},
+    ("section", "lifecycles"): {"state": "PUBLISHED"},
     ("section", "plans"): {"flow": ["security-headers"]},
     ("section", "storage"): {"served": "nothing-yet"},
     ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
@@ -150,6 +151,7 @@ BESIDE = {
         "plans": {"gold": {}},
     },
     ("interceptor", "oauth"): {"keymanager": {}},
+    ("section", "lifecycles"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "variables"): {"storage": {"served": FILLED}},
 }
 """What else the document says that a section is tried in."""

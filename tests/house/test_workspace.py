@@ -1,6 +1,6 @@
 import re
 from importlib import import_module
-from inspect import isasyncgenfunction
+from inspect import isasyncgenfunction, signature
 from pathlib import Path
 
 import pytest
@@ -144,6 +144,9 @@ def test_what_a_contribution_offers_is_what_its_families_want(folder):
     for pruner in points.pop("hookgate.pruning", {}).values():
         module, _, name = pruner.partition(":")
         assert isasyncgenfunction(getattr(import_module(module), name))
+    for pages in points.pop("hookgate.pages", {}).values():
+        module, _, name = pages.partition(":")
+        assert [*signature(getattr(import_module(module), name)).parameters] == ["api", "calls", "host"]
     for revisions in points.pop("hookgate.migrations", {}).values():
         assert import_module(revisions).__path__, "revisions of tables stand in a package"
     groups = dict(GROUPS)

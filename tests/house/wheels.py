@@ -40,6 +40,7 @@ NO_PLUGINS = {
     "hookgate.parts",
     "hookgate.formats",
     "hookgate.migrations",
+    "hookgate.pages",
     "hookgate.pruning",
     "pytest11",
 }

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from hookgate import ApiInfo, Route, Site
+from hookgate import ApiInfo, Interceptor, Route, Site, Ways
 from hookgate.flow import RouteLimitsSection
 from hookgate_apis.records import ApiSection, ResourceSection, ScopeDestination
 from hookgate_apis.steps import Steps
 from hookgate_apis.tree import Scope, Tree
+
+Front = tuple[tuple[str, Interceptor[Any]], ...]
+"""Steps in front of those of an API."""
 
 
 class _Place(NamedTuple):
@@ -29,15 +32,46 @@ class Maker:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._steps = Steps(site)
+        self._lifecycles: Any = site.section("lifecycles")
 
     def routes(self, tree: Tree) -> Iterator[Route | None]:
         """Make the routes of one API; ``None`` in between, so that calls can be served."""
+        deployed, front = self._front(tree)
+        if not deployed:
+            yield from self._absent(tree, front)
         for resource, described, operations in tree.resources:
             for method, scope in operations or [("", resource)]:
-                yield from self._operation(tree, scope, described, method)
+                yield from self._operation(tree, scope, described, method, front if deployed else None)
                 yield None
 
-    def _operation(self, tree: Tree, scope: Scope, resource: ResourceSection, method: str) -> Iterator[Route | None]:
+    def _front(self, tree: Tree) -> tuple[bool, Front]:
+        """Return whether an API is deployed, and the steps that its state puts in front of its own."""
+        return (True, ()) if self._lifecycles is None else self._lifecycles.front(tree.name, tree.api.path, self._site)
+
+    def _absent(self, tree: Tree, front: Front) -> Iterator[Route | None]:
+        """Make routes for an API that is not deployed, where the default version of another one would take its calls
+        as calls of its own.
+        """
+        mine = tree.section
+        beside = [each.record for each in self._site.section("apis").items if each.record.base_path == mine.base_path]  # type: ignore[union-attr]
+        others = [each for each in beside if each is not mine]
+        if not mine.version or not any(each.default_version for each in others):
+            return
+        if any(each.version == mine.version for each in others):  # it has been replaced
+            return
+        for host in mine.hosts or (None,):
+            match = {"path": f"{mine.base_path}/{mine.version}/*"} | ({"host": host} if host else {})
+            name = f"{tree.name} (absent)" + (f" on {host}" if host else "")
+            yield self._site.route({"name": name, "match": match}, tree.api.path, steps=Ways(front, ()))
+
+    def _operation(
+        self,
+        tree: Tree,
+        scope: Scope,
+        resource: ResourceSection,
+        method: str,
+        front: Front | None,
+    ) -> Iterator[Route | None]:
         section = tree.section
         ways = self._steps.ways(tree.name, scope)
         to = destination(scope)
@@ -45,6 +79,9 @@ class Maker:
             self._site.problem(scope.path, "calls go nowhere: write to.connection here or above")
         if section.environments and self._site.gateway.environment not in section.environments:
             return
+        if front is None:  # its steps are checked, and its calls go nowhere
+            return
+        ways = Ways((*front, *ways.way_in), ways.way_out)
         info = ApiInfo(section.name, section.version, resource.path, method)
         said = {
             "description": scope.section.description,

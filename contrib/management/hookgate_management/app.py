@@ -32,6 +32,7 @@ from hookgate_management.objects import objects
 from hookgate_management.oidc import Provider, ProviderOptions
 from hookgate_management.once import Once
 from hookgate_management.operations import Operations
+from hookgate_management.pages import added
 from hookgate_management.people import people_pages
 from hookgate_management.plans import plans
 from hookgate_management.problems import Refusal
@@ -173,6 +174,9 @@ def pages(app: Management, host: Host) -> Blueprint:
     session_pages(api, asked, app.browsers)
     login_pages(blueprint, Logins(providers, asked, app.browsers))
     statistics(api, app.callers, host)
+    for add_pages in added():
+        add_pages(api, calls, host)
+    served.opened = frozenset(each.name for each in api.all if each.of_tenants)
     served.guard(blueprint)
 
     @blueprint.before_request

@@ -50,4 +50,4 @@ def describing(api: Operations, calls: Calls) -> None:
     @api.add(Operation("GET", "/openapi.json", "openapi", "Return this description", {200: "schema"}, ASKS))
     async def openapi() -> Response:
         calls.callers.let_look()
-        return as_json(await asyncio.to_thread(described, api.all, await calls.kinds()))
+        return as_json(await asyncio.to_thread(described, api.all, await calls.kinds(), api.schemas))

@@ -47,6 +47,8 @@ class Served:
     ) -> None:
         self._callers, self._kinds, self._storage, self.tenants = callers, kinds, storage, tenants
         self._sessions = sessions
+        self.opened: frozenset[str] = frozenset()
+        """Pages of other distributions that know of tenants."""
 
     async def people(self) -> People:
         """Return them.
@@ -118,7 +120,7 @@ class Served:
         page = (request.endpoint or "").rpartition(".")[2]
         if page not in FACTOR_PAGES:
             await self._ask_for_factor(caller)
-        if scope is not None and (why := confined(scope, page, request.view_args or {})) is not None:
+        if scope is not None and (why := confined(scope, page, request.view_args or {}, self.opened)) is not None:
             raise why
 
     async def _ask_for_factor(self, caller: Caller) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hookgate_management.drafts_answers import DRAFT, EFFECTS, PREVIEW, STEPS, drafts_told
@@ -175,8 +176,10 @@ ANSWERS: Mapping[str, Any] = {
 }
 
 
-def described(operations: Iterable[Operation], kinds: Kinds) -> dict[str, Any]:
-    """Describe the API with the kinds that are installed."""
+def described(
+    operations: Iterable[Operation], kinds: Kinds, more: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Describe the API with the kinds that are installed, and with ``more`` schemas of answers, by component."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         for path, kind in _places(operation, kinds):
@@ -195,7 +198,7 @@ def described(operations: Iterable[Operation], kinds: Kinds) -> dict[str, Any]:
         "tags": [{"name": name, "description": f"Objects of the section `{name}`."} for name in kinds],
         "paths": paths,
         "components": {
-            "schemas": {**definitions, **ANSWERS},
+            "schemas": {**definitions, **ANSWERS, **more},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "The token of a caller."},
                 "password": {"type": "http", "scheme": "basic", "description": "Name and password of a user."},

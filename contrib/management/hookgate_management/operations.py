@@ -48,6 +48,8 @@ class Operation:
     """Headers of the answers that are no problem."""
     of_flows: bool = False
     """Only for kinds whose objects have a flow."""
+    of_tenants: bool = False
+    """Whether the page knows of tenants: their people may call it. Ours stand in :data:`tenancy.OPEN`."""
 
 
 KIND: Schema = {"$ref": "kind"}
@@ -91,6 +93,8 @@ class Operations:
         self.once = once
         """Makes of a page one that does a write with a key once."""
         self.all: list[Operation] = []
+        self.schemas: dict[str, Schema] = {}
+        """Schemas of answers that pages of other distributions add, as components of the OpenAPI document."""
 
     def add(self, operation: Operation) -> Callable[[Page], Page]:
         """Take the function below as the page of an operation."""

@@ -8,7 +8,7 @@ tenants are closed to their people: :data:`OPEN` lists the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -212,9 +212,13 @@ async def scope_of(name: str, section: Tenants | None, store: Store | None) -> S
     return None
 
 
-def confined(scope: Scope, page: str, names: Mapping[str, Any]) -> Refusal | None:
-    """Return why somebody of a tenant may not call a page: it knows of no tenants, or is about what is not theirs."""
-    if page not in OPEN:
+def confined(
+    scope: Scope, page: str, names: Mapping[str, Any], opened: Collection[str] = frozenset()
+) -> Refusal | None:
+    """Return why somebody of a tenant may not call a page: it knows of no tenants, or is about what is not theirs.
+    ``opened`` are pages of other distributions that know of them.
+    """
+    if page not in OPEN and page not in opened:
         return Refusal(403, "That is for people of no tenant.", "forbidden")
     name, section = str(names.get("name", "")), str(names.get("section", ""))
     if page in OBJECT_PAGES and section not in scope.section.tenants[scope.tenant].kinds:

@@ -1,0 +1,101 @@
+"""The machine of lifecycles, and the state of an API, as they stand in a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hookgate import Options
+
+StateName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_-]{0,62}$")]
+EventName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 _-]{0,62}$")]
+Calls = Literal["none", "served", "open", "refused"]
+CREATED, PUBLISHED, PROTOTYPED, DEPRECATED = "CREATED", "PUBLISHED", "PROTOTYPED", "DEPRECATED"
+FIXED: Mapping[str, Calls] = {PUBLISHED: "served", PROTOTYPED: "open"}
+"""States that every machine has, with what they do with calls (KC-20)."""
+CheckItem = Literal["deprecate-old-versions"]
+
+
+class StateSection(Options):
+    """A state of APIs."""
+
+    events: dict[EventName, StateName] = Field(default_factory=dict, max_length=50)
+    """What may happen to an API in this state, and the state that it then has."""
+    calls: Calls = "served"
+    """What calls get: `none` for an API that is not deployed (404), `served`, `open` for one that is called without a
+    subscription, `refused` for one that is off for a while (503, code 700700)."""
+    shown: bool = True
+    """Whether those who look for APIs see it."""
+    subscribable: bool = False
+    """Whether it takes new subscriptions."""
+    check_items: tuple[CheckItem, ...] = ()
+    """What may be ticked when an API of this state is published: `deprecate-old-versions` (KC-19)."""
+
+
+def default_states() -> dict[str, StateSection]:
+    """Return the states of the fourth seed (KC-18)."""
+    before = {"check_items": ("deprecate-old-versions",)}
+    written: dict[str, dict[str, object]] = {
+        CREATED: {
+            "events": {"Publish": PUBLISHED, "Deploy as a Prototype": PROTOTYPED},
+            "calls": "none",
+            "shown": False,
+            **before,
+        },
+        PROTOTYPED: {
+            "events": {"Publish": PUBLISHED, "Demote to Created": CREATED, "Deploy as a Prototype": PROTOTYPED},
+            "calls": "open",
+            **before,
+        },
+        PUBLISHED: {
+            "events": {
+                "Block": "BLOCKED",
+                "Deploy as a Prototype": PROTOTYPED,
+                "Demote to Created": CREATED,
+                "Deprecate": DEPRECATED,
+                "Publish": PUBLISHED,
+            },
+            "subscribable": True,
+        },
+        "BLOCKED": {"events": {"Deprecate": DEPRECATED, "Re-Publish": PUBLISHED}, "calls": "refused", "shown": False},
+        DEPRECATED: {"events": {"Retire": "RETIRED"}},
+        "RETIRED": {"calls": "none", "shown": False},
+    }
+    return {name: StateSection.model_validate(each) for name, each in written.items()}
+
+
+class MachineSection(Options):
+    """States of APIs, and how they come from one to another. What is written takes the place of the states that there
+    are without it."""
+
+    states: dict[StateName, StateSection] = Field(default_factory=default_states, max_length=50)
+    """Every state, by name. PUBLISHED and PROTOTYPED have to be among them."""
+    unlisted: StateName = PUBLISHED
+    """The state of an API that stands in `apis` and not in `lifecycles`. With `CREATED` nobody calls an API that nobody
+    has published."""
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        for name, calls in FIXED.items():
+            if name not in self.states:
+                raise ValueError(f"states: {name} has to stay; write it with the others")
+            if self.states[name].calls != calls:
+                raise ValueError(f"states.{name}.calls: calls of {name} are {calls}; give another state another name")
+        for name, state in self.states.items():
+            for event, target in state.events.items():
+                if target not in self.states:
+                    raise ValueError(
+                        f"states.{name}.events.{event}: there is no state {target}; there is {', '.join(self.states)}"
+                    )
+        if self.unlisted not in self.states:
+            raise ValueError(f"unlisted: there is no state {self.unlisted}; there is {', '.join(self.states)}")
+        return self
+
+
+class LifecycleSection(Options):
+    """The state of an API."""
+
+    state: StateName
+    """One of the states of `lifecycle_machine`."""

@@ -1,0 +1,64 @@
+"""What other distributions need to add pages to the API, and how they are found.
+
+A distribution names a function under the entry-point group ``hookgate.pages``. It is given the operations that it adds
+to, what calls share, and the host::
+
+    def reviews(api: Operations, calls: Calls, host: Host) -> None:
+        @api.add(Operation("GET", "/reviews", "reviews", "List reviews", {200: "reviews"}, READS))
+        async def listing() -> Response: ...
+
+Its pages have the callers, the bounds, the audit and the description of ours. To people of tenants a page is closed
+unless its operation says ``of_tenants``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from hookgate import Host
+from hookgate_management.answers import as_json
+from hookgate_management.callers import ADMIN, READ, Caller
+from hookgate_management.calls import Calls, a_text, expected, flag, members
+from hookgate_management.changing import Changer
+from hookgate_management.operations import ASKS, CHANGES, IF_MATCH, READS, WRITES, Operation, Operations, Parameter
+from hookgate_management.problems import Refusal, pointer
+from hookgate_management.tenancy import current, sees
+
+GROUP = "hookgate.pages"
+AddPages = Callable[[Operations, Calls, Host], None]
+
+__all__ = [
+    "ADMIN",
+    "ASKS",
+    "CHANGES",
+    "GROUP",
+    "IF_MATCH",
+    "READ",
+    "READS",
+    "WRITES",
+    "AddPages",
+    "Caller",
+    "Calls",
+    "Changer",
+    "Operation",
+    "Operations",
+    "Parameter",
+    "Refusal",
+    "a_text",
+    "added",
+    "as_json",
+    "current",
+    "expected",
+    "flag",
+    "members",
+    "pointer",
+    "sees",
+]
+
+
+def added() -> list[AddPages]:
+    """Return the functions that add pages, in the order of their names."""
+    points: Any = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return [point.load() for point in points]
