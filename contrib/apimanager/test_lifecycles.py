@@ -134,7 +134,6 @@ def test_a_creator_makes_an_api_and_only_a_publisher_changes_its_state(gate, nam
     assert gate.get(f"/{name}/1.0/x").status_code == 200
 
 
-@pytest.mark.row("KC-12")
 @pytest.mark.row("KC-16")
 @pytest.mark.stores
 @pytest.mark.parametrize("at", ["CREATED", "RETIRED"])
