@@ -156,6 +156,26 @@ def test_what_breaks_http2_itself(gate, what):
         check(gate, 400, "", "2")
 
 
+@pytest.mark.parametrize("said", [b"", FRAME % (0, 4, 0, 0, b"")], ids=["preface", "settings"])
+def test_who_says_nothing_over_http2_is_not_kept(gate, said):
+    with socket.create_connection(("127.0.0.1", int(gate.url.rpartition(":")[2])), 30) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + said)
+        while client.recv(65536):  # a time-out of this socket would be an error
+            pass
+    assert "refused-early" not in httpx.get(f"{gate.management}/-/metrics").text
+
+
+@pytest.mark.parametrize(
+    "part", [FRAME % (3, 1, 1, 1, b"\x82\x84\x86"), FRAME % (9, 1, 5, 1, b"\x82")], ids=["frame", "bytes"]
+)
+def test_a_head_over_http2_that_is_too_slow(gate, part):
+    with socket.create_connection(("127.0.0.1", int(gate.url.rpartition(":")[2])), 30) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + FRAME % (0, 4, 0, 0, b"") + part)
+        while client.recv(65536):
+            pass
+        check(gate, 408, "", "2")
+
+
 @pytest.mark.parametrize("what", OVER_HTTP2)
 def test_over_http2(gate, what):
     fields, status, path = OVER_HTTP2[what]

@@ -147,6 +147,8 @@ class _Connection(TCPServer):
         self.go_away()
         if not self.context.terminated.is_set() and (late := self.strict.too_late()):
             await self.protocol_send(RawData(late))
+        elif not self.context.terminated.is_set() and getattr(self._http2, "begun", False):
+            self.strict.refused(b"", b"", 408)
         await super()._initiate_server_close()
 
     async def _read_data(self) -> None:

@@ -9,6 +9,7 @@ ASGI server nothing is found to mend.
   waiting for ever to be sent.
 * A scope does not say whether a target without a query ended in ``?``, which callers may have signed.
 * Interim answers are for HTTP/2 and of one kind there; trailers are for HTTP/2.
+* The time limit of a connection stops as HTTP/1.1 becomes HTTP/2, and runs only when a call has been served.
 * Over HTTP/2, clients are not told that a connection ends before it does, nor that a stream was refused unread.
 """
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from h2.exceptions import DenialOfServiceError, ProtocolError
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, RawData, Updated
 from hypercorn.events import Event as Told
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Event as Said
@@ -120,8 +121,11 @@ class _Protocol(ProtocolWrapper):
         super().__setattr__(name, value)
 
     async def handle(self, event: Told) -> None:
+        before = self.protocol
         try:
             await super().handle(event)
+            if self.protocol is not before and not getattr(self.protocol, "streams", True):
+                await self.send(Updated(idle=True))  # it has stopped the time limit for a call, which there is not
         except Exception as error:  # noqa: BLE001 - it would end the calls on this connection in 500, and wait for them
             log.warning("a connection is closed, since Hypercorn stumbled over its client: %r", error)
             self.refused(b"", b"", 400)
@@ -131,6 +135,13 @@ class _Protocol(ProtocolWrapper):
 class _Http2(H2Protocol):
     refused: Callable[..., None] = staticmethod(lambda *_: None)
     """Told of what was no call: method, target and status."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the head of a request has begun and is not all there."""
+        buffer = self.connection.incoming_buffer  # h2 has no other place that tells
+        started = getattr(buffer, "_data", b"")[3:4] == b"\1"  # a frame HEADERS
+        return started or bool(getattr(buffer, "_headers_buffer", ()))
 
     async def handle(self, event: Told) -> None:
         if isinstance(event, RawData):
