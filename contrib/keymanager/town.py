@@ -158,6 +158,7 @@ def serving(folder, url, *given, **more):
         with running(folder / "gateway.yaml") as gate:
             made.gate = gate
             yield made
+    _apart(gate.gateway.source._store.close())  # a process closes it with its end, and this one goes on
 
 
 def _apart(coroutine):

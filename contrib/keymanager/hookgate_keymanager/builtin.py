@@ -37,7 +37,7 @@ class BuiltIn(KeyManager[Options]):
             store = self.store
         except StoreError:
             return
-        self._endings = endings = Endings(store, self.patience)
+        self._endings = endings = Endings(store, self.patience, people_of(store))
         endings.tell = self._tell
         host.start("what has ended", endings.follow())
 

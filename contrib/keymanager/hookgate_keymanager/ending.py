@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_keymanager.family import Ended, nobody_listens
 from hookgate_keymanager.tables import ended
+from hookgate_people import Audit, People, Wanted
 from hookgate_storage import Store, StoreError
 
 LOCK = 0x686F6F6B6F617574
@@ -24,6 +25,8 @@ LOCK = 0x686F6F6B6F617574
 POLL = 0.4
 """Seconds between two looks."""
 AT_ONCE = 1000
+ENTRIES = 100
+"""Entries of the audit that one look reads."""
 
 log = logging.getLogger("hookgate.keymanager")
 
@@ -31,8 +34,10 @@ log = logging.getLogger("hookgate.keymanager")
 class Endings:
     """Notes what has ended, and tells of it."""
 
-    def __init__(self, store: Store, patience: float = 10.0) -> None:
-        self._store, self._patience = store, patience
+    def __init__(self, store: Store, patience: float = 10.0, people: People | None = None) -> None:
+        self._store, self._patience, self._people = store, patience, people
+        self._entry: int | None = None
+        """The last entry of the audit that was looked at."""
         self._seen: int | None = None
         self._looked = -1e9
         self._turn = asyncio.Lock()
@@ -64,6 +69,8 @@ class Endings:
             more = True
             while more:
                 more = await self._page()
+            if self._people is not None:
+                await self._look_at(self._people.audit)
             if begun - self._looked > self._patience:
                 self.tell("all", "")  # of what was kept meanwhile nobody knows
             self._looked = begun
@@ -79,6 +86,20 @@ class Endings:
             self._seen = row.number
             self.tell(row.kind, row.value)
         return len(rows) == AT_ONCE
+
+    async def _look_at(self, audit: Audit) -> None:
+        """Tell of users who were changed or removed, and of roles: what tokens give is no more what it was."""
+        newest = await audit.page(Wanted(), limit=1 if self._entry is None else ENTRIES)
+        before, self._entry = self._entry, newest[0].number if newest else 0
+        if before is None:
+            return
+        fresh = [each for each in newest if each.number > before]
+        for each in reversed(fresh):
+            kind, _, name = each.object.partition("/")
+            if each.action in ("change", "remove") and kind in ("users", "roles"):
+                self.tell("user", name) if kind == "users" else self.tell("all", "")
+        if len(fresh) == ENTRIES:
+            self.tell("all", "")  # there may be more, behind them
 
     async def follow(self) -> None:
         """Look for as long as it is let."""

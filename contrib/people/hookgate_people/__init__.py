@@ -1,6 +1,6 @@
 """Users, roles, API tokens and an audit of what they do, in the store of a gateway."""
 
-from hookgate_people.audit import By, Entry, Wanted
+from hookgate_people.audit import Audit, By, Entry, Wanted
 from hookgate_people.errors import CodeNeeded, Denied, InUse, TooMany
 from hookgate_people.factors import Factor
 from hookgate_people.hashing import new_password
@@ -16,6 +16,7 @@ __all__ = [
     "FOLLOW",
     "IDLE",
     "LIFETIME",
+    "Audit",
     "By",
     "CodeNeeded",
     "Denied",
