@@ -57,11 +57,6 @@ class Remembering:
             return None
         return None if self._over(found.said) else found.said
 
-    def peek(self, mark: str) -> Mapping[str, Any] | None:
-        """Return what a good token says, if that is remembered."""
-        found = self._good.peek(mark)
-        return None if found is None or self._over(found.said) or self._has_ended(found) else found.said
-
     def forget(self, kind: str, value: str) -> None:
         """Forget what has ended; of ``all`` everything."""
         self._count += 1
