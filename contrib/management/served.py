@@ -104,6 +104,7 @@ def serving(folder, url, document=DOCUMENT, *, ready=True, environ=None, **optio
         stderr=subprocess.STDOUT,
         text=True,
     )
+    reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
     try:
         lines, found = [], {}
         for line in process.stdout:
@@ -116,7 +117,6 @@ def serving(folder, url, document=DOCUMENT, *, ready=True, environ=None, **optio
         assert "management on" in found, "".join(lines)
         served = Served(process, found["serves"], found["management on"])
         served.lines = lines
-        reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
         reader.start()
         yield served
     finally:
@@ -126,5 +126,6 @@ def serving(folder, url, document=DOCUMENT, *, ready=True, environ=None, **optio
         finally:
             process.kill()
             process.wait(30)
-            reader.join(30)
+            if reader.ident is not None:
+                reader.join(30)
             process.stdout.close()

@@ -130,12 +130,12 @@ def test_a_check_that_takes_too_long_is_a_failure():
     async def slow(request):
         await asyncio.sleep(30)
 
-    monitor = {"http": {"path": "/health", "timeout": 0.1, "unhealthy_after": 1, "interval": 60, "at_most": 60}}
+    monitor = {"http": {"path": "/health", "timeout": 1, "unhealthy_after": 1, "interval": 60, "at_most": 60}}
     with upstream(slow) as a, upstream() as b, running(balanced(a, b, monitor=monitor)) as gate:
         wait_until(lambda: healths(gate) == ["unhealthy", "healthy"])
         (target, _) = gate.gateway.status()["connections"]["backend"]
 
-    assert target["reason"] == "no result within 0.1 s"
+    assert target["reason"] in ("no result within 1 s", "read-timeout"), "whichever of the two is first"
 
 
 @pytest.mark.row("HC-5")

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from hookgate import MASK, Exchange, Fault, Forbidden, Host, Limit
 from hookgate.workshop import Addresses
@@ -32,10 +31,22 @@ PROCESS = secrets.token_hex(8)
 """Tells this process from others: bursts are counted by each for itself (KC-40)."""
 SHOWN = frozenset({"identity", "application", "principal", "route"})
 """What traces tell of anyway."""
-_counted: WeakKeyDictionary[Exchange, set[str]] = WeakKeyDictionary()
-"""Calls that are on their way, and the keys they have been counted under. No trace shows these: callers are in them."""
+COUNTED = "throttle.counted"
+"""Where a call keeps what it has been counted under."""
 VARIABLE = "subscription"
 """Where the step that looks subscriptions up leaves what it has found."""
+
+
+class Counted:
+    """The keys that a call has been counted under. No trace shows them: callers are in them."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"{len(self.keys)} limits"
 
 
 class Level(NamedTuple):
@@ -117,13 +128,14 @@ class Levels:
         if self._backend is not None:
             key = _key("backend", api)
             levels.append(Level("backend", key, self._backend, BackendThrottled, "the backend", api))
-        return levels if exchange not in _counted else [each for each in levels if each.key not in _counted[exchange]]
+        before = exchange.variables.get(COUNTED)
+        return [each for each in levels if each.key not in before.keys] if isinstance(before, Counted) else levels
 
     @staticmethod
     def counted(exchange: Exchange, levels: list[Level]) -> None:
         """Remember what a call has been counted at: another step further right does not count it there again."""
-        keys = {level.key for level in levels}
-        _counted[exchange] = _counted[exchange] | keys if exchange in _counted else keys
+        before = exchange.variables.setdefault(COUNTED, Counted())
+        before.keys.update(level.key for level in levels)
 
     def _of_api(self, exchange: Exchange, tiers: Tiers, api: str) -> list[Level]:
         levels = []
