@@ -135,6 +135,7 @@ OPTIONS = {
     ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
     ("section", "tiers"): {"limit": 5, "window": "minute"},
     ("section", "variables"): {"value": 9},
+    ("section", "visibilities"): {"level": "roles", "roles": ["staff"]},
     ("source", "file"): {"path": "nowhere/gateway.yaml"},
     ("source", "remote-store"): {"url": "https://127.0.0.1:9", "token": "a token"},
     ("transport", "unix"): {"path": "/nowhere/backend.sock"},
@@ -152,6 +153,7 @@ BESIDE = {
     },
     ("interceptor", "oauth"): {"keymanager": {}},
     ("section", "lifecycles"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
+    ("section", "visibilities"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "variables"): {"storage": {"served": FILLED}},
 }
 """What else the document says that a section is tried in."""

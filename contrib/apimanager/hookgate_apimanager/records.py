@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hookgate import Options
+from hookgate_apimanager.visibility import Available, Level
 
 StateName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_-]{0,62}$")]
 EventName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 _-]{0,62}$")]
@@ -99,3 +100,28 @@ class LifecycleSection(Options):
 
     state: StateName
     """One of the states of `lifecycle_machine`."""
+
+
+class VisibilitySection(Options):
+    """Who sees an API, and who may subscribe to it."""
+
+    level: Level = "public"
+    """`public` for everybody, `domain` for the people of its tenant, where there are several tenants, `roles` for those
+    of them who have one of the `roles`. Who makes or publishes APIs sees all of their tenant."""
+    roles: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=1000)
+    """Those that see it, at the level `roles`."""
+    subscriptions: Available = "current"
+    """Tenants that may subscribe: `current` for its own only, `all`, or `listed` for its own and `tenants`. Where there
+    is one tenant, and where not everybody sees the API, it is `current`."""
+    tenants: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=1000)
+    """Those that may subscribe beside its own, with `subscriptions: listed`."""
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if (self.level == "roles") != bool(self.roles):
+            raise ValueError("roles: name those that see it, with `level: roles` and no other level")
+        if (self.subscriptions == "listed") != bool(self.tenants):
+            raise ValueError("tenants: name those that may subscribe, with `subscriptions: listed` and nothing else")
+        if self.level != "public" and self.subscriptions != "current":
+            raise ValueError("subscriptions: is `current` where not everybody sees the API; leave it out")
+        return self

@@ -9,6 +9,7 @@ __all__ = [
     "ASKS",
     "CHANGES",
     "IF_MATCH",
+    "LIMIT",
     "READ",
     "READS",
     "WRITES",
@@ -26,6 +27,7 @@ __all__ = [
     "expected",
     "flag",
     "members",
+    "number",
     "pointer",
     "sees",
 ]

@@ -228,6 +228,8 @@ def _operation(operation: Operation, kind: Kind | None, path: str) -> dict[str, 
     }
     if kind is not None:
         told |= {"tags": [kind.section], "x-hookgate-permission": kind.permission}
+    if operation.anonymous:
+        told["security"] = [{}, {"token": []}, {"password": []}]
     parameters = [_parameter(each) for each in operation.takes]
     if "{name}" in path:
         parameters.insert(0, {"name": "name", "in": "path", "required": True, "schema": _TEXT})

@@ -50,6 +50,8 @@ class Operation:
     """Only for kinds whose objects have a flow."""
     of_tenants: bool = False
     """Whether the page knows of tenants: their people may call it. Ours stand in :data:`tenancy.OPEN`."""
+    anonymous: bool = False
+    """Whether it is answered to who does not say who they are, too."""
 
 
 KIND: Schema = {"$ref": "kind"}

@@ -20,9 +20,19 @@ from typing import Any
 from hookgate import Host
 from hookgate_management.answers import as_json
 from hookgate_management.callers import ADMIN, READ, Caller
-from hookgate_management.calls import Calls, a_text, expected, flag, members
+from hookgate_management.calls import Calls, a_text, expected, flag, members, number
 from hookgate_management.changing import Changer
-from hookgate_management.operations import ASKS, CHANGES, IF_MATCH, READS, WRITES, Operation, Operations, Parameter
+from hookgate_management.operations import (
+    ASKS,
+    CHANGES,
+    IF_MATCH,
+    LIMIT,
+    READS,
+    WRITES,
+    Operation,
+    Operations,
+    Parameter,
+)
 from hookgate_management.problems import Refusal, pointer
 from hookgate_management.tenancy import current, sees
 
@@ -35,6 +45,7 @@ __all__ = [
     "CHANGES",
     "GROUP",
     "IF_MATCH",
+    "LIMIT",
     "READ",
     "READS",
     "WRITES",
@@ -53,6 +64,7 @@ __all__ = [
     "expected",
     "flag",
     "members",
+    "number",
     "pointer",
     "sees",
 ]
