@@ -73,8 +73,9 @@ def catalogue_pages(api: Operations, calls: Calls, host: Host) -> None:
         return Viewer("" if scope is None else scope.tenant, roles, bool(INSIDERS & caller.permissions))
 
     def found(who: Viewer) -> Iterator[dict[str, Any]]:
-        machine = host.section("lifecycle_machine", LifecycleMachine).record
-        lifecycles, offers = host.section("lifecycles", Lifecycles), host.section("visibilities", Visibilities)
+        machine: MachineSection = (_maybe(host, "lifecycle_machine") or LifecycleMachine()).record
+        lifecycles: Lifecycles = _maybe(host, "lifecycles") or Lifecycles()
+        offers: Visibilities = _maybe(host, "visibilities") or Visibilities()
         tenants: Any = _maybe(host, "tenants")
         several = tenants is not None and bool(tenants.items)
         apis: Any = _maybe(host, "apis")
