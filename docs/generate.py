@@ -21,7 +21,7 @@ from generating.plugin_pages import example_of, missing, plugin_list, plugin_pag
 from generating.records import records, section, settings
 from generating.shipped import DOCS, ROOT, slug, with_pages
 
-BLOCK = re.compile(r"(?<=<!-- generated: )([a-z-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- generated: )([a-z_-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def blocks() -> dict[str, Callable[[], str]]:
