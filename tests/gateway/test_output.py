@@ -120,7 +120,7 @@ def test_nothing_is_broken_outside_a_terminal(document):
     assert len([line for line in routes.splitlines() if LONG in line]) == 1
     assert "--no-such-option-" + "x" * 100 in mistyped.stderr
     assert mistyped.returncode == 2
-    assert all(re.match(r"[a-z]+ +\S+ +\d+\.\d+\.\d+ ", line) for line in plugins[1:]), "one line each"
+    assert all(re.match(r"[a-z-]+ +\S+ +\d+\.\d+\.\d+ ", line) for line in plugins[1:]), "one line each"
     assert "a bad one is refused and the running one stays. SIGHUP or `hookgate reload` read it again" in helped
 
 

@@ -356,7 +356,7 @@ class Changer:
     async def _mistakes(
         self, objects: tuple[Object, ...], file: Document | None = None
     ) -> tuple[Merged, list[Problem], Configuration | None]:
-        merged = merge(file or self._served.file, objects, {}, self._served.allowed)
+        merged = await asyncio.to_thread(merge, file or self._served.file, objects, {}, self._served.allowed)
         try:
             config = await tried(merged.document, self._catalogue, self.kept)
         except ConfigError as error:

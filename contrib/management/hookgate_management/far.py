@@ -112,9 +112,9 @@ class RemoteStore(Source[RemoteStoreOptions]):
         return self._with_teller(await self._near.read())
 
     @hookimpl
-    def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
+    async def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
         """Leave out what is bad here, such as an object with a plugin that this node does not have."""
-        document = self._near.instead(error)
+        document = await self._near.instead(error)
         return None if document is None else self._with_teller(document)
 
     def _with_teller(self, document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -122,10 +122,10 @@ class Store(Source[StoreOptions]):
         self._refused = await asyncio.to_thread(all_forbidden, whole.objects, self.allowed, names)
         self._read = file, store, whole
         self._told = set()
-        return self._merged()
+        return await asyncio.to_thread(self._merged)
 
     @hookimpl
-    def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
+    async def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
         """Leave out the stored objects that are bad, and in turn what refers to them; nothing more can be done where
         the mistake is that of the file."""
         found: dict[tuple[str, str], str] = {}
@@ -133,7 +133,7 @@ class Store(Source[StoreOptions]):
             if (held := self._places.get(problem.path[:2]) or self._places.get(problem.path[:1])) is not None:
                 found.setdefault((held.kind, held.name), problem.message)
         self._refused |= found
-        return self._merged() if found else None
+        return await asyncio.to_thread(self._merged) if found else None
 
     def _merged(self) -> Mapping[str, Any]:
         """Put what was read together, without what is refused."""

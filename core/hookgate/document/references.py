@@ -179,9 +179,8 @@ class References:
     async def _replace(self, value: Any, path: Path, waiting: set[str]) -> Any:
         wanted: dict[tuple[str, str], Path] = {}
         places: list[tuple[Path, tuple[str, str]]] = []
-        seen = False
-        for place, text in _texts(value, path):
-            seen = True
+        texts = await asyncio.to_thread(lambda: list(_texts(value, path)))  # calls are served meanwhile
+        for place, text in texts:
             for reference in self._references(place, text):
                 places.append((place, reference))
                 if reference not in self._values:
@@ -195,7 +194,7 @@ class References:
         self._hidden.add(value for (name, _), value in zip(wanted, found, strict=True) if value and name != ENVIRONMENT)
         self._places += places
         self.unresolved |= {place for place, reference in places if self._values[reference] is None}
-        return self._replaced(value) if seen else value
+        return await asyncio.to_thread(self._replaced, value) if texts else value
 
     def _references(self, place: Path, text: str) -> Iterator[tuple[str, str]]:
         """Take the references out of a text; what looks like one and is none is a problem."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 
 from hookgate.gateway.generation import Generation
 
@@ -17,7 +18,8 @@ log = logging.getLogger("hookgate")
 YOUNG, MIDDLE, OLD = 700, 10, 1000
 """Thresholds: the last one is a hundred times that of Python, since what is old is hardly ever garbage here."""
 GROWTH = 2
-"""How many times as many objects as at first may be set apart, before garbage is looked for among them, too."""
+"""How many times as much memory as at first may be in use, before garbage is looked for among what is set apart, too:
+in blocks, since to count the objects there takes as long as to look at them."""
 
 
 class Apart:
@@ -26,14 +28,15 @@ class Apart:
     def __init__(self) -> None:
         gc.set_threshold(YOUNG, MIDDLE, OLD)
         self._least = 0
-        """The fewest objects that were set apart."""
+        """The fewest blocks that were in use."""
 
     async def follow(self, generation: Generation) -> None:
         """A document is live."""
         gc.freeze()
-        if self._least and gc.get_freeze_count() > GROWTH * self._least:
+        if self._least and sys.getallocatedblocks() > GROWTH * self._least:
             gc.unfreeze()
             log.info("%d objects were garbage", gc.collect())
             gc.freeze()
-            self._least = gc.get_freeze_count()
-        self._least = min(self._least or gc.get_freeze_count(), gc.get_freeze_count())
+            self._least = 0
+        blocks = sys.getallocatedblocks()
+        self._least = min(self._least or blocks, blocks)
