@@ -182,17 +182,19 @@ def test_a_prototype_is_called_without_a_token_that_it_asks_for_when_it_is_publi
 @pytest.mark.row("KC-19")
 @pytest.mark.stores
 def test_the_versions_before_are_deprecated_when_that_is_ticked(gate, name):
-    versions = ("0.9", "1.0-beta", "1.0", "1.9", "1.10", "2.0")
+    versions = ("0.8", "0.9", "1.0-beta", "1.0", "1.9", "1.10", "2.0")
     made = {version: make(gate, name, version) for version in versions}
     other = brought(gate, f"{name}x", "PUBLISHED")
-    for version in ("1.0-beta", "1.0", "1.9", "2.0"):
+    for version in ("0.8", "1.0-beta", "1.0", "1.9", "2.0"):
         happen(gate, made[version], "Publish")
+    happen(gate, made["0.8"], "Block")
     told = gate.call("GET", f"/apis/{made['1.10']}/lifecycle").json()
     assert told["check_items"] == ["deprecate-old-versions"]
     done = happen(gate, made["1.10"], "Publish", check_items=["deprecate-old-versions"])
     assert done.status_code == 200, done.text
     assert done.json()["deprecated"] == [f"{name} {each}" for each in ("1.0", "1.0-beta", "1.9")]
     assert {version: state(gate, each) for version, each in made.items()} == {
+        "0.8": "BLOCKED",
         "0.9": "CREATED",
         "1.0-beta": "DEPRECATED",
         "1.0": "DEPRECATED",
@@ -325,3 +327,31 @@ def test_states_may_stand_in_the_file_and_an_api_without_one_is_published():
         found = {path: gate.client.get(path) for path in paths}
     assert {path: each.status_code for path, each in found.items()} == paths
     assert found["/shared/x"].text == "here"
+
+
+def test_publishers_of_a_tenant_change_the_states_of_its_apis_and_of_no_others(gate):
+    for tenant in ("acme.example", "bolt.example"):
+        gate.call("PUT", f"/objects/tenants/{tenant}?wait=live", {})
+        gate.call("POST", "/roles", {"name": f"publishers@{tenant}", "permissions": ["lifecycle", "read"]})
+        said = {"name": f"pat@{tenant}", "roles": [f"publishers@{tenant}"], "password": PASSWORD}
+        assert gate.call("POST", "/users", said).status_code == 201
+    shop = {"name": "shop@acme.example", "version": "1.0", "base_path": "/shop", "hosts": ["acme.example"]}
+    shop["flow"] = [{"respond": {"body": "shop"}}]
+    assert gate.call("POST", "/objects/apis?wait=live", {"body": shop}).status_code == 201
+
+    def called():
+        return httpx.get(f"{gate.public}/shop/1.0", headers={"Host": "acme.example"}, trust_env=False, timeout=60)
+
+    def moved(who, to):
+        url = f"{gate.management}/-/api/apis/{shop['name']} 1.0/lifecycle?wait=live"
+        return httpx.post(url, json={"to": to}, auth=(who, PASSWORD), trust_env=False, timeout=60)
+
+    assert called().status_code == 404
+    assert moved("pat@bolt.example", "PUBLISHED").status_code == 404
+    assert called().status_code == 404
+    told = moved("pat@acme.example", "PUBLISHED")
+    assert told.status_code == 200, told.text
+    assert (called().status_code, called().text) == (200, "shop")
+    assert moved("pat@bolt.example", "BLOCKED").status_code == 404
+    assert moved("pat@acme.example", "BLOCKED").status_code == 200
+    assert called().status_code == 503
