@@ -20,7 +20,7 @@ from hookgate import (
     Transport,
     hookimpl,
 )
-from hookgate.document import building
+from hookgate.testing import constructing
 from hookgate_authoring.conformance import Nonconforming, conformance
 
 
@@ -265,9 +265,9 @@ def greeters(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     import greeters
 
-    building._installed.cache_clear()  # it is installed while this process runs
+    constructing._installed.cache_clear()  # it is installed while this process runs
     yield greeters
-    building._installed.cache_clear()
+    constructing._installed.cache_clear()
     del sys.modules["greeters"]
 
 

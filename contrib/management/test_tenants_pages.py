@@ -63,6 +63,9 @@ def gate(tmp_path_factory):
         ):
             told = call(served, a, "PUT", path, body)
             assert told.status_code == 201, told.text
+        # what is published is for everybody, unless it is said otherwise
+        told = served.call("PUT", f"/objects/visibilities/{HIDDEN}", {"level": "domain"})
+        assert told.status_code == 201, told.text
         call(served, a, "PUT", f"/objects/variables/{HIDDEN}?wait=live", {"value": "x"})
         served.session = session(served, f"kim@{A}")
         served.token = call(served, f"kim@{A}", "POST", "/tokens", {"name": "hidden-thing"}).json()["id"]
@@ -109,6 +112,7 @@ def sent(operation, kind):
         "renew-codes": {"code": "000000"},
         "end-factor": {"code": "000000"},
         "heard": {"generation": 0, "digest": "", "rejected": []},
+        "change-lifecycle": {"to": "BLOCKED"},
     }.get(name)
 
 

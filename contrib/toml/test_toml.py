@@ -90,7 +90,7 @@ def test_places_are_those_of_the_key_or_table(path, line):
         (b"a = 1\nb = \n", "x.toml:2:5: this is not TOML: invalid value"),
         (b"a = 1\na = 2\n", "x.toml:2:6: this is not TOML: cannot overwrite a value"),
         (b"a = \xff", "x.toml: this is not UTF-8 text"),
-        (b"a = " + b"[" * 5000, "x.toml: "),
+        (b"a = " + b"[" * 5000, "x.toml:"),  # too deep, or no value: how deep Python goes is not ours to say
         (b"a = " + b"[" * 150 + b"]" * 150, "x.toml: lists and mappings stand more than 100 deep in each other"),
     ],
 )

@@ -285,6 +285,8 @@ class Builder:
             raise Rejected([Problem(entry.prefix, message, at_key=bool(entry.prefix))]) from None
         if cls.needs and isinstance(self._folder, Fence) and (why := self._folder.refused(cls.needs, entry.name)):
             raise Rejected([Problem(entry.prefix, why)])
+        if cls.needs:  # what it stands on is more than what is written
+            self._spoil()
         host, problems = self._host_options(entry)
         base = f"{self._owner}/{entry.name}"
         number = self._ordinals[base] + 1
