@@ -85,10 +85,9 @@ def install(wheels: Path, projects: dict[Path, dict[str, Any]]) -> dict[str, Pat
 
 def offered(projects: Iterable[dict[str, Any]]) -> set[str]:
     """The plugins that the project files promise, as `distribution: family/name`."""
-    from hookgate.contract import families  # installed a moment ago
-    from hookgate.contract.families import Family
+    from hookgate.document import Catalogue  # installed a moment ago, with families of contributions
 
-    by_group = {family.group: family.name for family in vars(families).values() if isinstance(family, Family)}
+    by_group = {family.group: family.name for family in Catalogue().families.values()}
     return {
         f"{project['name']}: {by_group[group]}/{name}"
         for project in projects
