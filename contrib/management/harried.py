@@ -201,7 +201,9 @@ class Harry:
         until = time.monotonic() + seconds
         while True:
             found = [node.gate.health()["plugins"]["sections.storage"] for node in self.nodes]
-            if len({each["digest"] for each in found}) == 1 and all("problems" not in each for each in found):
+            newest = self.nodes[0].gate.call("GET", "/generations?limit=1").json()["generations"][0]
+            held = {(each["generation"], each["digest"]) for each in found}  # all may be at the one before the last
+            if held == {(newest["generation"], newest["digest"])} and all("problems" not in each for each in found):
                 break
             assert time.monotonic() < until, found
             time.sleep(0.1)
