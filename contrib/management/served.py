@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,16 @@ class Served:
     def health(self) -> Any:
         """Return what is told on ``/-/health``."""
         return httpx.get(f"{self.management}/-/health", timeout=30, trust_env=False).json()
+
+
+def written_in(folder: Path) -> dict[str, bytes]:
+    """Return what stands in each file below a folder, by path. A gateway writes there meanwhile: a file that it puts in
+    the place of another one, under a name that lasts for a moment, is read if it is still there."""
+    found = {}
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            found[file.relative_to(folder).as_posix()] = file.read_bytes()
+    return found
 
 
 def environment(url, **options):

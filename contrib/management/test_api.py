@@ -8,7 +8,7 @@ import pytest
 
 from hookgate.testing import upstream
 
-from .served import DOCUMENT, serving
+from .served import DOCUMENT, serving, written_in
 
 SECRET = "the-password-of-crm"
 CRM = {"targets": "http://127.0.0.1:9", "auth": [{"basic": {"username": "gate", "password": SECRET}}]}
@@ -168,7 +168,7 @@ def test_secrets_are_asterisks_and_asterisks_keep_them(gate, name):
     for path in (f"/objects/connections/{name}", "/objects/connections", "/generations"):
         assert SECRET not in gate.call("GET", path).text
     assert not [line for line in gate.lines if SECRET in line]
-    assert not [file for file in gate.folder.iterdir() if SECRET.encode() in file.read_bytes()]
+    assert not [name for name, data in written_in(gate.folder).items() if SECRET.encode() in data]
 
 
 def test_what_is_wrong_is_told_in_the_words_of_check_with_a_pointer(gate, name):

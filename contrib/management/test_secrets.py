@@ -13,7 +13,7 @@ import pytest
 
 from hookgate_management.client import Client
 
-from .served import DOCUMENT, serving
+from .served import DOCUMENT, serving, written_in
 
 SECRET = "Zq7-the-one-secret-Xk9"
 OTHER = "Pw3-the-other-secret-Lm5"
@@ -168,7 +168,7 @@ def test_a_secret_is_nowhere_in_clear_in_whatever_shape_it_was_written(tmp_path)
         body = shown["/objects/apis/shop"].json()["body"]
         last = gate.call("PUT", "/objects/apis/shop", body).json()["generation"]
         assert gate.call("GET", f"/diff?from={last - 1}&to={last}").json()["differences"] == []
-        files = {str(file): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+        files = written_in(tmp_path)
     seen |= {what: each.text + str(each.headers) for what, each in {**refused, **shown}.items()}
     seen["log"] = "".join(gate.lines)
     assert "/go" in seen["log"]
@@ -235,7 +235,7 @@ def test_a_secret_is_nowhere_in_clear(tmp_path):
         assert run("export").returncode == 0
         assert run("storage", "backup", "the.backup", "gateway.yaml").returncode == 0
         assert run("storage", "check", "gateway.yaml").returncode == 0
-        files = {str(file): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+        files = written_in(tmp_path)
     seen["log"] = "".join(gate.lines)
 
     assert {"the.plan", "the.backup", "store.db", "hookgate-store.snapshot"} <= {name.split("/")[-1] for name in files}
