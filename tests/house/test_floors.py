@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import hookgate
+import hookgate.jose
 import hookgate.testing
 import hookgate.workshop
 
@@ -35,6 +36,7 @@ PROMISED_BESIDE = {
     "hookgate.client.keeper": {"Turns"},
     "hookgate.client.refusing": {"connected_late", "refuses"},
     "hookgate.http.tls": {"UpstreamTls"},
+    "hookgate.jose": set(hookgate.jose.__all__),
     "hookgate.workshop": set(hookgate.workshop.__all__),
 }
 """What plugins may use beside the public names; not in `hookgate` itself, which would then import yaml and typer."""

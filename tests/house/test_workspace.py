@@ -12,7 +12,10 @@ from . import workspace
 from .workspace import FAMILIES, ROOT, camel, contributions, members, module, package, plugins, project
 
 BUNDLE = project(Path())
-SHARED = {"hookgate-client", "hookgate-commands", "hookgate-core", "hookgate-metrics", "hookgate-workshop"}
+SHARED = {
+    *("hookgate-client", "hookgate-commands", "hookgate-core", "hookgate-jose", "hookgate-metrics"),
+    "hookgate-workshop",
+}
 """What a plugin may require of ours."""
 PIN = re.compile(r"[a-z0-9-]+==[0-9][A-Za-z0-9.+]*(; python_full_version [<>=]+ '[0-9.]+')?")
 GROUPS = {family.group: family for family in FAMILIES.values()}

@@ -1,6 +1,6 @@
 """JSON Web Tokens: those of callers checked, ones of our own for backends (RFC 7519).
 
-Signatures are joserfc's; which keys and algorithms may be used for what, and what a token must say, is decided here.
+What a signature and a token have to be, ``hookgate.jose`` says.
 """
 
 from hookgate_auth_jwt.credential import JwtCredential, JwtCredentialOptions

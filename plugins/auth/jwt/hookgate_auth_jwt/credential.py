@@ -9,8 +9,8 @@ from joserfc import jws
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hookgate import Credential, Duration, Exchange, Headers, Host, Options, Outbound, hookimpl
+from hookgate.jose import SYMMETRIC, Algorithm, Registry, algorithms_of, private_key, secret_key
 from hookgate.workshop import FilledSecret, HeaderName, Prefix, add_credentials
-from hookgate_auth_jwt.keys import SYMMETRIC, Algorithm, Registry, algorithms_of, private_key, secret_key
 from hookgate_auth_jwt.options import HmacSecret, PemSecret, Text
 
 MARGIN = 30.0

@@ -3,23 +3,14 @@
 from collections import OrderedDict
 from functools import partial
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from joserfc import jws
-from joserfc.errors import JoseError
 from joserfc.jwk import Key
 
 from hookgate import AuthMethod, Exchange, Host, Identity, hookimpl
+from hookgate.jose import BadToken, Expected, Registry, RemoteKeys, check, claim, key_url, parsed, signed
 from hookgate.workshop import BearerTokens, identity_of, words_of
-from hookgate_auth_jwt.claims import BadToken, Expected, check, claim, parsed
-from hookgate_auth_jwt.keys import Registry
-from hookgate_auth_jwt.options import JwtOptions, check_url
-from hookgate_auth_jwt.remote import RemoteKeys
-
-MALFORMED = "The token is malformed."
-UNSIGNED = "The signature of the token is not right."
-_WRONG = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What joserfc raises for a token that is none."""
+from hookgate_auth_jwt.options import JwtOptions
 
 
 class _Good(NamedTuple):
@@ -57,7 +48,7 @@ class Jwt(AuthMethod[JwtOptions]):
         self._remote = RemoteKeys(
             options.jwks_uri,
             options.issuer,
-            partial(check_url, allow_http=options.allow_http),
+            partial(key_url, allow_http=options.allow_http),
             refresh=options.refresh_seconds,
             cooldown=options.cooldown_seconds,
             keep=options.keep_seconds,
@@ -65,7 +56,6 @@ class Jwt(AuthMethod[JwtOptions]):
         )
         self._remote.changed = self._forget
         self._expected = Expected(options.issuer, frozenset(options.audience), options.required, options.leeway)
-        self._type = None if options.type is None else _type(options.type)
         self._good: OrderedDict[bytes, _Good] = OrderedDict()
         self._host: Host
         self._tokens = BearerTokens(options)
@@ -115,7 +105,7 @@ class Jwt(AuthMethod[JwtOptions]):
         if len(token) > self.options.max_token:
             raise BadToken("The token is too long.")
         if not token.isascii():
-            raise BadToken(MALFORMED)
+            raise BadToken("The token is malformed.")
         digest = sha256(token.encode("ascii")).digest()
         good = self._good.get(digest)
         if good is not None:
@@ -123,41 +113,15 @@ class Jwt(AuthMethod[JwtOptions]):
                 self._good.move_to_end(digest)
                 return good
             del self._good[digest]
-        good = self._judged(await self._verified(token))
+        good = self._judged((await signed(token, self._registry, self._find, self.options.type)).payload)
         if self._host.clock.wall() < good.until:
             self._good[digest] = good
             while len(self._good) > self.options.cache_size:
                 self._good.popitem(last=False)
         return good
 
-    async def _verified(self, token: str) -> bytes:
-        """Return the payload of a token whose signature is right."""
-        try:
-            signature = jws.extract_compact(token.encode("ascii"), None, self._registry)
-            header = signature.headers()
-            self._registry.check_header(header)
-            algorithm: str = self._registry.get_alg(header["alg"]).name
-        except _WRONG as error:
-            wrong = "The algorithm of the token is not allowed." if _is_algorithm(error) else MALFORMED
-            raise BadToken(wrong) from None
-        if "crit" in header or header.get("b64") is False:
-            raise BadToken("The token needs an extension that is not known here.")
-        if self._type is not None and _type(header.get("typ")) != self._type:
-            raise BadToken("The token is of another type.")
-        kid = header.get("kid")
-        if self._store is not None:
-            keys = self._store.find(kid, algorithm)
-        else:
-            keys = await self._remote.find(kid, algorithm)
-        if not any(self._is_signed(signature, key) for key in keys):
-            raise BadToken(UNSIGNED)
-        return signature.payload
-
-    def _is_signed(self, signature: jws.CompactSignature, key: Key) -> bool:
-        try:
-            return jws.validate_compact(signature, key, registry=self._registry)
-        except _WRONG:
-            return False
+    async def _find(self, kid: str | None, algorithm: str) -> list[Key]:
+        return await self._remote.find(kid, algorithm) if self._store is None else self._store.find(kid, algorithm)
 
     def _judged(self, payload: bytes) -> _Good:
         options, now = self.options, self._host.clock.wall()
@@ -172,12 +136,3 @@ class Jwt(AuthMethod[JwtOptions]):
         if claims.get("exp") is not None:
             until = min(until, claims["exp"] + options.leeway)
         return _Good(identity, frozenset(words_of(claims.get("scope")) + words_of(claims.get("scp"))), until)
-
-
-def _is_algorithm(error: Exception) -> bool:
-    return getattr(error, "error", "") == "unsupported_algorithm"
-
-
-def _type(value: Any) -> str:
-    """Bring a `typ` to the form in which two of them are compared (RFC 7515, 4.1.9)."""
-    return value.lower().removeprefix("application/") if isinstance(value, str) else ""

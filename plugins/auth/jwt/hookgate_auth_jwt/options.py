@@ -1,14 +1,23 @@
 """Options of `jwt` for callers, and what is checked of them when a document is loaded."""
 
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from hookgate import Duration, Options, Secret
-from hookgate.workshop import HeaderName, Prefix, Realm, Scopes, is_loopback
-from hookgate_auth_jwt.keys import ASYMMETRIC, SYMMETRIC, Algorithm, KeyStore, algorithms_of, key_set, public_key
-from hookgate_auth_jwt.keys import secret_key as make_secret_key
+from hookgate.jose import (
+    ASYMMETRIC,
+    SYMMETRIC,
+    Algorithm,
+    KeyStore,
+    algorithms_of,
+    http_url,
+    key_set,
+    key_url,
+    public_key,
+)
+from hookgate.jose import secret_key as make_secret_key
+from hookgate.workshop import HeaderName, Prefix, Realm, Scopes
 
 
 def text(value: str) -> str:
@@ -44,35 +53,10 @@ PemSecret = Annotated[Secret, AfterValidator(_pem_secret)]
 Text = Annotated[str, AfterValidator(text)]
 
 
-def _url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isascii() or not url.isprintable():
-        raise ValueError(f"{url!r} is not an absolute https URL")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(f"the URL at {parts.hostname} has a user or password, and public keys need none")
-    _ = parts.port  # raises ValueError for a port that is none
-    return url
-
-
-def check_url(url: str, *, allow_http: bool) -> str:
-    """Return a URL if keys may be fetched from there.
-
-    Raises:
-        ValueError: it is no absolute http(s) URL, has a user or a password, or is `http` to another machine.
-    """
-    parts = urlsplit(_url(url))
-    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname or ""):
-        raise ValueError(
-            f"{url!r} could be answered by anybody on the way, with keys of his own; write https, or allow_http: true "
-            "where the way there is safe"
-        )
-    return url
-
-
 class JwtOptions(Options):
     """Options of `jwt` for callers. Keys come from one of `jwks_uri`, `discover`, `jwks`, `public_key` and `secret`."""
 
-    jwks_uri: Annotated[str, AfterValidator(_url)] | None = None
+    jwks_uri: Annotated[str, AfterValidator(http_url)] | None = None
     """URL of the issuer's key set: `https`, or `http` on a loopback address; see `allow_http`."""
     discover: bool = False
     """Whether the URL of the key set is asked of `issuer`, at `/.well-known/openid-configuration` (OpenID Connect
@@ -152,7 +136,7 @@ class JwtOptions(Options):
                 raise ValueError(f"algorithms: {name} goes with {pair}, and not with {given[0]}")
         for field, url in (("jwks_uri", self.jwks_uri), ("issuer", self.issuer if self.discover else None)):
             if url is not None:
-                self._checked(field, lambda url=url: check_url(url, allow_http=self.allow_http))
+                self._checked(field, lambda url=url: key_url(url, allow_http=self.allow_http))
         self.store()
         return self
 

@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 from joserfc.jwk import Key
 
 from hookgate import Fault, Host, ServiceUnavailable
-from hookgate_auth_jwt.keys import KeyStore, key_set
+from hookgate.jose.keys import KeyStore, key_set
+from hookgate.workshop import is_loopback
 
 ANSWER_LIMIT = 256 * 1024
 """Bytes a document of an issuer may have."""
@@ -36,10 +38,13 @@ class RemoteKeys:
         cooldown: float,
         keep: float,
         timeout: float,
+        connection: str | None = None,
     ) -> None:
         self._uri = uri
         """Where the keys are; if not given the issuer's configuration tells."""
         self._issuer = issuer
+        self._connection = connection
+        """A connection of the document over which keys are fetched; URLs are paths on it then."""
         self._check = check
         """Returns a URL that may be called, and raises ValueError for another one."""
         self._refresh, self._cooldown, self._keep, self._timeout = refresh, cooldown, keep, timeout
@@ -153,16 +158,46 @@ class RemoteKeys:
 
     async def _get(self, url: str) -> bytes:
         try:
-            response = await self._host.http.request(
-                "GET", url, headers={"Accept": "application/json"}, timeout=self._timeout
-            )
-        except (Fault, ValueError) as error:
+            name = self._connection
+            by = self._host.http if name is None else self._host.connection(name)
+            response = await by.request("GET", url, headers={"Accept": "application/json"}, timeout=self._timeout)
+        except (Fault, ValueError, LookupError) as error:
             raise _NoKeys(f"{url} cannot be reached: {error}") from None
         if response.status != 200:
             raise _NoKeys(f"{url} answered {response.status}")
         if len(response.body.data) > ANSWER_LIMIT:
             raise _NoKeys(f"{url} answered with more than {ANSWER_LIMIT} bytes")
         return response.body.data
+
+
+def http_url(url: str) -> str:
+    """Return an absolute http(s) URL.
+
+    Raises:
+        ValueError: it is none, or has a user or a password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isascii() or not url.isprintable():
+        raise ValueError(f"{url!r} is not an absolute https URL")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"the URL at {parts.hostname} has a user or password, and public keys need none")
+    _ = parts.port  # raises ValueError for a port that is none
+    return url
+
+
+def key_url(url: str, *, allow_http: bool) -> str:
+    """Return a URL if keys may be fetched from there.
+
+    Raises:
+        ValueError: it is no absolute http(s) URL, has a user or a password, or is `http` to another machine.
+    """
+    parts = urlsplit(http_url(url))
+    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname or ""):
+        raise ValueError(
+            f"{url!r} could be answered by anybody on the way, with keys of his own; write https, or allow_http: true "
+            "where the way there is safe"
+        )
+    return url
 
 
 def _object(data: bytes, url: str) -> dict[str, Any]:
