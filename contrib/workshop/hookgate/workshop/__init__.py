@@ -21,6 +21,7 @@ from hookgate.workshop.loopback import is_loopback
 from hookgate.workshop.masking import SECRET_NAME, Masking
 from hookgate.workshop.nonces import Nonces, refusal_of
 from hookgate.workshop.standing import note_standing, standing_fields
+from hookgate.workshop.unpacking import CannotUnpack, unpacked
 from hookgate.workshop.watching import Follower
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "BearerTokens",
     "CallOptions",
     "Callers",
+    "CannotUnpack",
     "ContractFile",
     "FilledSecret",
     "Follower",
@@ -65,5 +67,6 @@ __all__ = [
     "standing_fields",
     "tell_apart",
     "texts_of",
+    "unpacked",
     "words_of",
 ]

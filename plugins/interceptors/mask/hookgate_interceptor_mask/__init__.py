@@ -3,6 +3,7 @@
 import re
 
 from hookgate import BadGateway, BadRequest, Exchange, Fault, Headers, Interceptor, Request, Response, hookimpl
+from hookgate.workshop import CannotUnpack, unpacked
 from hookgate_interceptor_mask.options import MaskOptions, RequestPlaces, ResponsePlaces
 from hookgate_interceptor_mask.places import (
     Blot,
@@ -13,7 +14,6 @@ from hookgate_interceptor_mask.places import (
     in_text,
     path,
     removing,
-    unpacked,
 )
 
 __all__ = ["Mask", "MaskOptions"]
@@ -134,7 +134,7 @@ class Mask(Interceptor[MaskOptions]):
                 raise Unreadable("it says more than one content type")
             plain = unpacked(body.data, encoding, UNPACKED)
             masked = places.masked(plain, self._blot, headers.get("content-type") or "")
-        except Unreadable as why:
+        except (CannotUnpack, Unreadable) as why:
             detail = f"The body cannot be masked: {why}."
             raise fault(detail, reason="unmaskable") from None
         if masked != plain:

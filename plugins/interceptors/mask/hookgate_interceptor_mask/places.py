@@ -5,7 +5,6 @@ What is not masked stays as it was, to the byte: numbers keep their digits and n
 
 import json
 import re
-import zlib
 from collections.abc import Callable, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
@@ -158,38 +157,3 @@ def blotting(keep_last: int) -> Blot:
 
 def removing(value: Any) -> None:
     """Take values out."""
-
-
-MOST_STREAMS = 10_000
-"""Streams of gzip that may follow each other in one body."""
-_PIECE = 4096
-"""Bytes that are unpacked at once: what is left of them where a stream ends is copied."""
-
-
-def unpacked(data: bytes, encoding: str, limit: int) -> bytes:
-    """Undo the content coding of a body of at most ``limit`` bytes.
-
-    Raises:
-        Unreadable: it is another one than gzip and deflate, broken, or longer.
-    """
-    if encoding in ("", "identity"):
-        return data
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Unreadable(f"it is encoded ({encoding})")
-    plain, at = bytearray(), 0
-    for _ in range(MOST_STREAMS):  # of gzip several may follow each other (RFC 1952, 2.2)
-        packed = zlib.decompressobj(31 if "gzip" in encoding else 15)
-        while not packed.eof:
-            piece = data[at : at + _PIECE]
-            try:
-                plain += packed.decompress(piece, limit + 1 - len(plain))
-            except zlib.error:
-                raise Unreadable(f"it is not the {encoding} it says") from None
-            at += len(piece) - len(packed.unused_data)
-            if len(plain) > limit or not (piece or packed.eof):
-                raise Unreadable(f"it is longer than {limit} bytes, or not whole")
-        if at == len(data):
-            return bytes(plain)
-        if encoding == "deflate":
-            break
-    raise Unreadable(f"it is not one whole {encoding} body")
