@@ -40,6 +40,7 @@ NO_FILES = {
             ("ScopeDestination", "keep_base_path"),
             ("ScopeDestination", "path"),
             ("StickyOptions", "path"),
+            ("XssGuardOptions", "path"),
         ],
         "of a URL",
     ),

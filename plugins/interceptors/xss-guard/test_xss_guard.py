@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xss_corpus import SCRIPTS, TEXTS
 
-from hookgate import ConfigError, Interceptor, Options, Response, hookimpl
+from hookgate import BadGateway, ConfigError, Interceptor, Options, Response, hookimpl
 from hookgate.testing import build, running, through, upstream
 from hookgate_interceptor_xss_guard import XssGuard
 from hookgate_interceptor_xss_guard.forms import forms
@@ -366,9 +366,9 @@ def test_what_is_there_to_be_run_passes_unless_it_is_to_be_refused(kind):
 
 def test_answers_without_a_body_and_those_to_faults_are_not_looked_into():
     def broken(exchange):
-        raise OSError("<script>")
+        raise BadGateway("The backend said <script>.", reason="told")
 
-    assert called(upstream=broken).response.status == 500
+    assert (called(upstream=broken).response.status, reason(called(upstream=broken))) == (502, "told")
     head = called(method="HEAD", upstream=Response(200, {"content-encoding": "br"}, b""))
     assert reason(head) is None
 

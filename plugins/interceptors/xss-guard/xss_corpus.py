@@ -1,6 +1,7 @@
 """What the guard stops, and what it lets pass; of our own writing."""
 
 SCRIPTS = [
+    "&#x" + "0" * 40 + "3Cscript>",
     "<script>alert(1)</script>",
     "<SCRIPT SRC=//h.example/x></SCRIPT>",
     "<script/x>1</script>",
