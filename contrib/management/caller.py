@@ -16,7 +16,18 @@ class Caller:
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, method: str, path: str, body: bytes = b"", token: str = TOKEN) -> tuple[int, bytes]:
-        """Call, and return status and body."""
+        """Call, and return status and body.
+
+        Raises:
+            OSError, EOFError: there is no connection any more; the next call makes one.
+        """
+        try:
+            return await self._call(method, path, body, token)
+        except BaseException:  # whatever was on its way would be taken for the answer to the next call
+            self.close()
+            raise
+
+    async def _call(self, method: str, path: str, body: bytes, token: str) -> tuple[int, bytes]:
         if self._open is None:
             self._open = await asyncio.open_connection(self.host, self.port)
         reader, writer = self._open
@@ -31,3 +42,4 @@ class Caller:
         """Let go."""
         if self._open is not None:
             self._open[1].close()
+            self._open = None

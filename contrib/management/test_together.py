@@ -1,7 +1,10 @@
 """Many who write at a time: what comes together is checked and stored together, and nobody pays for others."""
 
+import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+
+from hookgate_management import app
 
 from .served import serving
 
@@ -89,3 +92,14 @@ def test_two_routes_that_take_the_same_calls_are_not_stored_though_they_come_tog
         answers = at_once(*calls)
         assert [each.status_code for each in answers[::2]] == [201] * 4
         assert Counter(each.status_code for each in answers[1::2]) == {201: 1, 422: 3}
+
+
+def test_however_many_ask_first_kinds_are_found_out_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(app, "Kinds", lambda catalogue: made.append(catalogue) or object())
+
+    async def all_at_once():
+        management = app.Management(app.ManagementOptions())
+        return await asyncio.gather(*(management.kinds() for _ in range(20)))
+
+    assert len(set(asyncio.run(all_at_once()))) == len(made) == 1

@@ -87,6 +87,7 @@ class Management(App[ManagementOptions]):
         self.browsers = Browsers(options.sessions)
         self.callers = Callers(options.callers, self.browsers)
         self._kinds: Kinds | None = None
+        self._finding = asyncio.Lock()
         self._undeployed: Undeployed | None = None
         self._changer: tuple[Storage, Changer] | None = None
         """With what it was made for, which must not go while it is here."""
@@ -114,9 +115,10 @@ class Management(App[ManagementOptions]):
         return pages(self, host)
 
     async def kinds(self) -> Kinds:
-        """Return every kind; found out once."""
-        if self._kinds is None:
-            self._kinds = await asyncio.to_thread(lambda: Kinds(installed()))
+        """Return every kind; found out once, which takes seconds, however many want to know at a time."""
+        async with self._finding:
+            if self._kinds is None:
+                self._kinds = await asyncio.to_thread(lambda: Kinds(installed()))
         return self._kinds
 
     async def changer(self, host: Host) -> Changer:
@@ -130,9 +132,11 @@ class Management(App[ManagementOptions]):
             raise Refusal(409, NO_STORE, "no-store")
         if storage.store is None:
             raise away_at(storage)
-        if self._changer is None or self._changer[0] is not storage:
-            catalogue = await asyncio.to_thread(installed)
-            known = Changer(storage.served, storage.store, await self.kinds(), catalogue, self._turns)
+        if self._changer is not None and self._changer[0] is storage:
+            return self._changer[1]
+        kinds, catalogue = await self.kinds(), await asyncio.to_thread(installed)
+        if self._changer is None or self._changer[0] is not storage:  # nothing waits from here on: there is one
+            known = Changer(storage.served, storage.store, kinds, catalogue, self._turns)
             if self._changer is not None:
                 known.kept = self._changer[1].kept
             self._changer = storage, known
