@@ -72,7 +72,7 @@ class Reader:
 
     async def _made(self, name: str, cls: type[Section[Any]], items: tuple[Item[Any], ...]) -> Section[Any] | None:
         before = self._builder.previous.get(f"sections.{name}")
-        if type(before) is cls and before.items == items:
+        if type(before) is cls and await self._same(before.items, items):
             return before  # it lives on with its state
         try:
             section = await self._make(name, cls, items)
@@ -84,6 +84,13 @@ class Reader:
                 section.items = _without_raw(items)
             section.entry = Entry(f"sections.{name}", name, "section")
         return section
+
+    async def _same(self, before: Sequence[Item[Any]], now: Sequence[Item[Any]]) -> bool:
+        for first in range(0, len(now), 500):
+            if before[first : first + 500] != now[first : first + 500]:
+                return False
+            await self._rest()
+        return len(before) == len(now)
 
     async def _items(self, name: str, cls: type[Section[Any]]) -> AsyncIterator[Item[Any]]:
         problems, seen = self._builder.problems, dict[str, Path]()

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -224,12 +225,17 @@ def _named(cls: type, hook: str = "") -> str:
 def _hook(section: Section[Any], hook: str) -> Any:
     """Find a hook; none where the one record of a section has mistakes and no defaults to go on with."""
     method = getattr(section, hook, None)
-    if method is not None and section.shape == "record" and not section.items:
-        try:
-            section.options_type()
-        except ValidationError:
-            return None
-    return method
+    has_record = section.shape != "record" or section.items or _has_defaults(section.options_type)
+    return method if has_record else None
+
+
+@lru_cache(256)
+def _has_defaults(record: type[Any]) -> bool:
+    try:
+        record()
+    except ValidationError:
+        return False
+    return True
 
 
 def _turn(given: Iterator[Any]) -> tuple[list[Any], bool]:

@@ -60,6 +60,8 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
         for name, connection in config.connections.items():
             culprit, hook = connection.transport.entry.id, "configure"
             backends[name] = _backend(house, name, config)
+            if len(backends) % 100 == 0:
+                await asyncio.sleep(0)  # calls are served meanwhile
         for backend in backends.values():
             if backend.probes is not None:
                 config.instances[backend.probes.entry.id] = backend.probes

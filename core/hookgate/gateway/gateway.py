@@ -217,7 +217,7 @@ class Gateway:
         gone = [p for p in generation.config.instances.values() if id(p) not in in_use]
         await self.hosting.end(gone, generation.config.gateway.stop_timeout)
         if not generation.in_flight:
-            generation.forget()
+            await generation.forget()
 
     def _patience(self, name: Literal["startup_timeout", "stop_timeout"]) -> float:
         """Return how long to wait for one plugin, by the live document, or as it is where none says otherwise."""

@@ -51,7 +51,7 @@ class Table:
             self._problems.append(Problem(config.path, message))
             return
         self._places[config.name] = config.path
-        self.routes += (replace(config, others=()), *config.others)
+        self.routes += (replace(config, others=()), *config.others) if config.others else (config,)
 
     def check_parameters(self, common: FlowOptions, placed: Mapping[str, Path]) -> None:
         """Note the steps that fail for want of a path parameter: on a route that lacks it or, where a condition may

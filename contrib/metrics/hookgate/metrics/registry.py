@@ -177,10 +177,8 @@ class Registry:
         Raises:
             ValueError: somebody else has that name, or the class has it otherwise.
         """
-        config = coming()
-        staying = None if config is None else {id(each) for each in config.instances.values()}
         for other in self._beside(made):
-            if other.is_like(made) or not (other.holders if staying is None else other.holders & staying):
+            if other.is_like(made) or not _staying(other.holders):
                 continue
             if other.owner is made.owner and other.name == made.name:
                 raise ValueError(f"{made.owner.__name__} registers the metric {made.name} twice, in different ways")
@@ -228,6 +226,12 @@ class Registry:
         for name in sorted(self._metrics):
             if alike := self._metrics.get(name):
                 yield alike[-1].shown()
+
+
+def _staying(holders: set[int]) -> set[int]:
+    """Return those instances that are there after a reload, too."""
+    config = coming()
+    return holders if config is None else holders & {id(each) for each in config.instances.values()}
 
 
 class PluginMetrics:
