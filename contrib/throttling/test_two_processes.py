@@ -1,18 +1,21 @@
-"""Two gateways that are processes of their own, on one database."""
+"""Two gateways that are processes of their own, on one database or one Valkey."""
 
+import http.client
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from hookgate.testing import postgresql
+from hookgate.testing import postgresql, valkey
 
 
 @contextmanager
@@ -67,3 +70,37 @@ def test_a_tier_counts_over_both_under_load_and_a_burst_in_each_for_itself(tmp_p
 
     assert (tier.count(200), tier.count(429)) == (37, 43)
     assert (burst.count(200), burst.count(429)) == (10, 10)
+
+
+@pytest.mark.row("KC-32")
+@pytest.mark.parametrize("lease", [1, 20])
+def test_a_tier_of_a_thousand_on_one_valkey_lets_a_thousand_through_under_load_from_both(tmp_path, lease):
+    try:
+        url = valkey()
+    except LookupError as error:
+        pytest.skip(str(error))
+    counters = {"redis": {"url": url, "prefix": secrets.token_hex(8), "patience": 10, "lease": lease}}
+    document = {
+        "gateway": {"listen": ["127.0.0.1:0"], "counters": counters},
+        "management": {"listen": ["127.0.0.1:0"]},
+        "tiers": {"Tier": {"limit": 1000, "window": 10_000_000}},
+        "routes": [{"name": "tier", "flow": [{"throttle": {"api_tier": "Tier", "patience": 10}}, "respond"]}],
+    }
+    path = tmp_path / "gateway.json"
+    path.write_text(json.dumps(document))
+
+    def statuses(gate):
+        found = []
+        with closing(http.client.HTTPConnection(urlsplit(gate).netloc, timeout=60)) as connection:
+            for _ in range(150):
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                found.append(answer.status)
+        return found
+
+    with served(path) as one, served(path) as two, ThreadPoolExecutor(8) as pool:
+        found = [status for each in pool.map(statuses, [one, two] * 4) for status in each]
+
+    assert found.count(200) + found.count(429) == 1200
+    assert 1000 - 2 * (lease - 1) <= found.count(200) <= 1000

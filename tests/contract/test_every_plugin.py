@@ -1,5 +1,6 @@
 """Every installed plugin keeps the contract, on random calls."""
 
+import secrets
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from hookgate.document import Document
 from hookgate.document.catalogue import Catalogue
-from hookgate.testing import postgresql
+from hookgate.testing import postgresql, valkey
 from hookgate_authoring.conformance import conformance
 from hookgate_storage.serving import Served, put
 from hookgate_storage.store import EMPTY
@@ -157,7 +158,7 @@ BESIDE = {
     ("section", "variables"): {"storage": {"served": FILLED}},
 }
 """What else the document says that a section is tried in."""
-IN_A_DATABASE = {("counters", "postgresql"), ("state", "postgresql")}
+IN_A_DATABASE = {("counters", "postgresql"), ("counters", "redis"), ("state", "postgresql")}
 """Plugins that are tried with a real database."""
 OF_KEY_MANAGERS = {
     "create_client": [("shop", "ann", "production", ("password",), ()), ("", "", "", ("x",), ("y",))],
@@ -190,7 +191,9 @@ def test_an_installed_plugin_keeps_the_contract(line, monkeypatch, tmp_path):
     )
 
     with ExitStack() as stack:
-        if key in IN_A_DATABASE:
+        if key == ("counters", "redis"):
+            options = {"url": valkey(), "prefix": secrets.token_hex(8)}
+        elif key in IN_A_DATABASE:
             options = {"url": stack.enter_context(postgresql())}
         beside, arguments = BESIDE.get(key), ARGUMENTS.get(key)
         known = KNOWN.get(key)

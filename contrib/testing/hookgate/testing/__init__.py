@@ -26,7 +26,7 @@ from hookgate.flow.flow import Flow, finish
 from hookgate.flow.router import Route
 from hookgate.testing.clock import MovableClock
 from hookgate.testing.constructing import construct
-from hookgate.testing.databases import postgresql
+from hookgate.testing.databases import postgresql, valkey
 from hookgate.testing.driving import drive
 from hookgate.testing.gateway import Gate, Running, running
 from hookgate.testing.host import Called, Calls, TestHost, installed
@@ -48,6 +48,7 @@ __all__ = [
     "running",
     "through",
     "upstream",
+    "valkey",
 ]
 
 PluginT = TypeVar("PluginT", bound=Plugin[Any])

