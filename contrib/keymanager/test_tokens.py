@@ -4,7 +4,9 @@ import time
 
 import pytest
 
-from .town import PASSWORD, serving
+from hookgate_people import People, UserChange
+
+from .town import BY, PASSWORD, serving
 
 
 @pytest.fixture(scope="module")
@@ -243,11 +245,28 @@ def test_tokens_are_good_for_their_time_and_below_0_for_ever(tmp_path, backend):
         assert own["expires_in"] == 7200
 
 
+def test_an_application_whose_owner_is_disabled_or_removed_gets_nothing_more(gate):
+    gate.store(lambda store: People(store).users.make(BY, "owner", PASSWORD, roles=["employee"]))
+    client = gate.client(owner="owner")
+    token = gate.token(client, grant_type="client_credentials", scope="news_read")["access_token"]
+    assert gate.call(token).status_code == 200
+    gate.store(lambda store: People(store).users.change(BY, "owner", UserChange(disabled=True)))
+
+    refused = gate.ask(client, grant_type="client_credentials")
+    assert (refused.status_code, refused.json()["error"]) == (400, "unauthorized_client")
+    assert gate.ask(client, "/introspect", token=token).json() == {"active": False}
+    until = time.monotonic() + 60
+    while gate.call(token).status_code != 401:  # remembered until the node has heard of it, within a second
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    gate.store(lambda store: People(store).users.change(BY, "owner", UserChange(disabled=False)))
+    until = time.monotonic() + 60
+    while gate.call(token).status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 def test_whoever_is_disabled_or_removed_gets_nothing_more(gate):
-    from hookgate_people import People, UserChange
-
-    from .town import BY
-
     client = gate.client()
     gate.store(lambda store: People(store).users.make(BY, "kim", PASSWORD, roles=["employee"]))
     told = gate.token(client, username="kim", scope="news_read")

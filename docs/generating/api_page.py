@@ -25,6 +25,7 @@ FACES = {
     "hookgate.document": ("MAX_BYTES", "Document", "parse"),
     "hookgate.client": ("UpstreamPool",),
     "hookgate.http.tls": ("UpstreamTls",),
+    "hookgate.jose": (),
 }
 """What is promised beside `hookgate` itself: the names, or all that stand in `__all__`."""
 GROUPS = {
@@ -106,6 +107,8 @@ def find(module: str, name: str) -> Found:
         if name in _assigned(node):
             return Found(module, node, _string(after))
         if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):
+            if node.level:  # somebody else's package, whose bases are no pages of ours
+                break
             return find(node.module, name)
     raise LookupError(f"{module} has no {name}")
 

@@ -10,6 +10,7 @@ from hookgate.document import Document
 from hookgate.document.catalogue import Catalogue
 from hookgate.testing import postgresql, valkey
 from hookgate_authoring.conformance import conformance
+from hookgate_keymanager import Subject
 from hookgate_storage.serving import Served, put
 from hookgate_storage.store import EMPTY
 from hookgate_storage.variables import FILLED
@@ -28,6 +29,7 @@ OPTIONS = {
     ("auth", "oauth2"): {"introspection_endpoint": "https://login.invalid/introspect"},
     ("auth", "signature"): {"keys": {"ann": {"algorithm": "hmac-sha256", "secret": "secret-of-ann"}}},
     ("balancer", "sticky"): {"secret": "a-secret-of-this-test"},
+    ("claims", "http"): {"connection": "crm", "path": "/users/{username}", "claims": {"phone": "phone"}},
     ("credential", "api-key"): {"key": "key-of-ann"},
     ("credential", "aws-sigv4"): {
         "region": "us-east-1",
@@ -164,7 +166,11 @@ OF_KEY_MANAGERS = {
     "create_client": [("shop", "ann", "production", ("password",), ()), ("", "", "", ("x",), ("y",))],
     "update_client": [("a-client", {"owner": "joe"}), ("", {"x": None})],
 }
-ARGUMENTS = {("key-manager", "built-in"): OF_KEY_MANAGERS, ("key-manager", "external"): OF_KEY_MANAGERS}
+ARGUMENTS = {
+    ("claims", "http"): {"claims": [(Subject("ann", "a-client", "shop"),), (Subject("a/../b ü", "", ""),)]},
+    ("key-manager", "built-in"): OF_KEY_MANAGERS,
+    ("key-manager", "external"): OF_KEY_MANAGERS,
+}
 """What hooks of families that are not of core are called with."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {
     ("interceptor", "throttle"): {"isolation": "what an API or an application may do counts wherever it stands"},

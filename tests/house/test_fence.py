@@ -27,6 +27,7 @@ NO_FILES = {
             ("DestinationOptions", "path"),
             ("DestinationSection", "path"),
             ("DestinationSection", "path_params"),
+            ("HttpClaimsOptions", "path"),
             ("HttpOptions", "path"),
             ("InternalCallOptions", "path"),
             ("KeyManagementSection", "path"),
@@ -79,7 +80,7 @@ CALLS = re.compile(
     r"|load_cert_chain|load_verify_locations|(create|open|start)_unix_\w+|Popen|create_subprocess_\w+|fdopen|system)$"
     r"|^sqlite3\.connect$|^eval$"
 )
-NO_CALLS = re.compile(r"(keys|_keys(\((people)?\))?|gateway|followers)\.open$")
+NO_CALLS = re.compile(r"(keys|_sealing|_keys(\((people)?\))?|gateway|followers)\.open$")
 IN_FORMS: tuple[Any, ...] = ("/x/y", ["/x/y"], {"a": "/x/y"})
 
 

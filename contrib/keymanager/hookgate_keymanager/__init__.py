@@ -1,10 +1,24 @@
 """An OAuth 2.1 authorization server on the public port of a gateway, and the step that asks for its tokens."""
 
 from hookgate_keymanager.builtin import BuiltIn
+from hookgate_keymanager.claims import CLAIMS, ClaimsOptions, ClaimSource, NoClaims, Subject
 from hookgate_keymanager.external import External
 from hookgate_keymanager.family import KEY_MANAGERS, KeyManager
 from hookgate_keymanager.scopes import Scopes
 from hookgate_keymanager.section import KeyManagement
 from hookgate_keymanager.step import OAuth
 
-__all__ = ["KEY_MANAGERS", "BuiltIn", "External", "KeyManagement", "KeyManager", "OAuth", "Scopes"]
+__all__ = [
+    "CLAIMS",
+    "KEY_MANAGERS",
+    "BuiltIn",
+    "ClaimSource",
+    "ClaimsOptions",
+    "External",
+    "KeyManagement",
+    "KeyManager",
+    "NoClaims",
+    "OAuth",
+    "Scopes",
+    "Subject",
+]

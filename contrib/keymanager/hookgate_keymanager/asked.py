@@ -14,6 +14,9 @@ from hookgate import Exchange
 MOST_FIELDS = 50
 LONGEST = 4000
 """Characters of one value."""
+LONGEST_TOKEN = 8192
+"""Characters of a token or an assertion."""
+_TOKENS = ("token", "assertion")
 _Request: Any = OAuth2Request  # what Authlib calls types does not hold for what it does
 _PLAIN = ("client_id", "code_challenge_method", "grant_type", "redirect_uri", "response_type", "scope")
 """Parameters of printable ASCII; Authlib puts some of them into texts that may hold nothing else."""
@@ -63,8 +66,9 @@ def fields_of(text: str, longest: int = LONGEST) -> dict[str, str]:
     for name, value in pairs:
         if name in found:
             raise Malformed("a parameter comes more than once")
-        if len(value) > longest:
-            raise Malformed(f"a parameter has more than {longest} characters")
+        most = max(longest, LONGEST_TOKEN) if name in _TOKENS else longest
+        if len(value) > most:
+            raise Malformed(f"a parameter has more than {most} characters")
         found[name] = value
     for name in _PLAIN:
         value = found.get(name, "")

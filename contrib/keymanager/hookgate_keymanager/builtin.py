@@ -12,6 +12,8 @@ from hookgate_keymanager.ending import Endings
 from hookgate_keymanager.family import KeyManager
 from hookgate_keymanager.faults import CannotTell
 from hookgate_keymanager.issuing import Access, Issuing
+from hookgate_keymanager.records import SigningRecord
+from hookgate_keymanager.signing import Signing
 from hookgate_people import People, people_of
 from hookgate_storage import Missing, Refused, Storage, Store, StoreError
 
@@ -19,7 +21,7 @@ APPLICATION, USER = "application", "application-user"
 
 
 class BuiltIn(KeyManager[Options]):
-    """Issues opaque tokens itself, to users and applications of the store. Left out of the document it is there, too.
+    """Issues tokens itself, to users and applications of the store. Left out of the document it is there, too.
 
     Clients are made with `hookgate keymanager`, and users, roles and the store are those of the source `store`.
     """
@@ -28,6 +30,9 @@ class BuiltIn(KeyManager[Options]):
     _endings: Endings | None = None
     patience = 10.0
     """Seconds that answers count on while the store is away."""
+    signs = SigningRecord()
+    """What JWTs are signed with."""
+    _signing: Signing | None = None
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -39,6 +44,7 @@ class BuiltIn(KeyManager[Options]):
             return
         self._endings = endings = Endings(store, self.patience, people_of(store))
         endings.tell = self._tell
+        self._signing = Signing(store, endings, self.signs)
         host.start("what has ended", endings.follow())
 
     @hookimpl
@@ -86,6 +92,13 @@ class BuiltIn(KeyManager[Options]):
         """The tokens."""
         return Issuing(self.store, self.endings)
 
+    @property
+    def signing(self) -> Signing:
+        """What signs JWTs."""
+        if self._signing is None:
+            raise StoreError("there is no store")
+        return self._signing
+
     def _tell(self, kind: str, value: str) -> None:
         self.on_ended(kind, value)
 
@@ -109,7 +122,7 @@ class BuiltIn(KeyManager[Options]):
             changed = await self.clients.change(client_id, changes)
         return {
             name: getattr(changed, name)
-            for name in ("client_id", "application", "owner", "key_type", "grants", "callbacks", "lifetime")
+            for name in ("client_id", "application", "owner", "key_type", "grants", "callbacks", "lifetime", "format")
         }
 
     @hookimpl
@@ -126,15 +139,14 @@ class BuiltIn(KeyManager[Options]):
             return None if found is None else await self.told(found)
 
     async def told(self, found: Access) -> Mapping[str, Any] | None:
-        """Return what a token says; ``None`` where its user is gone or disabled."""
+        """Return what a token says; ``None`` where its user, or the owner of its application, is gone or disabled."""
         client = found.client
-        roles: tuple[str, ...] = ()
-        if found.user is not None:
-            person = await self.people.person(found.user)
-            if person is None:
-                return None
-            roles = tuple(sorted(person.roles))
+        person = await self.people.person(client.owner if found.user is None else found.user)
+        if person is None:
+            return None
+        roles = () if found.user is None else tuple(sorted(person.roles))
         said: dict[str, Any] = {
+            **found.more,
             "sub": client.owner if found.user is None else found.user,
             "client_id": client.client_id,
             "application": client.application,
@@ -146,6 +158,8 @@ class BuiltIn(KeyManager[Options]):
         }
         if found.family is not None:
             said["family"] = found.family
+        if found.grant_type is not None:
+            said["grant_type"] = found.grant_type
         return said if found.ends is None else said | {"exp": found.ends}
 
     async def roles_of(self, user: str) -> Collection[str]:
@@ -161,8 +175,9 @@ class BuiltIn(KeyManager[Options]):
 
     @hookimpl
     async def keys(self) -> Mapping[str, Any]:
-        """Return no keys: tokens are opaque."""
-        return {"keys": []}
+        """Return the public halves of the keys by which tokens are signed that are good; before the first one none."""
+        with _told():
+            return {"keys": await self.signing.public()}
 
 
 @contextmanager

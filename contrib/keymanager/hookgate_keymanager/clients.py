@@ -21,6 +21,9 @@ from hookgate_storage import Missing, Refused, Store
 CLIENT = "clients"
 GRANTS = ("authorization_code", "client_credentials", "password", "refresh_token")
 KEY_TYPES = ("production", "sandbox")
+FORMATS = ("opaque", "jwt")
+CHANGED = frozenset({"grants", "callbacks", "owner", "lifetime", "format"})
+"""What of a client can be changed."""
 MOST_CALLBACKS = 20
 LONGEST_CALLBACK = 500
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
@@ -41,6 +44,8 @@ class Client:
     lifetime: float | None
     """Seconds of an access token, below 0 for ever; ``None`` for what the section says."""
     made: float
+    format: str | None = None
+    """Of its access tokens: ``opaque`` or ``jwt``; ``None`` for what the section says."""
 
     def get_client_id(self) -> str:
         """Return its id."""
@@ -91,6 +96,7 @@ class Clients:
         *,
         public: bool = False,
         lifetime: float | None = None,
+        format: str | None = None,  # noqa: A002
     ) -> tuple[Client, str]:
         """Make a client; return it, and its secret, which is shown this once and empty for a public one.
 
@@ -108,6 +114,7 @@ class Clients:
             tuple(dict.fromkeys(callbacks)),
             lifetime,
             self._store.clock(),
+            format,
         )
         _check(made)
         async with self._database.transaction(writes=True) as connection:
@@ -127,13 +134,13 @@ class Clients:
             return [client_of(row) for row in await connection.execute(wanted)]
 
     async def change(self, client_id: str, changes: Mapping[str, Any]) -> Client:
-        """Change ``grants``, ``callbacks``, ``owner`` or ``lifetime``; tokens that are there stay.
+        """Change ``grants``, ``callbacks``, ``owner``, ``lifetime`` or ``format``; tokens that are there stay.
 
         Raises:
             Missing: there is no such client.
             Refused: what is to be changed is none of these, or what it is to be is none.
         """
-        if strange := changes.keys() - {"grants", "callbacks", "owner", "lifetime"}:
+        if strange := changes.keys() - CHANGED:
             raise Refused(CLIENT, client_id, f"{min(strange)[:50]!r} of a client cannot be changed")
         async with self._database.transaction(writes=True) as connection:
             row = (await connection.execute(select(clients).where(clients.c.id == client_id))).first()
@@ -150,6 +157,7 @@ class Clients:
                 tuple(dict.fromkeys(changes.get("callbacks", old.callbacks))),
                 changes.get("lifetime", old.lifetime),
                 old.made,
+                changes.get("format", old.format),
             )
             _check(changed)
             await connection.execute(update(clients).where(clients.c.id == client_id).values(_row(changed)))
@@ -173,9 +181,8 @@ def hash_of(text: str) -> bytes:
 def client_of(row: Any) -> Client:
     """Return the client of a row."""
     grants, callbacks = tuple(orjson.loads(row.grants)), tuple(orjson.loads(row.callbacks))
-    return Client(
-        row.id, row.secret, row.application, row.owner, row.key_type, grants, callbacks, row.lifetime, row.made
-    )
+    told = row.application, row.owner, row.key_type, grants, callbacks, row.lifetime, row.made, row.format
+    return Client(row.id, row.secret, *told)
 
 
 def _row(client: Client) -> dict[str, Any]:
@@ -189,6 +196,7 @@ def _row(client: Client) -> dict[str, Any]:
         "callbacks": orjson.dumps(client.callbacks).decode(),
         "lifetime": client.lifetime,
         "made": client.made,
+        "format": client.format,
     }
 
 
@@ -204,6 +212,8 @@ def _check(client: Client) -> None:
 
     if client.key_type not in KEY_TYPES:
         refuse(f"a key is for {' or '.join(KEY_TYPES)}, and not for {str(client.key_type)[:50]!r}")
+    if client.format is not None and client.format not in FORMATS:
+        refuse(f"tokens are {' or '.join(FORMATS)}, and not {str(client.format)[:50]!r}")
     _known("grant", client.grants, refuse)
     if not client.grants:
         refuse(f"a client has a grant at least: {', '.join(GRANTS)}")

@@ -13,6 +13,8 @@ from hookgate import Command, MachineError, Options, hookimpl
 from hookgate.commands import out
 from hookgate_keymanager.clients import GRANTS, Clients
 from hookgate_keymanager.ending import Endings
+from hookgate_keymanager.records import SigningRecord
+from hookgate_keymanager.signing import Signing
 from hookgate_storage import Keys, Refused, Store, StoreError, configured, open_store
 
 DocumentArgument = Annotated[
@@ -22,13 +24,13 @@ PAGE = 500
 
 
 class KeyManagerCommands(Command[Options]):
-    """Make, list and remove clients, which ask for tokens."""
+    """Make, list and remove clients, which ask for tokens, and change the keys that sign them."""
 
     @hookimpl
     def add_commands(self, commands: typer.Typer) -> None:
         """Add `keymanager`."""
-        group = typer.Typer(help="Clients, which ask for tokens.", no_args_is_help=True)
-        for word, run in (("client", client), ("clients", clients), ("remove-client", remove)):
+        group = typer.Typer(help="Clients, which ask for tokens, and keys, which sign them.", no_args_is_help=True)
+        for word, run in _WORDS:
             group.command(word)(run)
         commands.add_typer(group, name="keymanager")
 
@@ -46,6 +48,9 @@ def client(
         float | None,
         typer.Option(help="Seconds that its tokens are good, -1 for ever; else the document says it."),
     ] = None,
+    format: Annotated[  # noqa: A002 - the word that people type
+        str | None, typer.Option(help="Of its access tokens: opaque or jwt; else the document says it.")
+    ] = None,
     *,
     public: Annotated[bool, typer.Option("--public", help="It can keep no secret: an app, or a page.")] = False,
 ) -> None:
@@ -53,7 +58,7 @@ def client(
 
     async def run(made: Clients) -> None:
         asked = [each.strip() for each in grants.split(",") if each.strip()]
-        more = {"public": public, "lifetime": lifetime}
+        more = {"public": public, "lifetime": lifetime, "format": format}
         found, secret = await made.make(application, owner, key_type, asked, callback or [], **more)  # type: ignore[arg-type]
         _say(f"client_id {found.client_id}")
         if secret:
@@ -89,17 +94,40 @@ def remove(
     _run(document, run)
 
 
+def rotate(
+    document: DocumentArgument = None,
+    *,
+    end: Annotated[
+        bool, typer.Option("--end", help="End all tokens of the keys before it, too: one of them is in wrong hands.")
+    ] = False,
+) -> None:
+    """Make a new key that JWTs are signed with from now on, by every node."""
+
+    async def run(store: Store) -> None:
+        kid = await Signing(store, Endings(store), SigningRecord()).rotate(end=end)
+        _say(f"{kid} signs from now on" + (", and no token of another key is good" if end else ""))
+
+    _run_with(document, run)
+
+
+_WORDS = (("client", client), ("clients", clients), ("remove-client", remove), ("rotate-keys", rotate))
+
+
 def _say(line: str) -> None:
     out.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def _run(document: Path | None, run: Callable[[Clients], Awaitable[Any]]) -> None:
+    _run_with(document, lambda store: run(Clients(store, Endings(store))))
+
+
+def _run_with(document: Path | None, run: Callable[[Store], Awaitable[Any]]) -> None:
     source = configured(document)
 
     async def whole() -> None:
         store: Store = await open_store(source.url, Keys.in_file(source.key))
         try:
-            await run(Clients(store, Endings(store)))
+            await run(store)
         finally:
             await store.close()
 

@@ -23,6 +23,7 @@ def metadata(exchange: Exchange, record: KeyManagementSection, scopes: Iterable[
         "token_endpoint": f"{issuer}/token",
         "revocation_endpoint": f"{issuer}/revoke",
         "introspection_endpoint": f"{issuer}/introspect",
+        "jwks_uri": f"{issuer}/jwks",
         "scopes_supported": sorted(scopes),
         "grant_types_supported": list(record.grants),
         "response_types_supported": [],
@@ -39,3 +40,8 @@ def metadata(exchange: Exchange, record: KeyManagementSection, scopes: Iterable[
             "authorization_response_iss_parameter_supported": True,
         }
     return told
+
+
+def openid(record: KeyManagementSection) -> dict[str, Any]:
+    """Return what readers of OpenID Connect Discovery 1.0 want beside it, though there are no ID tokens here."""
+    return {"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": [record.signing.algorithm]}

@@ -10,7 +10,7 @@ from hookgate.workshop import is_loopback
 from hookgate_keymanager.asked import Malformed, form_of
 from hookgate_keymanager.authorizing import Authorizing
 from hookgate_keymanager.builtin import BuiltIn
-from hookgate_keymanager.describing import metadata
+from hookgate_keymanager.describing import metadata, openid
 from hookgate_keymanager.records import KeyManagementSection
 from hookgate_keymanager.scopes import Granting, Scopes
 from hookgate_keymanager.server import Server, Told
@@ -30,7 +30,9 @@ ENDPOINTS: Mapping[str, Place] = {
     "token": Place("/token", ("POST",)),
     "revocation": Place("/revoke", ("POST",)),
     "introspection": Place("/introspect", ("POST",)),
+    "keys": Place("/jwks", ("GET",)),
     "metadata": Place("/.well-known/oauth-authorization-server", ("GET",)),
+    "configuration": Place("/.well-known/openid-configuration", ("GET",)),
 }
 _HEADERS = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 GUESSES = frozenset({"invalid_client"})
@@ -57,13 +59,17 @@ class Endpoint(Interceptor[Options]):
     def startup(self, host: Host) -> None:
         """Remember the house, which knows the scopes."""
         self._host = host
+        self._server.log = host.log
 
     @hookimpl
     async def on_request(self, exchange: Exchange) -> Response:
         """Answer as RFC 6749, 7009 and 7662 say."""
         exchange.hide("request.body", "request.headers.authorization", "response.body")
-        if self.name == "metadata":
-            return Response.json(metadata(exchange, self._record, self._scopes().names()))
+        if self.name in ("metadata", "configuration"):
+            about = metadata(exchange, self._record, self._scopes().names())
+            return Response.json(about | openid(self._record) if self.name == "configuration" else about)
+        if self.name == "keys":
+            return Response.json(await self._built_in.keys())
         clear = exchange.request.scheme != "https" and not self._record.plain_http
         if clear and not is_loopback(exchange.request.client):
             told = _error(400, "invalid_request", "secrets are sent over TLS only")

@@ -24,8 +24,8 @@ class KeyManagerSpec:
 
     @hookspec(firstresult=True)
     async def update_client(self, client_id: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Change ``grants``, ``callbacks``, ``owner`` or ``lifetime`` of a client, and return what it is now; raise
-        ``NotFound`` where there is none."""
+        """Change ``grants``, ``callbacks``, ``owner``, ``lifetime`` or ``format`` of a client, and return what it is
+        now; raise ``NotFound`` where there is none."""
 
     @hookspec(firstresult=True)
     async def delete_client(self, client_id: str) -> bool:

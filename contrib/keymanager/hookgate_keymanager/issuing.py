@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_keymanager.clients import Client, client_of, hash_of
 from hookgate_keymanager.ending import Endings
 from hookgate_keymanager.tables import clients, codes, refresh, tokens
-from hookgate_storage import Store
+from hookgate_storage import Keys, Store
 
 ACCESS = "hga_"
 REFRESH = "hgr_"
 CODE = "hgc_"
 """How each begins, so that a scanner for secrets finds one that has got into the wrong place."""
 LONGEST = 200
-"""Characters of a token that is looked for: ours have 47."""
+"""Characters of an opaque token that is looked for: ours have 47."""
+LONGEST_SIGNED = 8192
+"""Characters of a signed one."""
 
 
 class UsedTwice(Exception):
@@ -36,6 +41,9 @@ class Access:
     family: str | None
     made: float
     ends: float | None
+    grant_type: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Claims of other systems."""
 
     def check_client(self, client: Client) -> bool:
         """Whether it was issued to that client."""
@@ -54,6 +62,7 @@ class Refresh:
     made: float
     ends: float
     used: bool
+    grant_type: str | None = None
 
     def check_client(self, client: Client) -> bool:
         """Whether it was issued to that client."""
@@ -107,6 +116,12 @@ class Issued:
     refresh_ends: float = 0.0
     using: Refresh | Code | None = None
     """What it is issued for, and which is used up by it."""
+    grant_type: str | None = None
+    """How somebody got it first: what came of a refresh token says what the first token said."""
+    key: str | None = None
+    """The key that has signed it."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Claims of other systems."""
 
 
 class Issuing:
@@ -114,6 +129,7 @@ class Issuing:
 
     def __init__(self, store: Store, endings: Endings) -> None:
         self._store, self._database, self._endings = store, store.database, endings
+        self._sealing = Keys([hmac.digest(store.secret, b"hookgate keymanager claims", "sha256")])
 
     async def keep(self, issued: Issued) -> None:
         """Keep what was issued, and use up what it was issued for: both, or neither.
@@ -142,24 +158,33 @@ class Issuing:
         both: dict[str, Any] = {"client": issued.client.client_id, "user": issued.user, "scope": issued.scope}
         both |= {"made": self._store.clock()}
         kept = None if issued.user is None else family
-        row = {"hash": hash_of(issued.access), "family": kept, "ends": issued.ends, **both}
+        both |= {"grant_type": issued.grant_type}
+        mark = hash_of(issued.access)
+        sealed = self._sealing.seal(orjson.dumps(issued.more), mark.hex()) if issued.more else None
+        row = {"hash": mark, "family": kept, "ends": issued.ends, "key": issued.key, "sealed": sealed, **both}
         await connection.execute(insert(tokens).values(row))
         if issued.refresh:
             row = {"hash": hash_of(issued.refresh), "family": family, "ends": issued.refresh_ends, **both}
             await connection.execute(insert(refresh).values(row | {"used": False}))
 
     async def access(self, text: str) -> Access | None:
-        """Return an access token that has not ended."""
-        if not text.startswith(ACCESS) or len(text) > LONGEST:
+        """Return an access token that has not ended.
+
+        A signed one is looked up as another one is: that we have issued it says more than its signature, and what is
+        ended is gone at once.
+        """
+        if not looks_issued(text):
             return None
+        mark = hash_of(text)
         wanted = select(tokens, *(each.label(f"c_{each.name}") for each in clients.c))
-        wanted = wanted.join(clients, clients.c.id == tokens.c.client).where(tokens.c.hash == hash_of(text))
+        wanted = wanted.join(clients, clients.c.id == tokens.c.client).where(tokens.c.hash == mark)
         async with self._database.transaction() as connection:
             row = (await connection.execute(wanted)).first()
         if row is None or (row.ends is not None and row.ends <= self._store.clock()):
             return None
         client = client_of(_Named(row))
-        return Access(client, row.user, row.scope, row.family, row.made, row.ends)
+        more = {} if row.sealed is None else orjson.loads(self._sealing.open(row.sealed, mark.hex()))
+        return Access(client, row.user, row.scope, row.family, row.made, row.ends, row.grant_type, more)
 
     async def refreshing(self, text: str) -> Refresh | None:
         """Return a refresh token that has not ended, whether or not it was used."""
@@ -169,7 +194,8 @@ class Issuing:
             row = (await connection.execute(select(refresh).where(refresh.c.hash == hash_of(text)))).first()
         if row is None or row.ends <= self._store.clock():
             return None
-        return Refresh(row.hash, row.client, row.user, row.scope, row.family, row.made, row.ends, row.used)
+        times = row.made, row.ends
+        return Refresh(row.hash, row.client, row.user, row.scope, row.family, *times, row.used, row.grant_type)
 
     async def code(self, text: str) -> Code | None:
         """Return a code that has not ended, whether or not it was used."""
@@ -226,6 +252,13 @@ class Issuing:
             gone += (await connection.execute(delete(table).where(table.c.family == family))).rowcount
         if gone:
             await self._endings.note(connection, "family", family)
+
+
+def looks_issued(text: str) -> bool:
+    """Whether a text may be an access token of ours: nothing else is asked for."""
+    if text.startswith(ACCESS):
+        return len(text) <= LONGEST
+    return text.startswith("eyJ") and text.count(".") == 2 and len(text) <= LONGEST_SIGNED
 
 
 class _Named:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from hookgate import Duration, Options
+from hookgate_keymanager.claims import ClaimSource
 from hookgate_keymanager.family import KeyManager
 from hookgate_keymanager.scopes import Pattern, is_scope
 
@@ -47,6 +48,15 @@ class CacheRecord(Options):
     """Bad tokens that are remembered."""
 
 
+class SigningRecord(Options):
+    """What JWTs are signed with (RFC 9068)."""
+
+    algorithm: Literal["RS256", "PS256", "ES256", "EdDSA"] = "RS256"
+    """How they are signed. RS256 everybody can check; ES256 takes a sixth of the time to sign."""
+    age: Duration = Field(default=90 * 86400.0, ge=60, le=FOREVER)
+    """Seconds after which another key signs; the one before is shown for as long as a token by it is good."""
+
+
 class KeyManagementSection(Options):
     """An authorization server on the public listener, and who says whether tokens are good (OAuth 2.1)."""
 
@@ -56,9 +66,16 @@ class KeyManagementSection(Options):
     path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200)] = ""
     """What stands in front of `/token`, `/revoke`, `/introspect` and the others."""
     issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$", max_length=500)] | None = None
-    """The URL that clients know the server by. Left out, it is the host that they ask, with `path`."""
+    """The URL that clients know the server by. Left out, it is the host that they ask, with `path`; JWTs need it."""
     grants: tuple[Grant, ...] = ("authorization_code", "client_credentials", "password", "refresh_token")
     """Ways to get a token that are there at all; each client has some of them."""
+    access_tokens: Literal["opaque", "jwt"] = "opaque"
+    """What access tokens are, where a client has nothing else: `opaque` says nothing to anybody but this gateway, `jwt`
+    is signed, so that others can read it (RFC 9068); it wants `issuer`."""
+    audience: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = Field(default=(), max_length=20)
+    """For whom JWTs are (`aud`); left out, the `issuer`."""
+    signing: SigningRecord = SigningRecord()
+    """What JWTs are signed with."""
     lifetime: Lifetime = 3600.0
     """Seconds that an access token of a user is good; below 0 for ever."""
     application_lifetime: Lifetime = 3600.0
@@ -67,6 +84,8 @@ class KeyManagementSection(Options):
     """Seconds that a refresh token is good. It is good once."""
     code_lifetime: Duration = Field(default=60.0, ge=1, le=600)
     """Seconds that an authorization code is good (RFC 6749, 4.1.2)."""
+    claims: tuple[ClaimSource[Any], ...] = ()
+    """Other systems that say more of users, in each of their tokens (AC-45)."""
     default_scope: Annotated[str, AfterValidator(_scope)] = "default"
     """The scope of a token that gets none of those that were asked for (KC-61)."""
     allow_scopes: tuple[Pattern, ...] = ()

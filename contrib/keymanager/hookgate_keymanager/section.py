@@ -27,6 +27,7 @@ class KeyManagement(Section[KeyManagementSection]):
             self.built_in = BuiltIn(Options())
             self.built_in.entry = Entry("keymanager.built-in", "built-in", "key-manager")
             self.built_in.patience = self.record.stale
+            self.built_in.signs = self.record.signing
         own = self.built_in
         self._endpoints = [] if own is None else [Endpoint(name, self.record, own) for name in ENDPOINTS]
         self._remembering: Remembering | None = None
@@ -61,6 +62,9 @@ class KeyManagement(Section[KeyManagementSection]):
         if self.items and self.record.manager is not None and self.record.introspectors:
             message = "is for the built-in key manager, and there is another one"
             yield Problem(("keymanager", "introspectors"), message, at_key=True)
+        if self.items and self.record.access_tokens == "jwt" and self.record.issuer is None:
+            message = "jwt: others check who has issued a token, so write issuer, too"
+            yield Problem(("keymanager", "access_tokens"), message)
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -97,8 +101,10 @@ class KeyManagement(Section[KeyManagementSection]):
 
 
 def place_of(path: str, prefix: str) -> str:
-    """Return where an endpoint is: what is well known has the path of the issuer behind it (RFC 8414, 3.1)."""
-    return path + prefix if path.startswith("/.well-known/") else prefix + path
+    """Return where an endpoint is: what is well known has the path of the issuer behind it (RFC 8414, 3.1), but for
+    that of OpenID Connect Discovery 1.0, 4."""
+    behind = path.startswith("/.well-known/") and not path.endswith("/openid-configuration")
+    return path + prefix if behind else prefix + path
 
 
 async def _awaited(found: Any) -> Any:

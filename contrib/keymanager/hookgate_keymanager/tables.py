@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     LargeBinary,
     MetaData,
     String,
@@ -34,9 +35,10 @@ clients = Table(
     Column("callbacks", Text, nullable=False),
     Column("lifetime", Float),
     Column("made", Float, nullable=False),
+    Column("format", String(10)),
 )
-"""``secret`` is null for a public client (RFC 6749, 2.1), ``lifetime`` where the section says it. ``grants`` and
-``callbacks`` are lists in JSON."""
+"""``secret`` is null for a public client (RFC 6749, 2.1), ``lifetime`` and ``format`` where the section says it.
+``grants`` and ``callbacks`` are lists in JSON."""
 
 tokens = Table(
     "hookgate_oauth_tokens",
@@ -48,8 +50,14 @@ tokens = Table(
     Column("family", String(32), index=True),
     Column("made", Float, nullable=False),
     Column("ends", Float, index=True),
+    Column("grant_type", String(200)),
+    Column("key", String(64)),
+    Column("sealed", LargeBinary),
+    Index("ix_hookgate_oauth_tokens_key", "key", "ends"),
 )
-"""Access tokens. ``user`` is null for a token of the application itself, ``ends`` for one that is good for ever."""
+"""Access tokens. ``user`` is null for a token of the application itself, ``ends`` for one that is good for ever,
+``grant_type`` for one that is older than the column, ``key`` for one that is not signed. ``sealed`` are claims of other
+systems, where there are any."""
 
 refresh = Table(
     "hookgate_oauth_refresh",
@@ -62,6 +70,7 @@ refresh = Table(
     Column("made", Float, nullable=False),
     Column("ends", Float, nullable=False, index=True),
     Column("used", Boolean, nullable=False),
+    Column("grant_type", String(200)),
 )
 """Refresh tokens. One that was used stays until its end, so that a second use shows (RFC 9700, 4.14)."""
 
@@ -78,8 +87,45 @@ codes = Table(
     Column("family", String(32), nullable=False),
     Column("ends", Float, nullable=False, index=True),
     Column("used", Boolean, nullable=False),
+    Column("grant_type", String(200)),
 )
 """Authorization codes. ``written`` says whether the request has named the redirect URI (RFC 6749, 4.1.3)."""
+
+keys = Table(
+    "hookgate_oauth_keys",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("algorithm", String(10), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("made", Float, nullable=False),
+)
+"""Key pairs that tokens are signed with, sealed; the one with the highest number signs."""
+
+devices = Table(
+    "hookgate_oauth_devices",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("user_code", LargeBinary, nullable=False, unique=True),
+    _of_client(),
+    Column("scope", Text, nullable=False),
+    Column("user", String(200)),
+    Column("state", String(10), nullable=False),
+    Column("family", String(32), nullable=False),
+    Column("asked", Float, nullable=False),
+    Column("pause", Float, nullable=False),
+    Column("ends", Float, nullable=False, index=True),
+)
+"""Devices that wait for somebody to agree (RFC 8628): ``asked`` is when one asked last, ``pause`` the seconds until it
+may ask again, ``state`` is ``waiting``, ``agreed``, ``refused`` or ``used``."""
+
+shown = Table(
+    "hookgate_oauth_shown",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("ends", Float, nullable=False, index=True),
+)
+"""Assertions that were shown, so that none is taken twice (RFC 7523, 3)."""
 
 ended = Table(
     "hookgate_oauth_ended",

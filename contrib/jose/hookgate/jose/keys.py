@@ -14,11 +14,14 @@ Asymmetric = Literal[
 ]
 Symmetric = Literal["HS256", "HS384", "HS512"]
 Algorithm = Literal[Asymmetric, Symmetric]
+"""As the type of an option: how a token is signed (RFC 7518, 3.1)."""
 ASYMMETRIC: tuple[str, ...] = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "Ed25519", "EdDSA"),
 )
+"""Algorithms of key pairs."""
 SYMMETRIC: tuple[str, ...] = ("HS256", "HS384", "HS512")
+"""Algorithms of secrets that both sides have."""
 
 SMALLEST_RSA = 2048
 """Bits an RSA key must have (RFC 7518, 3.3)."""
