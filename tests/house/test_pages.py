@@ -90,6 +90,7 @@ def world(tmp_path, monkeypatch):
         (tmp_path / name).write_text("secret\n")
     for name, pem in zip(("CRM_CERTIFICATE", "CRM_CERTIFICATE_KEY"), client_pair(), strict=True):
         monkeypatch.setenv(name, pem)
+    monkeypatch.setenv("TOKEN_KEY", client_pair()[1])
     login = {"client_token": "token", "lease_duration": 3600, "renewable": True}
     known = json.dumps({"auth": login, "data": {"data": {"password": "secret"}, "metadata": {}}})
     with upstream(lambda request: (200, {"content-type": "application/json"}, known)) as vault:

@@ -11,7 +11,8 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from hookgate import Credential, Duration, Exchange, Headers, Host, Options, Outbound, hookimpl
 from hookgate.jose import SYMMETRIC, Algorithm, Registry, algorithms_of, private_key, secret_key
 from hookgate.workshop import FilledSecret, HeaderName, Prefix, add_credentials
-from hookgate_auth_jwt.options import HmacSecret, PemSecret, Text
+from hookgate_auth_jwt.options import HmacSecret, Text
+from hookgate_auth_jwt.pem import PemSecret
 
 MARGIN = 30.0
 """Seconds before its expiry from which a token is not used any more; half its time if that is shorter."""

@@ -10,6 +10,7 @@ from joserfc.jwk import Key
 from hookgate import AuthMethod, Exchange, Host, Identity, hookimpl
 from hookgate.jose import BadToken, Expected, Registry, RemoteKeys, check, claim, key_url, parsed, signed
 from hookgate.workshop import BearerTokens, identity_of, words_of
+from hookgate_auth_jwt.encryption import Decryption, type_of
 from hookgate_auth_jwt.options import JwtOptions
 
 
@@ -36,6 +37,10 @@ class Jwt(AuthMethod[JwtOptions]):
     a `kid` is tried with the keys of the set that fit, eight at most. While the issuer is down the keys it gave before
     are used for a day (`keep_seconds`); if there are none yet the call ends with 503.
 
+    With `encryption` a token is encrypted, with the signed one inside (RFC 7519, 11.2), and one that is not is refused.
+    Which key, algorithm and content algorithm may be used the document says, too. A token that is compressed (`zip`) is
+    refused, since few bytes can become many.
+
     Revoked tokens are good until they expire; where that matters use `oauth2`. All claims are `claims` of the identity.
     """
 
@@ -45,6 +50,7 @@ class Jwt(AuthMethod[JwtOptions]):
         super().__init__(options)
         self._registry = Registry(options.allowed())
         self._store = options.store()
+        self._decryption = None if options.encryption is None else Decryption(options.encryption)
         self._remote = RemoteKeys(
             options.jwks_uri,
             options.issuer,
@@ -113,12 +119,24 @@ class Jwt(AuthMethod[JwtOptions]):
                 self._good.move_to_end(digest)
                 return good
             del self._good[digest]
-        good = self._judged((await signed(token, self._registry, self._find, self.options.type)).payload)
+        good = self._judged(await self._payload(token))
         if self._host.clock.wall() < good.until:
             self._good[digest] = good
             while len(self._good) > self.options.cache_size:
                 self._good.popitem(last=False)
         return good
+
+    async def _payload(self, token: str) -> bytes:
+        """Return the claims of a token that somebody made who may."""
+        encryption = self._decryption
+        if encryption is not None and encryption.is_for(token):
+            header, inside = encryption.opened(token)
+            if not encryption.signed:
+                if self.options.type is not None and type_of(header) != type_of({"typ": self.options.type}):
+                    raise BadToken("The token is of another type.")
+                return inside
+            token = inside.decode("latin-1")
+        return (await signed(token, self._registry, self._find, self.options.type)).payload
 
     async def _find(self, kid: str | None, algorithm: str) -> list[Key]:
         return await self._remote.find(kid, algorithm) if self._store is None else self._store.find(kid, algorithm)

@@ -18,6 +18,8 @@ from hookgate.jose import (
 )
 from hookgate.jose import secret_key as make_secret_key
 from hookgate.workshop import HeaderName, Prefix, Realm, Scopes
+from hookgate_auth_jwt.encryption import EncryptionOptions
+from hookgate_auth_jwt.pem import Pem
 
 
 def text(value: str) -> str:
@@ -31,25 +33,13 @@ def text(value: str) -> str:
     return value
 
 
-def _pem(value: str) -> str:
-    if "-----BEGIN " not in value:
-        raise ValueError("this is not PEM: it has no line that starts with -----BEGIN")
-    return value
-
-
 def _long(secret: Secret) -> Secret:
     if (size := len(secret.reveal().encode())) < 32:
         raise ValueError(f"the secret has {size} bytes; HS256 needs 32 or more (RFC 7518, 3.2)")
     return secret
 
 
-def _pem_secret(value: Secret) -> Secret:
-    _pem(value.reveal())
-    return value
-
-
 HmacSecret = Annotated[Secret, AfterValidator(_long)]
-PemSecret = Annotated[Secret, AfterValidator(_pem_secret)]
 Text = Annotated[str, AfterValidator(text)]
 
 
@@ -63,7 +53,7 @@ class JwtOptions(Options):
     Discovery 1.0)."""
     jwks: dict[str, Any] | None = None
     """The key set itself (RFC 7517, 5): a mapping with the list `keys`."""
-    public_key: Annotated[str, AfterValidator(_pem)] | None = None
+    public_key: Pem | None = None
     """A public key or a certificate in PEM: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519. The `kid` of
     tokens is not looked at."""
     secret: HmacSecret | None = None
@@ -72,6 +62,8 @@ class JwtOptions(Options):
     algorithms: tuple[Algorithm, ...] | None = None
     """Algorithms a token may be signed with. Left out: those of key pairs that fit the keys, or `HS256` with `secret`.
     HMAC goes with `secret` only, and `none` with nothing."""
+    encryption: EncryptionOptions | None = None
+    """How tokens are encrypted, where they are (JWE, RFC 7516): a signed token inside of an encrypted one (FL-47)."""
     issuer: Text | None = None
     """What `iss` of a token must be. Leave it out only where all who have such keys are trusted alike."""
     audience: tuple[Text, ...] = ()
@@ -122,6 +114,11 @@ class JwtOptions(Options):
     def _have_keys_that_fit(self) -> "JwtOptions":
         given = [name for name in ("jwks_uri", "jwks", "public_key", "secret") if getattr(self, name) is not None]
         given += ["discover"] if self.discover else []
+        if self.encryption is not None and not self.encryption.signed:
+            if given or self.algorithms:
+                unused = given[0] if given else "algorithms"
+                raise ValueError(f"encryption: with signed: false no signature is checked; leave out {unused}")
+            return self
         if len(given) != 1:
             found = " and ".join(given) or "nothing"
             raise ValueError(f"write one of jwks_uri, discover, jwks, public_key, secret; there is {found}")
