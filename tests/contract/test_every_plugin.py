@@ -57,6 +57,7 @@ OPTIONS = {
     ("header", "expression"): {"value": "request.method + '-' + request.path"},
     ("interceptor", "auth"): {"methods": [{"basic": {"users": {"ann": "secret-of-ann"}}}]},
     ("interceptor", "body-limit"): {"request": 30, "response": 30},
+    ("interceptor", "cache"): {"ttl": 5, "tags": "Surrogate-Key"},
     ("interceptor", "compose"): {"parts": {"me": {"path": "/users/{request.method}"}}, "on_failure": "null"},
     ("interceptor", "compress"): {"min_size": 10},
     ("interceptor", "cors"): {"allow_origins": ["https://example.org"]},
