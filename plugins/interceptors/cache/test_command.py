@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from hookgate.commands import app
 from hookgate.testing import running, upstream
+from hookgate_interceptor_cache.command import app
 
 FRESH = {"cache-control": "max-age=60", "cache-tag": "shoes"}
 
@@ -24,7 +24,7 @@ def gate():
 
 
 def typed(gate, *words):
-    return CliRunner().invoke(app, ["cache", *words, "--management", gate.management])
+    return CliRunner().invoke(app, [*words, "--management", gate.management])
 
 
 def test_what_is_kept_is_listed_and_taken_out(gate):
