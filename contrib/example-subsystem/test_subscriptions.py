@@ -9,7 +9,7 @@ import pytest
 from acme_subscriptions.command import ShowUsage
 from acme_subscriptions.page import Usage
 from acme_subscriptions.section import Subscriptions
-from acme_subscriptions.step import SubscriptionStep
+from acme_subscriptions.step import SubscriberStep
 from typer.testing import CliRunner
 
 from hookgate import ConfigError
@@ -30,7 +30,7 @@ subscriptions:
   ann: {key: key-of-ann, quota: 2, plan: gold}
   "<bob>": {key: key-of-bob, quota: 100}
 routes:
-  - {name: orders, match: {path: /orders}, flow: [subscription], to: {connection: crm}}
+  - {name: orders, match: {path: /orders}, flow: [subscriber], to: {connection: crm}}
 connections:
   crm: {targets: BACKEND, headers: [{set: X-Who, from: {identity: {}}}]}
 """
@@ -114,7 +114,7 @@ def test_pages_metric_health_and_command_tell_what_is_used(document):
         assert 'hookgate_subscriptions_calls_total{plan="gold",outcome="served"} 2' in metrics
         assert 'hookgate_subscriptions_calls_total{plan="gold",outcome="refused"} 1' in metrics
         assert page(gate, "health").json()["plugins"]["sections.subscriptions"] == {"used_up": 1}
-        typed = CliRunner().invoke(app, ["subscriptions", "--management", gate.management])
+        typed = CliRunner().invoke(app, ["usage", "--management", gate.management])
         assert (typed.exit_code, typed.output) == (0, "ann (gold): 2 of 2\n<bob> (standard): 0 of 100\n")
 
 
@@ -130,7 +130,7 @@ def test_the_page_may_stand_behind_a_login(document):
 
 def test_a_gateway_without_the_page_is_named_by_the_command(document):
     with running(document.replace(", subscriptions]", "]")) as gate:
-        typed = CliRunner().invoke(app, ["subscriptions", "--management", gate.management])
+        typed = CliRunner().invoke(app, ["usage", "--management", gate.management])
 
     assert "write `management: {apps: [health, subscriptions]}`" in str(typed.exception)
 
@@ -172,7 +172,7 @@ def test_where_nobody_can_count_nobody_is_let_in(document, tmp_path, backend):
 def test_its_parts_are_as_their_families_want_them():
     conformance(Subscriptions, options={"key": "a", "quota": 1})
     beside = {"subscriptions": {"ann": {"key": "a", "quota": 100_000}}}
-    conformance(SubscriptionStep, document=beside)
+    conformance(SubscriberStep, document=beside)
     conformance(Usage, document=beside)
     conformance(ShowUsage)
 
@@ -181,7 +181,7 @@ def test_it_is_short():
     modules = Path(acme_subscriptions.__file__).parent.glob("*.py")
 
     assert sum(bool(line.strip()) for module in modules for line in module.read_text().splitlines()) <= 150
-    assert SubscriptionStep.__doc__
+    assert SubscriberStep.__doc__
 
 
 @pytest.mark.skipif(not GUIDE.is_file(), reason="it stands in the checkout")

@@ -27,7 +27,7 @@ class Clock:
 async def people(stored):
     made = People(stored, Clock())
     made.clock = made.audit.clock
-    stored.watcher = made.written
+    stored.watchers["people"] = made.written
     await made.users.make(BOB, "bob", PASSWORD)
     return made
 

@@ -134,6 +134,7 @@ OPTIONS = {
     ("section", "gateway"): {"flow": ["request-id"], "observers": ["access-log"]},
     ("section", "management"): {"apps": ["health"]},
     ("section", "lifecycles"): {"state": "PUBLISHED"},
+    ("section", "offers"): {"tiers": ["Gold"], "approval": True},
     ("section", "plans"): {"flow": ["security-headers"]},
     ("section", "storage"): {"served": "nothing-yet"},
     ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
@@ -148,7 +149,7 @@ OPTIONS = {
 SUBSCRIPTIONS = {"subscriptions": {"ann": {"key": "key-of-ann", "quota": 9}}}
 BESIDE = {
     ("app", "subscriptions"): SUBSCRIPTIONS,
-    ("interceptor", "subscription"): SUBSCRIPTIONS,
+    ("interceptor", "subscriber"): SUBSCRIPTIONS,
     ("interceptor", "throttle"): {"tiers": {"Gold": {"limit": 20}}, "blocks": {"bob": {"user": "bob"}}},
     ("section", "apis"): {"connections": {"crm": {"targets": "http://127.0.0.1:9"}}},
     ("section", "applications"): {
@@ -157,6 +158,7 @@ BESIDE = {
     },
     ("interceptor", "oauth"): {"keymanager": {}},
     ("section", "lifecycles"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
+    ("section", "offers"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "visibilities"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "variables"): {"storage": {"served": FILLED}},
 }

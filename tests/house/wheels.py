@@ -29,7 +29,7 @@ SUBSCRIBED = (
     guests.PORTS
     + """\
 subscriptions: {ann: {key: a-key, quota: 1}}
-routes: [{name: hello, match: {path: /hello}, flow: [subscription, respond: {body: hello}]}]
+routes: [{name: hello, match: {path: /hello}, flow: [subscriber, respond: {body: hello}]}]
 """
 )
 POINTS = "entry-points"

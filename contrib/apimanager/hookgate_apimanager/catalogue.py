@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from quart import Response, request
 
-from hookgate import Host, Item
-from hookgate_apimanager.records import MachineSection
-from hookgate_apimanager.sections import LifecycleMachine, Lifecycles, Visibilities
-from hookgate_apimanager.visibility import Viewer, levels, may_subscribe, sees
-from hookgate_management.pages import (
-    ADMIN,
-    ASKS,
-    LIMIT,
-    READ,
-    Calls,
-    Operation,
-    Operations,
-    Parameter,
-    Refusal,
-    as_json,
-    current,
-    number,
-)
+from hookgate import Host
+from hookgate_apimanager.shop import Shop
+from hookgate_apimanager.visibility import levels
+from hookgate_management.pages import ASKS, LIMIT, Calls, Operation, Operations, Parameter, as_json, number
 
-INSIDERS = frozenset({ADMIN, READ, "api_api", "lifecycle"})
-"""Permissions of who makes or publishes APIs."""
 _TEXT = {"type": "string"}
 _API = {
     "type": "object",
@@ -61,30 +42,7 @@ def catalogue_pages(api: Operations, calls: Calls, host: Host) -> None:
     api.schemas |= {"api.offered": _API, "api.offers": _APIS}
     after = Parameter("after", "The `next` of the page before.")
 
-    def viewer() -> Viewer:
-        try:
-            caller = calls.callers.caller()
-        except Refusal as refusal:
-            if refusal.status != 401 or "Authorization" in request.headers:
-                raise
-            return Viewer()
-        scope = current.get()
-        roles = frozenset() if caller.person is None else caller.person.roles
-        return Viewer("" if scope is None else scope.tenant, roles, bool(INSIDERS & caller.permissions))
-
-    def found(who: Viewer) -> Iterator[dict[str, Any]]:
-        machine: MachineSection = (_maybe(host, "lifecycle_machine") or LifecycleMachine()).record
-        lifecycles: Lifecycles = _maybe(host, "lifecycles") or Lifecycles()
-        offers: Visibilities = _maybe(host, "visibilities") or Visibilities()
-        tenants: Any = _maybe(host, "tenants")
-        several = tenants is not None and bool(tenants.items)
-        apis: Any = _maybe(host, "apis")
-        for item in sorted(() if apis is None else apis.items, key=lambda each: each.name):
-            offer = offers.offer(item.name, tenants.tenant_of(item.name) if several else "")
-            state = lifecycles.state_of(item.name, machine)
-            inside = who.insider and who.tenant == offer.tenant
-            if sees(who, offer) and (inside or machine.states[state].shown):
-                yield _told(item, state, machine, may=may_subscribe(who, offer, several=several))
+    shop = Shop(calls, host)
 
     @api.add(
         Operation(
@@ -101,9 +59,8 @@ def catalogue_pages(api: Operations, calls: Calls, host: Host) -> None:
     )
     async def listing() -> Response:
         limit, behind = number("limit", 100, 1000), request.args.get("after", "")
-        seen = [each for each in found(viewer()) if each["api"] > behind]
-        tenants: Any = _maybe(host, "tenants")
-        told = {"apis": seen[:limit], "levels": levels(several=tenants is not None and bool(tenants.items))}
+        seen = [each for each in shop.seen(shop.viewer()) if each["api"] > behind]
+        told = {"apis": seen[:limit], "levels": levels(several=shop.several)}
         return as_json(told | ({"next": seen[limit - 1]["api"]} if len(seen) > limit else {}))
 
     @api.add(
@@ -119,30 +76,4 @@ def catalogue_pages(api: Operations, calls: Calls, host: Host) -> None:
         )
     )
     async def one(name: str) -> Response:
-        for each in found(viewer()):
-            if each["api"] == name:
-                return as_json(each)
-        raise Refusal(404, f"There is no apis/{name}.", "missing")
-
-
-def _told(item: Item[Any], state: str, machine: MachineSection, *, may: bool) -> dict[str, Any]:
-    record, said = item.record, machine.states[state]
-    return {
-        "api": item.name,
-        "name": record.name,
-        "version": record.version,
-        "state": state,
-        "base_path": record.base_path or "/",
-        "hosts": list(record.hosts),
-        "description": record.description,
-        "default_version": record.default_version,
-        "prototype": said.calls == "open",
-        "subscribable": may and said.subscribable,
-    }
-
-
-def _maybe(host: Host, section: str) -> Any:
-    try:
-        return host.section(section)
-    except LookupError:
-        return None
+        return as_json(shop.one(shop.viewer(), name))

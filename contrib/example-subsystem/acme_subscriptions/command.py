@@ -1,4 +1,4 @@
-"""``hookgate subscriptions``."""
+"""``hookgate usage``."""
 
 from typing import Annotated
 
@@ -15,8 +15,8 @@ class ShowUsage(Command[Options]):
 
     @hookimpl
     def add_commands(self, commands: typer.Typer) -> None:
-        """Add `subscriptions`."""
-        commands.command("subscriptions")(show)
+        """Add `usage`."""
+        commands.command("usage")(show)
 
 
 def show(management: Annotated[str | None, typer.Option(help="URL of the management listener.")] = None) -> None:

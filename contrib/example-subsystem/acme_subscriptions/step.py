@@ -5,13 +5,13 @@ from hookgate import Exchange, Host, Identity, Interceptor, Options, Unauthorize
 
 
 class StepOptions(Options):
-    """Options of `subscription`."""
+    """Options of `subscriber`."""
 
     header: str = "X-Subscription-Key"
     """Header with the key. Backends never see it."""
 
 
-class SubscriptionStep(Interceptor[StepOptions]):
+class SubscriberStep(Interceptor[StepOptions]):
     """Lets subscribers in, for as many calls a day as they have subscribed to."""
 
     category, sides, writes = "security", {"request"}, {"identity", "request.headers", "limit"}

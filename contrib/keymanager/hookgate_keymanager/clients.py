@@ -22,7 +22,7 @@ CLIENT = "clients"
 GRANTS = ("authorization_code", "client_credentials", "password", "refresh_token")
 KEY_TYPES = ("production", "sandbox")
 FORMATS = ("opaque", "jwt")
-CHANGED = frozenset({"grants", "callbacks", "owner", "lifetime", "format"})
+CHANGED = frozenset({"application", "callbacks", "format", "grants", "lifetime", "owner"})
 """What of a client can be changed."""
 MOST_CALLBACKS = 20
 LONGEST_CALLBACK = 500
@@ -134,7 +134,8 @@ class Clients:
             return [client_of(row) for row in await connection.execute(wanted)]
 
     async def change(self, client_id: str, changes: Mapping[str, Any]) -> Client:
-        """Change ``grants``, ``callbacks``, ``owner``, ``lifetime`` or ``format``; tokens that are there stay.
+        """Change ``grants``, ``callbacks``, ``application``, ``owner``, ``lifetime`` or ``format``. Tokens that are
+        there stay.
 
         Raises:
             Missing: there is no such client.
@@ -150,7 +151,7 @@ class Clients:
             changed = Client(
                 old.client_id,
                 old.secret,
-                old.application,
+                _name("application", changes.get("application", old.application)),
                 _name("owner", changes.get("owner", old.owner)),
                 old.key_type,
                 tuple(dict.fromkeys(changes.get("grants", old.grants))),
@@ -162,6 +163,24 @@ class Clients:
             _check(changed)
             await connection.execute(update(clients).where(clients.c.id == client_id).values(_row(changed)))
         return changed
+
+    async def renew(self, client_id: str) -> str:
+        """Give a client another secret, which is shown this once; the one before counts no more.
+
+        Raises:
+            Missing: there is no such client.
+            Refused: it is a public one.
+        """
+        secret = secrets.token_urlsafe(32)
+        async with self._database.transaction(writes=True) as connection:
+            here = clients.c.id == client_id
+            row = (await connection.execute(select(clients.c.secret).where(here))).first()
+            if row is None:
+                raise Missing(CLIENT, client_id[:64], f"there is no client {client_id[:64]!r}")
+            if row.secret is None:
+                raise Refused(CLIENT, client_id, "a public client has no secret")
+            await connection.execute(update(clients).where(here).values(secret=hash_of(secret)))
+        return secret
 
     async def remove(self, client_id: str) -> bool:
         """Remove a client with all its tokens, everywhere within a second; return whether there was one."""

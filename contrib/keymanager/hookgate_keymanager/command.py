@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hookgate import Command, MachineError, Options, hookimpl
-from hookgate.commands import out
+from hookgate.commands import say
 from hookgate_keymanager.clients import GRANTS, Clients
 from hookgate_keymanager.ending import Endings
 from hookgate_keymanager.records import SigningRecord
@@ -60,9 +60,9 @@ def client(
         asked = [each.strip() for each in grants.split(",") if each.strip()]
         more = {"public": public, "lifetime": lifetime, "format": format}
         found, secret = await made.make(application, owner, key_type, asked, callback or [], **more)  # type: ignore[arg-type]
-        _say(f"client_id {found.client_id}")
+        say(f"client_id {found.client_id}")
         if secret:
-            _say(f"client_secret {secret} which is not shown again")
+            say(f"client_secret {secret} which is not shown again")
 
     _run(document, run)
 
@@ -75,7 +75,7 @@ def clients(document: DocumentArgument = None) -> None:
         while page := await made.page(after, PAGE):
             for each in page:
                 kind = "public" if each.secret is None else each.key_type
-                _say(f"{each.client_id} {each.application} of {each.owner}: {kind}, {', '.join(each.grants)}")
+                say(f"{each.client_id} {each.application} of {each.owner}: {kind}, {', '.join(each.grants)}")
             after = page[-1].client_id
 
     _run(document, run)
@@ -89,7 +89,7 @@ def remove(
     async def run(made: Clients) -> None:
         if not await made.remove(client_id):
             raise MachineError(f"there is no client {client_id[:64]}")
-        _say(f"removed {client_id}, and all its tokens")
+        say(f"removed {client_id}, and all its tokens")
 
     _run(document, run)
 
@@ -105,16 +105,12 @@ def rotate(
 
     async def run(store: Store) -> None:
         kid = await Signing(store, Endings(store), SigningRecord()).rotate(end=end)
-        _say(f"{kid} signs from now on" + (", and no token of another key is good" if end else ""))
+        say(f"{kid} signs from now on" + (", and no token of another key is good" if end else ""))
 
     _run_with(document, run)
 
 
 _WORDS = (("client", client), ("clients", clients), ("remove-client", remove), ("rotate-keys", rotate))
-
-
-def _say(line: str) -> None:
-    out.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def _run(document: Path | None, run: Callable[[Clients], Awaitable[Any]]) -> None:

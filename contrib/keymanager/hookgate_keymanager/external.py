@@ -83,6 +83,11 @@ class External(KeyManager[ExternalOptions]):
         raise _elsewhere("Clients are changed")
 
     @hookimpl
+    def renew_secret(self, client_id: str) -> Mapping[str, Any]:
+        """Make none."""
+        raise _elsewhere("Secrets are made")
+
+    @hookimpl
     def delete_client(self, client_id: str) -> bool:
         """Remove none."""
         raise _elsewhere("Clients are removed")

@@ -24,8 +24,13 @@ class KeyManagerSpec:
 
     @hookspec(firstresult=True)
     async def update_client(self, client_id: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Change ``grants``, ``callbacks``, ``owner``, ``lifetime`` or ``format`` of a client, and return what it is
-        now; raise ``NotFound`` where there is none."""
+        """Change ``grants``, ``callbacks``, ``application``, ``owner``, ``lifetime`` or ``format`` of a client, and
+        return what it is now; raise ``NotFound`` where there is none."""
+
+    @hookspec(firstresult=True)
+    async def renew_secret(self, client_id: str) -> Mapping[str, Any]:
+        """Give a client another secret, and return ``client_id`` and ``client_secret``, which is shown this once; raise
+        ``NotFound`` where there is none. The one before counts no more, and tokens that are there stay."""
 
     @hookspec(firstresult=True)
     async def delete_client(self, client_id: str) -> bool:

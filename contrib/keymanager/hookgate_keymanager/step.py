@@ -20,6 +20,8 @@ from hookgate_keymanager.faults import (
 from hookgate_keymanager.section import KeyManagement
 
 Kind = Literal["any", "application", "application-user", "none"]
+LIFECYCLE = "lifecycle"
+"""Where the state of an API stands that is called without a token, since it is a prototype (KC-13)."""
 LONGEST = 8192
 """Characters of a token that anybody is asked about."""
 
@@ -82,7 +84,8 @@ class OAuth(Interceptor[OAuthOptions]):
 
     A call without a token is 401 (code 900902), one with a token that is none, or a key of another kind, 401 (900901),
     with a token of an application where one of a user is wanted 401 (900905), and without the scope 403 (900910). Where
-    nobody can tell it is 500 (900900): nobody is let in unasked.
+    nobody can tell it is 500 (900900): nobody is let in unasked. An API that is a prototype, which its lifecycle says
+    in `vars.lifecycle`, is called without a token, too; one that is shown is looked at (KC-13).
     """
 
     category = "security"
@@ -117,6 +120,8 @@ class OAuth(Interceptor[OAuthOptions]):
         if tokens == "none":
             return
         token = self._bearer.read(exchange)
+        if not token and exchange.variables.get(LIFECYCLE) is not None:
+            return
         if not token:
             raise self._asking(MissingCredentials, "The call has no token.")
         said = await self._said(token)

@@ -17,6 +17,7 @@ from hookgate_management.kinds import Kinds
 from hookgate_management.problems import Refusal, pointer
 from hookgate_management.references import References
 from hookgate_management.tenancy import current, keep_tenants
+from hookgate_people import InUse
 from hookgate_storage import (
     Change,
     Exists,
@@ -227,6 +228,8 @@ class Changer:
             raise Refusal(404, f"{error}.", "missing") from None
         except Stale as error:
             raise Refusal(412, f"{error}.", "stale") from None
+        except InUse as error:
+            raise Refusal(409, f"{error}.", "in-use") from None
         except Refused as error:
             raise Refusal(422, f"{error}.", "invalid") from None
         except StoreError as error:

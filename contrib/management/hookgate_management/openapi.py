@@ -208,7 +208,7 @@ def described(
 
 
 def _places(operation: Operation, kinds: Kinds) -> Iterator[tuple[str, Kind | None]]:
-    path = operation.path.replace("<name>", "{name}").replace("<number>", "{number}")
+    path = operation.path.replace("<name>", "{name}").replace("<key>", "{key}").replace("<number>", "{number}")
     if "<section>" not in path:
         yield path, None
         return
@@ -231,8 +231,9 @@ def _operation(operation: Operation, kind: Kind | None, path: str) -> dict[str, 
     if operation.anonymous:
         told["security"] = [{}, {"token": []}, {"password": []}]
     parameters = [_parameter(each) for each in operation.takes]
-    if "{name}" in path:
-        parameters.insert(0, {"name": "name", "in": "path", "required": True, "schema": _TEXT})
+    for text in ("key", "name"):
+        if f"{{{text}}}" in path:
+            parameters.insert(0, {"name": text, "in": "path", "required": True, "schema": _TEXT})
     if "{number}" in path:
         parameters.insert(0, {"name": "number", "in": "path", "required": True, "schema": _NUMBER})
     if parameters:

@@ -30,7 +30,8 @@ class Operation:
 
     method: str
     path: str
-    """In the way of Quart: `<section>` stands for each kind, `<name>` for the name of an object."""
+    """In the way of Quart: `<section>` stands for each kind, `<name>` for the name of an object, `<key>` for that of
+    something in it."""
     name: str
     about: str
     answers: Mapping[int, str]

@@ -19,7 +19,8 @@ from typing import Any
 
 from hookgate import Host
 from hookgate_management.answers import as_json
-from hookgate_management.callers import ADMIN, READ, Caller
+from hookgate_management.asking import AFTER, Body, after, clean_name, invalid, listed, schema_of, sent_as
+from hookgate_management.callers import ADMIN, READ, Caller, where
 from hookgate_management.calls import Calls, a_text, expected, flag, members, number
 from hookgate_management.changing import Changer
 from hookgate_management.operations import (
@@ -41,6 +42,7 @@ AddPages = Callable[[Operations, Calls, Host], None]
 
 __all__ = [
     "ADMIN",
+    "AFTER",
     "ASKS",
     "CHANGES",
     "GROUP",
@@ -50,6 +52,7 @@ __all__ = [
     "READS",
     "WRITES",
     "AddPages",
+    "Body",
     "Caller",
     "Calls",
     "Changer",
@@ -59,14 +62,21 @@ __all__ = [
     "Refusal",
     "a_text",
     "added",
+    "after",
     "as_json",
+    "clean_name",
     "current",
     "expected",
     "flag",
+    "invalid",
+    "listed",
     "members",
     "number",
     "pointer",
+    "schema_of",
     "sees",
+    "sent_as",
+    "where",
 ]
 
 

@@ -5,6 +5,7 @@ from hookgate_people.errors import CodeNeeded, Denied, InUse, TooMany
 from hookgate_people.factors import Factor
 from hookgate_people.hashing import new_password
 from hookgate_people.naming import FOLLOW, sees_the_document
+from hookgate_people.notices import Notices
 from hookgate_people.outside import Outsider
 from hookgate_people.people import People, Person, address, people_of
 from hookgate_people.roles import Role, RoleChange
@@ -24,6 +25,7 @@ __all__ = [
     "Factor",
     "Held",
     "InUse",
+    "Notices",
     "Outsider",
     "People",
     "Person",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hookgate import Command, MachineError, Options, hookimpl
-from hookgate.commands import out
+from hookgate.commands import say
 from hookgate_people.audit import By
 from hookgate_people.hashing import new_password
 from hookgate_people.people import People
@@ -49,7 +49,7 @@ def first(document: DocumentArgument = None, name: NameOption = "admin") -> None
     async def run(people: People) -> None:
         made = new_password()
         await people.first(name, made)
-        _say(f"{name} has the password {made} which is not shown again")
+        say(f"{name} has the password {made} which is not shown again")
 
     _run(document, run)
 
@@ -59,7 +59,7 @@ def ship(document: DocumentArgument = None) -> None:
 
     async def run(people: People) -> None:
         made = await people.ship(By("hookgate people roles"))
-        _say(f"made the roles {', '.join(made)}" if made else "the roles are there already")
+        say(f"made the roles {', '.join(made)}" if made else "the roles are there already")
 
     _run(document, run)
 
@@ -70,7 +70,7 @@ def password(name: Annotated[str, typer.Argument(help="Name of the user.")], doc
     async def run(people: People) -> None:
         made = new_password()
         await people.users.change(By("hookgate people password"), name, UserChange(password=made))
-        _say(f"{name} has the password {made} which is not shown again")
+        say(f"{name} has the password {made} which is not shown again")
 
     _run(document, run)
 
@@ -80,7 +80,7 @@ def factor(name: Annotated[str, typer.Argument(help="Name of the user.")], docum
 
     async def run(people: People) -> None:
         await people.factors.remove(By("hookgate people factor"), name)
-        _say(f"{name} has no second factor any more")
+        say(f"{name} has no second factor any more")
 
     _run(document, run)
 
@@ -108,15 +108,11 @@ def check(
             if not wanted or await people.audit.hash_of(int(number)) != wanted:
                 broken = f"entry {number} is not the one that was told"
         if broken:
-            _say(f"the audit is broken: {broken}")
+            say(f"the audit is broken: {broken}")
             raise typer.Exit(BROKEN)
-        _say(f"the audit is whole: {found.number} entries; note {found.number}:{found.hash}")
+        say(f"the audit is whole: {found.number} entries; note {found.number}:{found.hash}")
 
     _run(document, run)
-
-
-def _say(line: str) -> None:
-    out.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def _run(document: Path | None, run: Callable[[People], Awaitable[Any]]) -> None:

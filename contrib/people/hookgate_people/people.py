@@ -260,6 +260,6 @@ def people_of(store: Store) -> People:
         if each.store is store:
             return each
     made = People(store)
-    store.watcher = made.written
+    store.watchers["people"] = made.written
     _known[:] = [made]
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from hookgate_people.tables import factors, identities, logins, roles, sessions,
 from hookgate_storage import Database, Exists, Missing, Refused, Stale
 
 USER = "users"
+Removed = Callable[[AsyncConnection, str], Awaitable[None]]
+"""Is told of a user who is removed, within the transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Users:
         self._audit = audit
         self._passwords = passwords
         self._clock = audit.clock
+        self.removed: dict[str, Removed] = {}
+        """Told of users who are removed, by a name of their own: what is theirs goes with them."""
 
     async def get(self, name: str) -> User | None:
         """Return a user."""
@@ -196,7 +200,14 @@ class Users:
             had = await has_administrator(connection)
             await connection.execute(delete(users).where(users.c.name == name))
             await keep_administrator(connection, had, USER, name)
+            for told in self.removed.values():
+                await told(connection, name)
             await self._audit.note(connection, by, "remove", f"{USER}/{name}", _told(old), None)
+
+    @staticmethod
+    async def known(connection: AsyncConnection, name: str) -> bool:
+        """Whether there is a user of that name, within a transaction of others."""
+        return (await connection.execute(select(users.c.name).where(users.c.name == name))).first() is not None
 
     async def count(self) -> int:
         """Return how many there are."""

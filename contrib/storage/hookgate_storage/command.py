@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hookgate import Command, MachineError, Options, hookimpl
-from hookgate.commands import out
+from hookgate.commands import say
 from hookgate_storage import backup as backups
 from hookgate_storage.database import Database
 from hookgate_storage.errors import StoreError
@@ -54,10 +54,10 @@ def make(document: DocumentArgument = None) -> None:
         made = not source.key.exists()
         Keys.in_file(source.key, make=True)
         if made:
-            _say(f"made the key {source.key}: whoever has it and the database reads everything; keep a copy elsewhere")
+            say(f"made the key {source.key}: whoever has it and the database reads everything; keep a copy elsewhere")
         await upgrade(database)
         await (await open_store(source.url, Keys.in_file(source.key))).close()
-        _say(f"{database.shown} is up to date ({', '.join(sorted(wanted()))})")
+        say(f"{database.shown} is up to date ({', '.join(sorted(wanted()))})")
 
     _run(source, run)
 
@@ -73,11 +73,11 @@ def check(document: DocumentArgument = None) -> None:
         finally:
             await store.close()
         head = whole.generation
-        _say(f"{database.shown}: generation {head.number}, {head.count} objects, digest {head.digest[:12]}")
+        say(f"{database.shown}: generation {head.number}, {head.count} objects, digest {head.digest[:12]}")
         for node in nodes:
             behind = head.number - node.generation
             state = "up to date" if node.digest == head.digest else f"{behind} generations behind"
-            _say(f"  {node.node}: {state}, {len(node.rejected)} objects left out")
+            say(f"  {node.node}: {state}, {len(node.rejected)} objects left out")
 
     _run(source, run)
 
@@ -87,7 +87,7 @@ def save(file: FileArgument, document: DocumentArgument = None) -> None:
 
     async def run(database: Database) -> None:
         count = await backups.backup(database, file)
-        _say(f"{file}: {count:,} rows of {database.shown}")
+        say(f"{file}: {count:,} rows of {database.shown}")
 
     _run(configured(document), run)
 
@@ -97,7 +97,7 @@ def load(file: FileArgument, document: DocumentArgument = None) -> None:
 
     async def run(database: Database) -> None:
         count = await backups.restore(database, file)
-        _say(f"{database.shown}: {count:,} rows of {file}")
+        say(f"{database.shown}: {count:,} rows of {file}")
 
     _run(configured(document), run)
 
@@ -119,7 +119,7 @@ def prune_now(
             await store.close()
         said = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         done = f"{said} {'would be' if dry_run else 'were'} removed" if counts else "nothing is old enough to go"
-        _say(f"{database.shown}: {done}")
+        say(f"{database.shown}: {done}")
 
     _run(source, run)
 
@@ -138,16 +138,12 @@ def rotate(document: DocumentArgument = None) -> None:
         try:
             async for count in store.reseal():
                 done += count
-                _say(f"  {done:,} sealed anew")
+                say(f"  {done:,} sealed anew")
         finally:
             await store.close()
-        _say(f"{database.shown} is sealed with a new key; {source.key} holds {len(old)} old ones, too")
+        say(f"{database.shown} is sealed with a new key; {source.key} holds {len(old)} old ones, too")
 
     _run(source, run)
-
-
-def _say(line: str) -> None:
-    out.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def _run(source: Store, run: Callable[[Database], Awaitable[Any]]) -> None:

@@ -53,8 +53,8 @@ class Store:
     """Set when this process has written something; a reader clears it."""
     prune_at: float = 0.0
     """When this process looks for what is old next, in seconds of the monotonic clock."""
-    watcher: Watcher | None = field(default=None, repr=False)
-    """Told of each write; what it raises undoes the write."""
+    watchers: dict[str, Watcher] = field(default_factory=dict, repr=False)
+    """Told of each write, by a name of their own; what one raises undoes the write."""
 
     async def head(self) -> Generation:
         """Return the newest generation."""
@@ -224,8 +224,8 @@ class Store:
                 await self.tell_within(connection, each.also or {})
                 if each.within is not None:
                     await each.within(connection)
-            if self.watcher is not None:
-                await self.watcher(connection, made)
+            for watcher in self.watchers.values():
+                await watcher(connection, made)
             if not self.database.is_sqlite:
                 hint = {"channel": CHANNEL, "number": str(made[-1].generation.number)}
                 await connection.execute(text("SELECT pg_notify(:channel, :number)"), hint)

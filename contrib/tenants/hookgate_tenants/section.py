@@ -11,7 +11,7 @@ from hookgate import Exchange, Host, Item, Options, Problem, Section, ServiceUna
 from hookgate.contract import Readdress
 from hookgate_tenants.naming import LONGEST, NAME, bare, covers, tenant_of
 
-Kinds = Literal["apis", "connections", "lifecycles", "profiles", "routes", "variables", "visibilities"]
+Kinds = Literal["apis", "connections", "lifecycles", "offers", "profiles", "routes", "variables", "visibilities"]
 
 
 class Tenant(Options):
@@ -26,7 +26,7 @@ class Tenant(Options):
     """Its domains are answered with 503, and its people may not call the API."""
     objects: int = Field(default=1000, ge=0)
     """Most objects that it may store."""
-    kinds: tuple[Kinds, ...] = ("apis", "connections", "lifecycles", "routes", "variables", "visibilities")
+    kinds: tuple[Kinds, ...] = ("apis", "connections", "lifecycles", "offers", "routes", "variables", "visibilities")
     """Kinds of objects that its people may have."""
     shared: tuple[str, ...] = ()
     """Objects of no tenant that those of this one may refer to, as patterns of kind and name: `connections/crm`."""

@@ -8,6 +8,7 @@ from hookgate.commands.output import (
     errors,
     out,
     print_line,
+    say,
     start_logging,
     table,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "out",
     "print_line",
     "refused",
+    "say",
     "start_logging",
     "table",
 ]

@@ -65,6 +65,11 @@ def print_line(line: Line) -> None:
     out.print(Text.assemble(*((printable(text), style) for text, style in line)))
 
 
+def say(line: str) -> None:
+    """Print a line as it is, for people and for pipes: no colours, no marks, and not broken."""
+    out.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
 def table(titles: Iterable[str], rows: Iterable[Iterable[str | Text]], *, whole: Iterable[str] = ()) -> Table:
     """Make a table. Columns whose titles are ``whole`` (ids, URLs, names) are not broken, however narrow it is."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2))

@@ -1,0 +1,227 @@
+"""Pages about applications."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from quart import Response, request
+
+from hookgate import Host
+from hookgate_apimanager import answers
+from hookgate_apimanager.applications import ApplicationChange
+from hookgate_apimanager.desk import Desk, etag, query
+from hookgate_apimanager.key_pages import key_pages
+from hookgate_management.pages import (
+    ADMIN,
+    AFTER,
+    ASKS,
+    CHANGES,
+    IF_MATCH,
+    LIMIT,
+    READ,
+    READS,
+    Body,
+    Calls,
+    Operation,
+    Operations,
+    Parameter,
+    Refusal,
+    after,
+    as_json,
+    current,
+    expected,
+    listed,
+    number,
+    schema_of,
+    sent_as,
+)
+
+PATCH = ("application/merge-patch+json", "application/json")
+
+
+class NewApplication(Body):
+    """What an application is made of."""
+
+    name: str
+    description: str = ""
+    tier: str | None = None
+    owner: str | None = None
+
+
+class ChangedApplication(Body):
+    """What changes of an application."""
+
+    name: str | None = None
+    description: str | None = None
+    tier: str | None = None
+    owner: str | None = None
+    blocked: bool | None = None
+
+
+def application_pages(api: Operations, calls: Calls, host: Host) -> None:
+    """Add the pages."""
+    api.schemas |= answers.APPLICATIONS
+    desk = Desk(api, calls, host)
+    _list(desk)
+    _make(desk)
+    _one(desk)
+    _tiers(desk)
+    key_pages(desk)
+
+
+def _list(desk: Desk) -> None:
+    owner_of = Parameter("owner", "Whose; only who reads everything sees those of others. `*` for all of them.")
+    about = "List applications, the own ones if not told otherwise; the default one is there when it is asked for"
+    takes = (LIMIT, AFTER, owner_of)
+
+    @desk.api.add(
+        Operation(
+            "GET",
+            "/applications",
+            "applications",
+            about,
+            {200: "applications"},
+            READS | {400, 404},
+            takes,
+            of_tenants=True,
+        )
+    )
+    async def page() -> Response:
+        caller, asked = desk.looker(), request.args.get("owner")
+        kept, limit, scope = await desk.applications(), number("limit", 100, 1000), current.get()
+        everybody = asked == "*" or (asked is None and caller.person is None)
+        owner = None if everybody else query("owner") or caller.name
+        if owner != caller.name or caller.person is None:
+            if not {ADMIN, READ} & caller.permissions:
+                raise Refusal(403, f"{caller.name} may see the own applications only.", "forbidden")
+        else:
+            desk.subscriber()
+            await desk.default(caller, owner)
+        tenant = None if scope is None else scope.tenant
+        return listed("applications", await kept.page(after(), limit + 1, owner=owner, tenant=tenant), limit, "id")
+
+
+def _make(desk: Desk) -> None:
+    @desk.api.add(
+        Operation(
+            "POST",
+            "/applications",
+            "make-application",
+            "Make an application",
+            {201: "application"},
+            CHANGES,
+            sends=schema_of(NewApplication),
+            headers=("ETag", "Location"),
+            of_tenants=True,
+        )
+    )
+    async def make() -> Response:
+        caller, found = desk.subscriber(), await sent_as(NewApplication)
+        owner = desk.owner(caller, found.owner)
+        tier = found.tier
+        if tier is None:
+            tier = desk.shop.default_tier()
+        else:
+            tier = desk.shop.tier(await desk.roles(owner), "application", tier)
+        kept, tenant = await desk.applications(), desk.shop.tenant_of(owner)
+        most = desk.shop.settings.applications
+        made = await kept.make(desk.by(caller), owner, found.name, tier, tenant, found.description, most=most)
+        headers = {"Location": f"/-/api/applications/{made.id}", **etag(made.version)}
+        return as_json(asdict(made), 201, headers)
+
+
+def _one(desk: Desk) -> None:
+    place = "/applications/<name>"
+
+    @desk.api.add(
+        Operation(
+            "GET",
+            place,
+            "application",
+            "Return an application",
+            {200: "application"},
+            READS | {404},
+            headers=("ETag",),
+            of_tenants=True,
+        )
+    )
+    async def one(name: str) -> Response:
+        found = await desk.application(name, desk.looker(), looks=True)
+        return as_json(asdict(found), headers=etag(found.version))
+
+    @desk.api.add(
+        Operation(
+            "PATCH",
+            place,
+            "change-application",
+            "Change an application; owner and block are for administrators",
+            {200: "application"},
+            CHANGES,
+            (IF_MATCH,),
+            schema_of(ChangedApplication),
+            PATCH,
+            headers=("ETag",),
+            of_tenants=True,
+        )
+    )
+    async def change(name: str) -> Response:
+        caller, found = desk.subscriber(), await sent_as(ChangedApplication)
+        kept, old = await desk.applications(), await desk.application(name, caller)
+        if found.blocked is not None:
+            desk.callers.let(ADMIN)
+        owner = None if found.owner is None else desk.owner(caller, found.owner)
+        if owner is not None and desk.shop.tenant_of(owner) != old.tenant:
+            raise Refusal(422, "An application stays in its tenant.", "tenant")
+        if found.tier is not None and found.tier != old.tier:
+            desk.shop.tier(await desk.roles(owner or old.owner), "application", found.tier)
+        wanted = ApplicationChange(found.name, found.description, found.tier, found.blocked, owner)
+        if found.name is not None and found.name != old.name:
+            await _renamed_clients(desk, old.id, found.name)
+        new = await kept.change(desk.by(caller), old.id, wanted, expected())
+        return as_json(asdict(new), headers=etag(new.version))
+
+    @desk.api.add(
+        Operation(
+            "DELETE",
+            place,
+            "remove-application",
+            "Remove an application with its keys and subscriptions",
+            {200: "nothing"},
+            READS | {404, 412},
+            (IF_MATCH,),
+            of_tenants=True,
+        )
+    )
+    async def remove(name: str) -> Response:
+        caller = desk.subscriber()
+        kept, old = await desk.applications(), await desk.application(name, caller)
+        freely = ADMIN in caller.permissions
+        await kept.remove(desk.by(caller), old.id, expected(), freely=freely)
+        return as_json({})
+
+
+def _tiers(desk: Desk) -> None:
+    about = "List the tiers that the caller may choose: for applications, or for subscriptions to an API"
+    level = Parameter("level", "For what.", {"enum": ["application", "subscription"]})
+    api_of = Parameter("api", "Of that API, for subscriptions.")
+
+    @desk.api.add(
+        Operation("GET", "/tiers", "tiers", about, {200: "tiers"}, ASKS | {400, 404}, (level, api_of), of_tenants=True)
+    )
+    async def tiers() -> Response:
+        desk.looker()
+        viewer, asked, wanted = desk.shop.viewer(), query("api"), request.args.get("level", "subscription")
+        if wanted not in ("application", "subscription"):
+            raise Refusal(400, f"level={wanted[:50]} is neither application nor subscription.", "query")
+        if asked is not None:
+            desk.shop.one(viewer, asked)
+        return as_json({"tiers": desk.shop.tiers(viewer.roles, wanted, asked or "")})
+
+
+async def _renamed_clients(desk: Desk, application: str, name: str) -> None:
+    """Tell the key manager how an application is called that it shows to people."""
+    for each in await (await desk.clients()).of(application):
+        if not each.mapped:
+            found = desk.key_manager().update_client(each.client_id, {"application": name})
+            if hasattr(found, "__await__"):
+                await found

@@ -1,0 +1,214 @@
+"""What a client has subscribed to, as a call needs it: asked of the store, and remembered until it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Select, and_, select
+
+from hookgate import Cache, Fault, Host
+from hookgate_apimanager.faults import Blocked, Inactive, NotSubscribed
+from hookgate_apimanager.keys import hash_of
+from hookgate_apimanager.register import Register
+from hookgate_apimanager.tables import api_keys, applications, clients, subscriptions
+
+MOST_CHANGED = 10_000
+ValueT = TypeVar("ValueT")
+Tag = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an application stands towards an API."""
+
+    told: Mapping[str, Any]
+    """What steps behind are told: ``vars.subscription``."""
+    refused: type[Fault] | None = None
+    """How a call is refused, if it is."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key that somebody has."""
+
+    id: str
+    application: str
+    owner: str
+    key_type: str
+    ends: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[ValueT]):
+    """What the store has said."""
+
+    value: ValueT
+    tags: tuple[Tag, ...]
+    """What it depends on."""
+    good: bool
+    """One that refuses is kept apart, so that it pushes out none that lets in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[ValueT]):
+    answer: Answer[ValueT]
+    asked: int
+    """How many changes had been told when it was asked for."""
+
+
+class _BadError(Exception):
+    def __init__(self, kept: _Kept[Any]) -> None:
+        super().__init__()
+        self.kept = kept
+
+
+class Remembering(Generic[ValueT]):
+    """Remembers answers, and forgets those that depend on what has changed."""
+
+    def __init__(self, host: Host, ttl: float, most: int, most_bad: int) -> None:
+        self._good: Cache[_Kept[ValueT]] = host.cache(ttl, most)
+        self._bad: Cache[_Kept[ValueT]] = host.cache(ttl, most_bad)
+        self._changed: dict[Tag, int] = {}
+        self._count = 0
+
+    def peek(self, mark: str) -> ValueT | None:
+        """Return what is known, without asking anybody."""
+        kept = self._good.peek(mark)
+        if kept is None and (kept := self._bad.peek(mark)) is None:
+            return None
+        return None if self._changed and self._is_over(kept) else kept.answer.value
+
+    async def get(self, mark: str, ask: Callable[[], Awaitable[Answer[ValueT]]]) -> ValueT:
+        """Return what is known, asking if need be: once, however many want to know at a time."""
+        if (known := self.peek(mark)) is not None:
+            return known
+
+        async def make() -> _Kept[ValueT]:
+            asked = self._count
+            kept = _Kept(await ask(), asked)
+            if not kept.answer.good:
+                raise _BadError(kept)
+            return kept
+
+        for _ in range(2):
+            self._drop(mark)
+            try:
+                kept = await self._good.get(mark, make)
+            except _BadError as error:
+                kept = error.kept
+                await self._bad.get(mark, _returning(kept))
+            if not self._is_over(kept):  # else it has changed while it was asked for
+                break
+        return kept.answer.value
+
+    def forget(self, kind: str, value: str) -> None:
+        """Forget what depends on something; of ``all`` everything."""
+        self._count += 1
+        if kind == "all" or len(self._changed) >= MOST_CHANGED:
+            self._good.forget()
+            self._bad.forget()
+            self._changed.clear()
+        if kind != "all":
+            self._changed[kind, value] = self._count
+
+    def _drop(self, mark: str) -> None:
+        for cache in (self._good, self._bad):
+            kept = cache.peek(mark)
+            if kept is not None and self._is_over(kept):
+                cache.forget(mark)
+
+    def _is_over(self, kept: _Kept[ValueT]) -> bool:
+        return any(self._changed.get(tag, 0) > kept.asked for tag in kept.answer.tags)
+
+
+def _returning(kept: _Kept[ValueT]) -> Callable[[], Awaitable[_Kept[ValueT]]]:
+    async def make() -> _Kept[ValueT]:
+        return kept
+
+    return make
+
+
+async def standing(register: Register, client: str, api: str, *, key: bool = False) -> Answer[Standing]:
+    """Ask how a client stands towards an API; with ``key``, the one that has the API key of that id.
+
+    Raises:
+        StoreError: the store is away.
+    """
+    async with register.store.database.transaction() as connection:
+        row = (await connection.execute(_of_key(client, api) if key else _of_client(client, api))).first()
+    tags: tuple[Tag, ...] = () if key else (("client", client),)
+    if row is None:
+        nobody = "The client of this token is of no application that is subscribed to APIs."
+        return Answer(Standing({}, NotSubscribed, nobody), tags, good=False)
+    tags = (*tags, ("application", row.application), ("user", row.owner))
+    told = {
+        "id": row.id,
+        "tier": row.tier,
+        "status": row.status,
+        "application": row.application,
+        "application_tier": row.application_tier,
+        "owner": row.owner,
+        "key_type": row.key_type,
+    }
+    refused, detail = _refused(row)
+    if refused is None and await register.people.person(row.owner) is None:
+        refused, detail = Blocked, "The owner of the application is disabled."
+    return Answer(Standing(told, refused, detail), tags, good=refused is None)
+
+
+async def whose(register: Register, key: str) -> Answer[Key | bool]:
+    """Ask whose an API key is; ``False`` for nobody's.
+
+    Raises:
+        StoreError: the store is away.
+    """
+    mark = hash_of(key)
+    wanted = select(api_keys, applications.c.owner).join(applications, applications.c.id == api_keys.c.application)
+    async with register.store.database.transaction() as connection:
+        row = (await connection.execute(wanted.where(api_keys.c.hash == mark))).first()
+    tag = ("key", mark.hex())
+    if row is None:
+        return Answer(False, (tag,), good=False)
+    found = Key(row.id, row.application, row.owner, row.key_type, row.ends)
+    return Answer(found, (tag, ("application", row.application), ("user", row.owner)), good=True)
+
+
+def _of_client(client: str, api: str) -> Select[Any]:
+    wanted = select(clients.c.key_type, *_COLUMNS).join(applications, applications.c.id == clients.c.application)
+    return wanted.outerjoin(subscriptions, _of_api(api)).where(clients.c.client_id == client)
+
+
+def _of_key(key: str, api: str) -> Select[Any]:
+    wanted = select(api_keys.c.key_type, *_COLUMNS).join(applications, applications.c.id == api_keys.c.application)
+    return wanted.outerjoin(subscriptions, _of_api(api)).where(api_keys.c.id == key)
+
+
+def _of_api(api: str) -> Any:
+    return and_(subscriptions.c.application == applications.c.id, subscriptions.c.api == api)
+
+
+_COLUMNS = (
+    subscriptions.c.id,
+    subscriptions.c.tier,
+    subscriptions.c.status,
+    applications.c.id.label("application"),
+    applications.c.tier.label("application_tier"),
+    applications.c.owner,
+    applications.c.blocked,
+)
+
+
+def _refused(row: Any) -> tuple[type[Fault] | None, str]:
+    if row.id is None:
+        return NotSubscribed, "The application is not subscribed to this API."
+    if row.blocked:
+        return Blocked, "The application is blocked."
+    if row.status == "BLOCKED" or (row.status == "PROD_ONLY_BLOCKED" and row.key_type == "production"):
+        return Blocked, "The subscription is blocked."
+    if row.status not in {"ACTIVE", "PROD_ONLY_BLOCKED"}:
+        waits = "waits for approval" if row.status == "PENDING" else "was rejected"
+        return Inactive, f"The subscription {waits}."
+    return None, ""
