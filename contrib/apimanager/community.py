@@ -44,9 +44,7 @@ class Community(Town):
         shown = {"authorization": "Bearer token-of-root"} if who == "root" else {}
         auth = None if who in ("root", None) else (who, PASSWORD)
         url = f"{self.gate.management}/-/api{path}"
-        return httpx.request(
-            method, url, json=body, headers=shown | headers, auth=auth, timeout=60, trust_env=False
-        )
+        return httpx.request(method, url, json=body, headers=shown | headers, auth=auth, timeout=60, trust_env=False)
 
     def told(self, method, path, body=None, who="root", status=None):
         """Call it, and return what is told; it has to be good."""
@@ -118,7 +116,7 @@ class Community(Town):
 
 
 @contextmanager
-def community(folder, url, backend, sections=""):
+def serving(folder, url, backend, sections=""):
     """Run such a gateway in this process."""
     made = Community(folder, url)
     (folder / "gateway.yaml").write_text(DOCUMENT.replace("BACKEND", backend).replace("SECTIONS", sections))

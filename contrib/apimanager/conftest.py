@@ -5,7 +5,7 @@ import pytest
 from hookgate.testing import upstream
 from hookgate_people import limits
 
-from .community import community
+from .community import serving
 
 
 @pytest.fixture(autouse=True)
@@ -25,5 +25,5 @@ def backend():
 def town(tmp_path_factory, backend):
     """A community whose store lies in a file."""
     folder = tmp_path_factory.mktemp("town")
-    with community(folder, f"sqlite:///{folder / 'store.db'}", backend.url) as made:
+    with serving(folder, f"sqlite:///{folder / 'store.db'}", backend.url) as made:
         yield made

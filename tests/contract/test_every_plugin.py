@@ -148,6 +148,8 @@ OPTIONS = {
 """What plugins are tried with where they need options, or do little without."""
 SUBSCRIPTIONS = {"subscriptions": {"ann": {"key": "key-of-ann", "quota": 9}}}
 BESIDE = {
+    ("auth", "application-key"): {"subscribing": {}},
+    ("interceptor", "subscription"): {"subscribing": {}},
     ("app", "subscriptions"): SUBSCRIPTIONS,
     ("interceptor", "subscriber"): SUBSCRIPTIONS,
     ("interceptor", "throttle"): {"tiers": {"Gold": {"limit": 20}}, "blocks": {"bob": {"user": "bob"}}},
@@ -167,6 +169,7 @@ IN_A_DATABASE = {("counters", "postgresql"), ("counters", "redis"), ("state", "p
 """Plugins that are tried with a real database."""
 OF_KEY_MANAGERS = {
     "create_client": [("shop", "ann", "production", ("password",), ()), ("", "", "", ("x",), ("y",))],
+    "renew_secret": [("a-client",), ("",)],
     "update_client": [("a-client", {"owner": "joe"}), ("", {"x": None})],
 }
 ARGUMENTS = {

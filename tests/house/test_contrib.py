@@ -18,7 +18,7 @@ from .workspace import ROOT, contributions, files, module, package, project, und
 
 DOWN = {
     "keymanager": {"people", "storage"},
-    "apimanager": {"management"},
+    "apimanager": {"management", "people", "storage"},
     "management": {"apis", "inspect", "people", "storage", "statistics"},
     "statistics": {"storage"},
     "people": {"storage"},

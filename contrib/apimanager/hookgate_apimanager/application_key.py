@@ -81,7 +81,12 @@ class ApplicationKey(AuthMethod[ApplicationKeyOptions]):
             raise Wrong("The API key is not known.", reason="wrong-credentials")
         if self.options.hide:
             exchange.request.headers.remove(self.options.header)
-        claims: dict[str, Any] = {"client_id": found.id, "scope": "", "token_kind": "application", "key_type": found.key_type}
+        claims: dict[str, Any] = {
+            "client_id": found.id,
+            "scope": "",
+            "token_kind": "application",
+            "key_type": found.key_type,
+        }
         if found.ends is not None:
             claims["exp"] = found.ends
         return Identity(found.owner, METHOD, (), claims, found.application)

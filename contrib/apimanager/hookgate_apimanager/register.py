@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_apimanager.tables import applications, changed, subscriptions
 from hookgate_people import By, InUse, Notices, people_of
-from hookgate_people.notices import Tell
 from hookgate_storage import Made, Refused, Store, StoreError
 
 APIS = "apis"
@@ -31,7 +30,7 @@ class Register:
         self.people = people_of(store)
         self.notices = Notices(store, changed, log, people=self.people)
         self.notices.tell = self._tell
-        self.listeners: list[Tell] = []
+        self.listeners: list[Callable[[str, str], None]] = []
         """Told of what has changed: kinds ``application``, ``client``, ``key``, ``user`` and ``all``."""
         store.watchers["subscriptions"] = self.written
         self.people.users.removed["subscriptions"] = self.without

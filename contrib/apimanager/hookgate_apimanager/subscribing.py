@@ -25,6 +25,7 @@ class DefaultApplicationSection(Options):
     """The application that everybody has (KC-24)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$")] = "DefaultApplication"
+    """What it is called when it is made."""
     tier: TierName = UNLIMITED
     """Its tier, and that of other applications for which none is chosen."""
 
