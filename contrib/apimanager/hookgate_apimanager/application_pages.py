@@ -8,8 +8,8 @@ from quart import Response, request
 
 from hookgate import Host
 from hookgate_apimanager import answers
-from hookgate_apimanager.applications import ApplicationChange
-from hookgate_apimanager.desk import Desk, etag, query
+from hookgate_apimanager.applications import ApplicationChange, Kept
+from hookgate_apimanager.desk import Desk, asked, etag, query
 from hookgate_apimanager.key_pages import key_pages
 from hookgate_management.pages import (
     ADMIN,
@@ -87,9 +87,9 @@ def _list(desk: Desk) -> None:
         )
     )
     async def page() -> Response:
-        caller, asked = desk.looker(), request.args.get("owner")
+        caller, whose = desk.looker(), request.args.get("owner")
         kept, limit, scope = await desk.applications(), number("limit", 100, 1000), current.get()
-        everybody = asked == "*" or (asked is None and caller.person is None)
+        everybody = whose == "*" or (whose is None and caller.person is None)
         owner = None if everybody else query("owner") or caller.name
         if owner != caller.name or caller.person is None:
             if not {ADMIN, READ} & caller.permissions:
@@ -175,9 +175,9 @@ def _one(desk: Desk) -> None:
         if found.tier is not None and found.tier != old.tier:
             desk.shop.tier(await desk.roles(owner or old.owner), "application", found.tier)
         wanted = ApplicationChange(found.name, found.description, found.tier, found.blocked, owner)
-        if found.name is not None and found.name != old.name:
-            await _renamed_clients(desk, old.id, found.name)
         new = await kept.change(desk.by(caller), old.id, wanted, expected())
+        if found.name is not None or owner is not None:  # also where it was told to somebody before who did not answer
+            await _tell_key_manager(desk, new)
         return as_json(asdict(new), headers=etag(new.version))
 
     @desk.api.add(
@@ -210,18 +210,17 @@ def _tiers(desk: Desk) -> None:
     )
     async def tiers() -> Response:
         desk.looker()
-        viewer, asked, wanted = desk.shop.viewer(), query("api"), request.args.get("level", "subscription")
+        viewer, api, wanted = desk.shop.viewer(), query("api"), request.args.get("level", "subscription")
         if wanted not in ("application", "subscription"):
             raise Refusal(400, f"level={wanted[:50]} is neither application nor subscription.", "query")
-        if asked is not None:
-            desk.shop.one(viewer, asked)
-        return as_json({"tiers": desk.shop.tiers(viewer.roles, wanted, asked or "")})
+        if api is not None:
+            desk.shop.one(viewer, api)
+        return as_json({"tiers": desk.shop.tiers(viewer.roles, wanted, api or "")})
 
 
-async def _renamed_clients(desk: Desk, application: str, name: str) -> None:
-    """Tell the key manager how an application is called that it shows to people."""
-    for each in await (await desk.clients()).of(application):
+async def _tell_key_manager(desk: Desk, application: Kept) -> None:
+    """Tell the key manager what an application is called, which it shows to people, and whose it is."""
+    for each in await (await desk.clients()).of(application.id):
         if not each.mapped:
-            found = desk.key_manager().update_client(each.client_id, {"application": name})
-            if hasattr(found, "__await__"):
-                await found
+            changes = {"application": application.name, "owner": application.owner}
+            await asked(desk.key_manager().update_client(each.client_id, changes))

@@ -6,7 +6,7 @@ from typing import Any
 
 from quart import request
 
-from hookgate import Host
+from hookgate import Fault, Host
 from hookgate_apimanager.applications import Applications
 from hookgate_apimanager.applications import Kept as Application
 from hookgate_apimanager.keys import ApiKeys, Clients
@@ -169,3 +169,16 @@ def query(name: str) -> str | None:
 def etag(version: int) -> dict[str, str]:
     """Return the header that tells a version."""
     return {"ETag": f'"{version}"'}
+
+
+async def asked(answer: Any) -> Any:
+    """Return what the key manager answers.
+
+    Raises:
+        Refusal: it refuses, or does not answer.
+    """
+    try:
+        return await answer if hasattr(answer, "__await__") else answer
+    except Fault as fault:
+        status = fault.status if fault.status < 500 else 503
+        raise Refusal(status, fault.detail or "The key manager does not answer.", fault.reason) from fault

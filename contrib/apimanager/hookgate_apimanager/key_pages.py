@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field
 from quart import Response
 
-from hookgate import Fault, PositiveDuration
-from hookgate_apimanager.desk import Desk
+from hookgate import PositiveDuration
+from hookgate_apimanager.desk import Desk, asked
 from hookgate_apimanager.keys import Client, KeyType
 from hookgate_apimanager.scoping import scopes_of
 from hookgate_apimanager.subscriptions import Wanted
@@ -104,13 +104,13 @@ def _clients(desk: Desk) -> None:
             desk.callers.let(ADMIN)
         else:
             given = (application.name, application.owner, found.key_type, found.grants, found.callbacks)
-            made = dict(await _told(desk.key_manager().create_client(*given)))
+            made = dict(await asked(desk.key_manager().create_client(*given)))
         client_id, mapped = str(made["client_id"]), found.client_id is not None
         try:
             await clients.keep(desk.by(caller), application, client_id, found.key_type, mapped=mapped)
         except BaseException:
             if not mapped:  # nobody would ever remove it
-                await _told(desk.key_manager().delete_client(client_id))
+                await asked(desk.key_manager().delete_client(client_id))
             raise
         kept = await clients.get(application.id, found.key_type)
         told = asdict(kept) if kept is not None else {}
@@ -147,7 +147,7 @@ def _one_client(desk: Desk) -> None:
         _, found = await one(name, key)
         let_change(found)
         wanted = (await sent_as(ChangedKeys)).model_dump(exclude_none=True)
-        await _told(desk.key_manager().update_client(found.client_id, wanted))
+        await asked(desk.key_manager().update_client(found.client_id, wanted))
         return as_json(asdict(found))
 
     @desk.api.add(
@@ -167,7 +167,7 @@ def _one_client(desk: Desk) -> None:
         manager = desk.key_manager()
         if not hasattr(manager, "renew_secret"):
             raise Refusal(409, "The key manager makes no other secrets: remove the keys, and make some.", "no-renewal")
-        made = await _told(manager.renew_secret(found.client_id))
+        made = await asked(manager.renew_secret(found.client_id))
         return as_json({**asdict(found), "client_secret": made["client_secret"]})
 
     @desk.api.add(
@@ -184,7 +184,7 @@ def _one_client(desk: Desk) -> None:
     async def remove(name: str, key: str) -> Response:
         application, found = await one(name, key)
         if not found.mapped:
-            await _told(desk.key_manager().delete_client(found.client_id))
+            await asked(desk.key_manager().delete_client(found.client_id))
         await (await desk.clients()).remove(desk.by(desk.subscriber()), application, found)
         return as_json({})
 
@@ -266,25 +266,12 @@ def _scopes(desk: Desk) -> None:
 
 
 def _told_scopes(desk: Desk, apis: set[str], roles: frozenset[str]) -> Iterator[dict[str, str]]:
-    asked = scopes_of(desk.host, apis)
+    wanted_by = scopes_of(desk.host, apis)
     try:
         section: Any = desk.host.section("scopes")
     except LookupError:
         return
     for item in section.items:
         wanted = item.record.roles
-        if item.name in asked and (not wanted or not roles.isdisjoint(wanted)):
+        if item.name in wanted_by and (not wanted or not roles.isdisjoint(wanted)):
             yield {"name": item.name, "title": item.record.title, "description": item.record.description}
-
-
-async def _told(answer: Any) -> Any:
-    """Return what the key manager answers.
-
-    Raises:
-        Refusal: it refuses, or does not answer.
-    """
-    try:
-        return await answer if hasattr(answer, "__await__") else answer
-    except Fault as fault:
-        status = fault.status if fault.status < 500 else 503
-        raise Refusal(status, fault.detail or "The key manager does not answer.", fault.reason) from fault
