@@ -307,3 +307,27 @@ def test_what_a_caller_of_the_document_writes_first_is_in_the_audit(tmp_path):
         (only,) = served.call("GET", "/audit").json()["entries"]
 
     assert (only["who"], only["action"], only["object"], only["after"]) == ("ann", "create", "connections/crm", CRM)
+
+
+def test_who_calls_through_a_trusted_proxy_is_told_apart(tmp_path_factory, database_url):
+    folder = tmp_path_factory.mktemp("gate")
+    document = DOCUMENT.replace("management:\n  listen", "management:\n  trusted_proxies: [127.0.0.0/8]\n  listen")
+    with serving(folder, database_url, document) as gate:
+
+        def seen(**headers):
+            """Return whom the audit names for a write with such headers."""
+            assert gate.call("PUT", "/objects/connections/crm", CRM, **headers).is_success
+            return gate.call("GET", "/audit?object=connections/crm&limit=1").json()["entries"][0]["address"]
+
+        assert seen() == "127.0.0.1"
+        assert seen(X_Forwarded_For="203.0.113.7") == "203.0.113.7"
+        assert seen(X_Forwarded_For="198.51.100.1, 203.0.113.7, 127.0.0.9") == "203.0.113.7"  # what it said itself
+        assert seen(Forwarded='for="[2001:db8::7]:4711"') == "2001:db8::7"
+        assert seen(X_Forwarded_For="nonsense") == "unknown"
+
+
+def test_who_says_who_calls_without_being_trusted_is_not_believed(gate):
+    assert gate.call("PUT", "/objects/connections/liar", CRM, X_Forwarded_For="203.0.113.7").is_success
+    entry = gate.call("GET", "/audit?object=connections/liar").json()["entries"][0]
+    assert entry["address"] == "127.0.0.1"
+    gate.call("DELETE", "/objects/connections/liar")

@@ -144,6 +144,9 @@ class ManagementSection(Options):
     """Addresses of the management listener."""
     allowed_hosts: tuple[Annotated[str, AfterValidator(host_name)], ...] = ()
     """Host names that it is called by, as in `Host` without the port; others but addresses and `localhost` get 421."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks of proxies before it, whose `X-Forwarded-For` or `Forwarded` says who calls: tries to log in are counted
+    by address, and the audit shows it."""
     apps: tuple[App[Any], ...] | None = None
     """What is served there, under `/-/`; by default what the installed plugins offer as default."""
 

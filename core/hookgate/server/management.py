@@ -10,9 +10,11 @@ from typing import Any
 
 from quart import Blueprint, Request, Response, Websocket, jsonify, request, websocket
 
+from hookgate.exchange import messages
 from hookgate.exchange.errors import ConfigError
 from hookgate.gateway.gateway import Gateway
 from hookgate.gateway.generation import Generation
+from hookgate.server.intake import Networks, trust
 from hookgate.server.pages import Pages
 
 
@@ -28,6 +30,8 @@ class ManagementApp:
         """Serve one call with the pages of the live generation."""
         live = self.gateway.live
         app = self._bare if live is None or live.pages is None else live.pages
+        if live is not None and live.config.management.trusted_proxies and scope.get("client"):
+            scope = {**scope, "client": (_client(scope, live.config.management.trusted_proxies), 0)}
         await app(scope, receive, send)
 
     def mount(self, generation: Generation) -> None:
@@ -67,6 +71,13 @@ class ManagementApp:
             if host not in ("localhost", *(() if live is None else live.config.management.allowed_hosts)):
                 return _problem(421, "Call by address, as localhost, or by a name that management.allowed_hosts has.")
         return None
+
+
+def _client(scope: Any, networks: Networks) -> str:
+    headers = messages.Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    asked = messages.Request(headers=headers, client=scope["client"][0])
+    trust(asked, networks)
+    return asked.client
 
 
 def _core(gateway: Gateway) -> Blueprint:
