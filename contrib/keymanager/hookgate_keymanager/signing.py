@@ -56,6 +56,7 @@ class Signing:
         self._sealing = Keys([hmac.digest(store.secret, b"hookgate keymanager keys", "sha256")])
         self._opened: Signer | None = None
         """The pair that was used last."""
+        self._making = asyncio.Lock()
 
     async def sign(self, claims: Mapping[str, Any]) -> tuple[str, str]:
         """Return a signed token, and the id of its key. It gets a ``jti`` of its own.
@@ -76,7 +77,10 @@ class Signing:
         """Return what signs now; if there is none, or it is too old or of another algorithm, a new one."""
         row = await self._newest()
         if row is None or self._is_over(row):
-            row = await self._made(self._record.algorithm, lambda newest: newest is None or self._is_over(newest))
+            async with self._making:  # who comes meanwhile waits for this pair, and makes none
+                row = await self._newest()
+                if row is None or self._is_over(row):
+                    row = await self._made(self._record.algorithm, lambda last: last is None or self._is_over(last))
         return self._open(row)
 
     async def public(self) -> list[dict[str, Any]]:
