@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from hookgate.contract.backends import Failures
 from hookgate.contract.duration import Duration
 from hookgate.contract.plugin import Options
 from hookgate.exchange.bodies import Body
@@ -93,10 +94,6 @@ class Retries:
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")
 """Methods that may be sent twice (RFC 9110, 9.2.2)."""
 
-Status = Annotated[int, Field(ge=400, le=599)]
-
-Kind = Literal["connect-failed", "timeout", "broken"]
-
 
 def _methods(methods: tuple[str, ...]) -> tuple[str, ...]:
     for method in methods:
@@ -112,8 +109,9 @@ class RetrySection(Options):
     the request must be one that does no harm twice, and its body must be at hand.
     """
 
-    on: tuple[Kind | Status, ...] = ("connect-failed",)
-    """Failures (`connect-failed`, `timeout`, `broken`) and status codes of answers (`502`, `503`, …)."""
+    on: Failures = ("connect-failed",)
+    """Failures (`connect-failed`, `timeout`, `broken`) and status codes of answers (`502`, `503`, …). Codes of
+    transport errors, `101500` to `101510`, are taken for the failures that they stand for."""
     methods: Annotated[tuple[str, ...], AfterValidator(_methods)] = IDEMPOTENT
     """Methods that are sent again after something was sent."""
     idempotency_key: bool = True

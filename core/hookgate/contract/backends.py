@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hookgate.contract.duration import Duration
 from hookgate.contract.plugin import Options, OptionsT, Plugin
@@ -30,6 +30,23 @@ else:
 
 Send = Callable[["Outbound"], Awaitable["Response"]]
 """Sends one attempt as its connection does; what a probe is handed."""
+
+Failure = Literal["connect-failed", "timeout", "broken"] | Annotated[int, Field(ge=400, le=599)]
+_CODES: dict[Any, list[str]] = dict.fromkeys(range(101500, 101511), ["broken"])  # noqa: RUF024 - nobody changes it
+_CODES |= {101503: ["connect-failed"], 101504: ["timeout"], 101507: ["timeout"], 101508: ["connect-failed", "broken"]}
+"""What codes of transport errors stand for (KC-68), those included that have 3 added, since the request was sent."""
+_Written = list[Failure | Annotated[int, Field(ge=101500, le=101510)]]
+
+
+def _named(given: Any) -> Any:
+    if not isinstance(given, list | tuple):
+        return given
+    found = [_CODES.get(each, [each]) if isinstance(each, int) else [each] for each in given]
+    return [each[0] for each in found] + [name for each in found for name in each[1:]]
+
+
+Failures = Annotated[tuple[Failure, ...], BeforeValidator(_named, json_schema_input_type=_Written)]
+"""Ways in which an attempt fails, and status codes; codes of transport errors (101503) are taken for these."""
 
 
 class Credential(Plugin[OptionsT], CredentialsSpec):

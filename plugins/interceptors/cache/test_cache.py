@@ -46,6 +46,8 @@ def document(backend, *, lane, **gateway):
         "guessing": [{"cache": {"heuristics": True}}],
         "guarded": [{"auth": {"methods": [{"basic": {"users": {"ann": "a", "bob": "b"}}}]}}, {"cache": {"ttl": 60}}],
         "packed": ["compress", "cache"],
+        "inside": ["cache", "compress"],
+        "moved": [{"destination": {"to": "request.headers['x-to']", "among": ["backend", "other"]}}, "cache"],
         "changed": ["cache", {"mask": {"response": {"text": ["secret"]}}}],
     }
     return {
@@ -55,7 +57,10 @@ def document(backend, *, lane, **gateway):
             {"name": name, "match": {"path": f"/{name}/{{rest...}}"}, "flow": flow, "to": {"connection": "backend"}}
             for name, flow in steps.items()
         ],
-        "connections": {"backend": {"targets": backend.url}},
+        "connections": {
+            "backend": {"targets": backend.url},
+            "other": {"targets": backend.url, "base_path": "/other"},
+        },
     }
 
 
@@ -139,6 +144,7 @@ def test_without_a_time_of_the_deployers_the_backend_has_to_say_how_long(served)
         {"cache-control": "no-store, max-age=60"},
         {"cache-control": "private, max-age=60"},
         {"cache-control": "no-cache"},
+        {"cache-control": "no-cache, max-age=60", "etag": '"v1"'},
         {"cache-control": "max-age=0"},
         {"cache-control": "max-age=60, s-maxage=0"},
         {"cache-control": 'max-age=60, private="'},
@@ -398,6 +404,14 @@ def test_another_host_is_another_answer(served):
     ]
 
 
+def test_another_destination_is_another_answer(served):
+    place = served.place((200, FRESH, "here"), "moved")
+    served.backend.answer.said[f"/other{place.path}"] = (200, FRESH, "there")
+
+    assert [place.get(x_to=each).text for each in ("backend", "other", "backend", "other")] == ["here", "there"] * 2
+    assert place.calls == 1
+
+
 def test_head_is_answered_from_what_get_has_brought_and_brings_nothing(served):
     place = served.place(counting())
 
@@ -606,6 +620,18 @@ def test_steps_left_of_it_see_every_answer_as_if_it_came_from_the_backend(served
     assert [answer.headers.get("content-encoding") for answer in (first, second, plain)] == ["gzip", "gzip", None]
     assert [answer.text for answer in (first, second, plain)] == ["x" * 5000] * 3
     assert place.calls == 1
+
+
+def test_what_steps_right_of_it_make_of_a_stream_is_kept(served):
+    place = served.place(chunked(b"x" * 5000, b"y" * 5000), "inside")
+
+    answers = [place.get(accept_encoding="gzip") for _ in range(2)]
+    plain = place.get(accept_encoding="identity")
+
+    assert [answer.text for answer in (*answers, plain)] == ["x" * 5000 + "y" * 5000] * 3
+    assert [answer.headers.get("content-encoding") for answer in (*answers, plain)] == ["gzip", "gzip", None]
+    assert int(answers[1].headers["content-length"]) < 1000
+    assert place.calls == 2
 
 
 @pytest.mark.parametrize("streams", [True, False])

@@ -7,7 +7,7 @@ from email.utils import formatdate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookgate import Response
+from hookgate import BadGateway, Faulted, Interceptor, Options, Response, hookimpl
 from hookgate.testing import TestHost, build, through
 from hookgate_authoring.conformance import conformance
 from hookgate_interceptor_cache import Cache, CacheApp
@@ -230,6 +230,29 @@ def test_what_may_be_given_is_given(asked):
     exchange, reached = played.ask(again)
     assert not reached
     assert exchange.response.headers["cache-status"].startswith("hookgate; hit")
+
+
+class Stands(Interceptor[Options]):
+    """Answers a fault as if all was well."""
+
+    @hookimpl
+    def on_fault(self, exchange: Faulted) -> Response:
+        return Response(200, {"cache-control": "public, max-age=60"}, b"instead")
+
+
+def test_what_stands_for_a_fault_is_not_kept():
+    cache, reached = build(Cache), []
+
+    def backend(exchange):
+        reached.append(exchange)
+        raise BadGateway("No.") if len(reached) == 1 else LookupError
+
+    house = TestHost()
+    cache.startup(house.hosting.host_of(cache))
+    for _ in range(2):
+        answer = through(cache, Stands(Options()), upstream=backend, house=house, start=False).response
+        assert answer.body.data == b"instead"
+    assert len(reached) == 2
 
 
 def test_an_answer_is_stale_when_its_time_is_over():

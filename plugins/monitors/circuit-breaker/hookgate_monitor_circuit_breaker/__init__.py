@@ -1,13 +1,24 @@
 """Stops calling a target that fails, and tries it again with a few calls."""
 
 from collections import deque
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from hookgate import Clock, Counter, Duration, Health, Host, Monitor, MonitorOptions, Outcome, Target, hide, hookimpl
-
-Failure = Literal["connect-failed", "timeout", "broken"] | Annotated[int, Field(ge=400, le=599)]
+from hookgate import (
+    Clock,
+    Counter,
+    Duration,
+    Failures,
+    Health,
+    Host,
+    Monitor,
+    MonitorOptions,
+    Outcome,
+    Target,
+    hide,
+    hookimpl,
+)
 
 REASON = "circuit-open"
 """Reason of the 503 that a call gets while no circuit of a connection lets it pass."""
@@ -22,7 +33,7 @@ MOST_OUTCOMES = 10_000
 class CircuitBreakerOptions(MonitorOptions):
     """Options of `circuit-breaker`. It sends no checks, so `interval` and `timeout` mean nothing here."""
 
-    on: tuple[Failure, ...] = ("connect-failed", "timeout", "broken", 500, 502, 503, 504)
+    on: Failures = ("connect-failed", "timeout", "broken", 500, 502, 503, 504)
     """What counts as a failure: ways in which a call ends, and status codes."""
     failures: int | None = Field(default=5, ge=1)
     """Failures in a row that open the circuit; null to look at `ratio` only."""

@@ -1,18 +1,14 @@
 """Takes a target out of rotation for a while when calls to it fail."""
 
-from typing import Annotated, Literal
-
 from pydantic import Field
 
-from hookgate import Duration, Health, Monitor, MonitorOptions, Outcome, Target, hookimpl
-
-Failure = Literal["connect-failed", "timeout", "broken"] | Annotated[int, Field(ge=400, le=599)]
+from hookgate import Duration, Failures, Health, Monitor, MonitorOptions, Outcome, Target, hookimpl
 
 
 class PassiveOptions(MonitorOptions):
     """Options of `passive`. Nothing is checked, so `interval`, `timeout` and `healthy_after` mean nothing here."""
 
-    on: tuple[Failure, ...] = ("connect-failed", "timeout", "broken", 502, 503, 504)
+    on: Failures = ("connect-failed", "timeout", "broken", 502, 503, 504)
     """What counts as a failure: ways in which a call ends, and status codes."""
     unhealthy_after: int = Field(default=5, ge=1)
     """Failures in a row that take a target out."""
