@@ -784,6 +784,15 @@ def test_a_stale_answer_stands_for_a_failure_where_that_is_allowed(served, fault
     assert said.get().status_code == (502 if fault else 503)
 
 
+def test_those_who_wait_for_a_call_that_fails_get_the_stale_answer_too(served, monkeypatch):
+    place = served.place((200, {**OLD, "cache-control": "max-age=60, stale-if-error=600"}, "old"))
+    place.get()
+
+    answers = at_once(place, 3, followers=2, backend=2, said=(503, {}, "down"), monkeypatch=monkeypatch)
+
+    assert [answer.text for answer in answers] == ["old"] * 3
+
+
 def test_a_stale_answer_is_given_while_another_call_validates(served):
     place = served.place((200, {**OLD, "cache-control": "max-age=60, stale-while-revalidate=600"}, "old"))
     place.get()
