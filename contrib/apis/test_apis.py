@@ -418,7 +418,7 @@ def test_what_is_on_offer_for_a_side_and_a_scope_and_what_is_refused_there(plugi
         scope: {name for name, step in steps.items() if scope in step["scopes"]} for scope in ("api", "operation")
     }
 
-    assert offered["api"] - offered["operation"] == {"in-only"}
+    assert offered["api"] - offered["operation"] == {"in-only", "lifecycle"}
     assert "mark" in offered["operation"]
     assert steps["auth"]["sides"] == steps["in-only"]["sides"] == ["request"]
     auth = {"auth": {"methods": [{"bearer": {"tokens": {"ann": "t"}}}]}}

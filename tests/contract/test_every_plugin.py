@@ -107,6 +107,7 @@ OPTIONS = {
     ("key-manager", "external"): {"method": {"bearer": {"tokens": {"ann": "token-of-ann"}}}},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
+    ("section", "api_templates"): {"name": "managed", "flow": ["lifecycle", "security-headers"]},
     ("section", "apis"): {
         "name": "orders",
         "version": "1.0",

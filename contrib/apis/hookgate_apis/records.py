@@ -146,6 +146,9 @@ class ApiSection(ScopeSection):
     an API that is stored, a scope keeps what it inherited when it was made (FL-27). In a file values are live."""
     default_version: bool = False
     """It can also be called without a version in the path."""
+    template: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """The template it is made with: `managed` follows its highest version, `managed 2` keeps to one, `none` is for an
+    API without. Left out, it is the one that is the default, if there is one."""
     hosts: tuple[str, ...] = ()
     """Hosts it answers on, any if there is none."""
     environments: tuple[str, ...] = ()

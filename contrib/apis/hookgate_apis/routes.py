@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from hookgate import ApiInfo, Interceptor, Route, Site, Ways
+from hookgate import ApiInfo, Route, Site, Ways
 from hookgate.flow import RouteLimitsSection
 from hookgate_apis.records import ApiSection, ResourceSection, ScopeDestination
 from hookgate_apis.steps import Steps
+from hookgate_apis.templates import NONE, Front, with_lifecycle
 from hookgate_apis.tree import Scope, Tree
-
-Front = tuple[tuple[str, Interceptor[Any]], ...]
-"""Steps in front of those of an API."""
 
 
 class _Place(NamedTuple):
@@ -33,10 +31,12 @@ class Maker:
         self._site = site
         self._steps = Steps(site)
         self._lifecycles: Any = site.section("lifecycles")
+        self._templates: Any = site.section("api_templates")
 
     def routes(self, tree: Tree) -> Iterator[Route | None]:
         """Make the routes of one API; ``None`` in between, so that calls can be served."""
         deployed, front = self._front(tree)
+        self._steps.left[tree.name] = self._template(tree)
         if not deployed:
             yield from self._absent(tree, front)
         for resource, described, operations in tree.resources:
@@ -47,6 +47,20 @@ class Maker:
     def _front(self, tree: Tree) -> tuple[bool, Front]:
         """Return whether an API is deployed, and the steps that its state puts in front of its own."""
         return (True, ()) if self._lifecycles is None else self._lifecycles.front(tree.name, tree.api.path, self._site)
+
+    def _template(self, tree: Tree) -> Ways:
+        """Build the steps of the template that an API is made with."""
+        said = tree.section.template
+        if self._templates is None:
+            if said not in (None, NONE):
+                self._site.problem((*tree.api.path, "template"), f"there is no template {said!r}: write api_templates")
+            return Ways()
+        try:
+            item = self._templates.of(said)
+        except LookupError as error:
+            self._site.problem((*tree.api.path, "template"), str(error))
+            return Ways()
+        return Ways() if item is None else self._templates.ways(item, tree.name, self._site)
 
     def _absent(self, tree: Tree, front: Front) -> Iterator[Route | None]:
         """Make routes for an API that is not deployed, where the default version of another one would take its calls
@@ -81,7 +95,7 @@ class Maker:
             return
         if front is None:  # its steps are checked, and its calls go nowhere
             return
-        ways = Ways((*front, *ways.way_in), ways.way_out)
+        ways = with_lifecycle(ways, front)
         info = ApiInfo(section.name, section.version, resource.path, method)
         said = {
             "description": scope.section.description,

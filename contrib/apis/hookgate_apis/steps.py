@@ -25,10 +25,13 @@ class Steps:
         plans = site.section("plans")
         self._plans = plans.items if plans is not None else ()
         self._built: dict[tuple[str, str, tuple[str, ...]], Interceptor[Any] | PlanStep | None] = {}
+        self.left: dict[str, Ways] = {}
+        """Steps left of those of an API, by API: those of its template."""
         self._checked: set[tuple[str, str, Path]] = set()
 
     def ways(self, api: str, scope: Scope) -> Ways:
         """Build the steps of a scope, as they are drawn on its way in and on its way out."""
+        left = self.left.get(api, Ways())
         lists: dict[Direction, list[tuple[str, Interceptor[Any]]]] = {"request": [], "response": []}
         paired: set[str] = set()
         for item in scope.lists["request"]:
@@ -42,6 +45,7 @@ class Steps:
             step = self._step(api, item)
             if step is not None:
                 lists["response"].append((item.key, step))
+        lists = {"request": [*left.way_in, *lists["request"]], "response": [*left.way_out, *lists["response"]]}
         self._enter_plan(api, lists)
         return Ways(tuple(lists["request"]), tuple(lists["response"]))
 
