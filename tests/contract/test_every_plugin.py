@@ -106,6 +106,7 @@ OPTIONS = {
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
     ("key-manager", "external"): {"method": {"bearer": {"tokens": {"ann": "token-of-ann"}}}},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
+    ("observer", "usage"): {"url": "sqlite:///usage.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
     ("section", "api_templates"): {"name": "managed", "flow": ["lifecycle", "security-headers"]},
     ("section", "apis"): {
@@ -136,6 +137,7 @@ OPTIONS = {
     ("section", "management"): {"apps": ["health"]},
     ("section", "lifecycles"): {"state": "PUBLISHED"},
     ("section", "offers"): {"tiers": ["Gold"], "approval": True},
+    ("section", "prices"): {"currency": "EUR", "per_month": "4.50", "included": 10, "per_call": "0.01"},
     ("section", "plans"): {"flow": ["security-headers"]},
     ("section", "storage"): {"served": "nothing-yet"},
     ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
@@ -163,6 +165,7 @@ BESIDE = {
     ("section", "lifecycles"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "offers"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "visibilities"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
+    ("section", "prices"): {"tiers": {"conformance": {"limit": 5}}},
     ("section", "variables"): {"storage": {"served": FILLED}},
 }
 """What else the document says that a section is tried in."""

@@ -22,6 +22,7 @@ DOWN = {
     "management": {"apis", "inspect", "people", "storage", "statistics"},
     "statistics": {"storage"},
     "people": {"storage"},
+    "usage": {"management", "statistics", "storage"},
     "simulation": {"trace"},
 }
 """Contribution -> the others that it stands on."""

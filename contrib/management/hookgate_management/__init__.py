@@ -43,6 +43,7 @@ __all__ = [
     "sees",
     "sent_as",
     "where",
+    "write_csv",
 ]
 """What stands in :mod:`hookgate_management.pages`, for distributions that add pages of their own, and what commands
 need that ask a running gateway."""
@@ -56,6 +57,10 @@ def __getattr__(name: str) -> Any:
         from hookgate_management import commands
 
         return getattr(commands, _FOR_COMMANDS[name] or name)
+    if name == "write_csv":
+        from hookgate_management.spreadsheets import write_csv
+
+        return write_csv
     from hookgate_management import pages  # what the command line does not need takes a second to import
 
     return getattr(pages, name)

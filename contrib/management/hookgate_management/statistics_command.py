@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
@@ -15,6 +14,7 @@ from rich.table import Table
 from hookgate import Command, Options, hookimpl
 from hookgate.commands import out
 from hookgate_management.commands import ManagementOption, TokenOption, asked
+from hookgate_management.spreadsheets import write_csv
 
 _LATENCIES = ("p50", "p90", "p99")
 
@@ -65,22 +65,10 @@ def show(
     if form == "json":
         out.print_json(json.dumps(rows))
     elif form == "csv":
-        _as_csv(rows)
+        if rows:
+            write_csv(sys.stdout, list(rows[0]), rows)
     else:
         _as_table(rows, names, series)
-
-
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]))
-        writer.writeheader()
-        for each in rows:
-            writer.writerow({name: _harmless(value) for name, value in each.items()})
-
-
-def _harmless(value: Any) -> Any:
-    """Keep a spreadsheet from taking a name for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
 
 
 def _as_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], series: bool) -> None:

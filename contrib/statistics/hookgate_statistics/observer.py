@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +11,11 @@ from pydantic import Field
 
 from hookgate import Duration, Exchange, Host, MachineError, Observer, Options, Secret, hookimpl
 from hookgate_statistics.cells import Counts, Minutes
+from hookgate_statistics.flushing import Flushing
 from hookgate_statistics.keeping import add, ask, forget
 from hookgate_statistics.questions import Answer, Question
+from hookgate_statistics.tables import REVISION
 from hookgate_statistics.writer import Writer
-from hookgate_storage import StoreError
-
-STOP = 5.0
-"""Seconds that the last writing may take when the gateway stops."""
-FRESH = 2.0
-"""Seconds that an answer waits for what has just been counted."""
-FORGETTING = 600.0
-"""Seconds between two looks for what is too old. The clock must have been steady for so long, too."""
-STEADY = 60.0
-"""Seconds by which the clock may be set without being called unsteady."""
 
 
 class StatisticsOptions(Options):
@@ -61,47 +50,36 @@ class Statistics(Observer[StatisticsOptions]):
     `hookgate statistics` or `GET /-/api/statistics`.
     """
 
-    _writer: Writer | None = None
-
-    def __init__(self, options: StatisticsOptions) -> None:
-        super().__init__(options)
-        self._counts: Counts | None = None
-        self._pending: Minutes | None = None
-        self._name, self._number = secrets.token_hex(16), 0
-        self._trouble = ""
-        self._turn = asyncio.Lock()
-        self._offset = self._steady = self._forgot = 0.0
+    _counts: Counts | None = None
+    _flushing: Flushing[Minutes] | None = None
 
     @hookimpl
     def startup(self, host: Host) -> None:
         """Start the thread, which opens the database, and begin to count."""
-        options, self._clock, self._log = self.options, host.clock, host.log
+        options, self._clock = self.options, host.clock
         self._counts = counts = Counts(host.clock.wall, most=options.most, waiting=options.waiting)
-        self._offset, self._steady = host.clock.wall() - host.clock.now(), host.clock.now()
-        self._writer = Writer(_default_url() if options.url is None else options.url.reveal())
+        keep = {60: options.keep_minutes, 3600: options.keep_hours, 86400: options.keep_days}
+        self._flushing = Flushing(
+            host,
+            "statistics",
+            counts,
+            Writer(_default_url() if options.url is None else options.url.reveal(), "statistics", REVISION),
+            add=lambda database, name, number, at, minutes: add(database, name, number, at, minutes, options.most),
+            forget=lambda database, now: forget(database, now, keep),
+            pause=options.flush,
+            waiting=options.waiting,
+        )
         about = "Calls whose counts were dropped, since they could not be written for too long."
         host.metrics.counter("statistics_lost_total", about, read=lambda: counts.lost)
         about = "Calls that were counted as (other), since there are too many combinations."
         host.metrics.counter("statistics_folded_total", about, read=lambda: counts.folded)
-        host.start("writing", self._write())
+        host.start("writing", self._flushing.run())
 
     @hookimpl
     async def shutdown(self) -> None:
         """Write what is left, if the database takes it soon."""
-        writer, counts = self._writer, self._counts
-        if writer is None or counts is None:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP):
-                while await self._flush():
-                    pass
-        self._writer = None
-        await writer.close(STOP)
-        before = counts.lost
-        for left in (self._pending or {}, counts.take()):
-            counts.drop(left, 0)
-        if counts.lost > before:
-            self._log.error("statistics of %d calls could not be written: %s", counts.lost - before, self._trouble)
+        if self._flushing is not None:
+            await self._flushing.stop()
 
     @hookimpl
     def exchange_finished(self, exchange: Exchange) -> None:
@@ -112,9 +90,10 @@ class Statistics(Observer[StatisticsOptions]):
     @hookimpl
     def health(self) -> Mapping[str, Any] | None:
         """Say what waits and what is wrong."""
-        waiting = 0 if self._pending is None else sum(map(len, self._pending.values()))
+        flushing = self._flushing
+        waiting = 0 if flushing is None or flushing.pending is None else sum(map(len, flushing.pending.values()))
         told: dict[str, Any] = {"waiting": waiting, "lost": 0 if self._counts is None else self._counts.lost}
-        return told | {"problems": [self._trouble]} if self._trouble else told
+        return told | {"problems": [flushing.trouble]} if flushing is not None and flushing.trouble else told
 
     async def ask(
         self, question: Question, own: str | None = None, has: Callable[[str], bool] | None = None
@@ -126,12 +105,8 @@ class Statistics(Observer[StatisticsOptions]):
             TooMuch: it would take too many rows.
             StoreError: the database is away.
         """
-        if self._writer is None:
-            raise StoreError("statistics are about to stop")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FRESH):
-                await self._flush()
-        return await self._writer.do(lambda database: ask(database, question, own, has))
+        assert self._flushing is not None, "startup comes first"
+        return await self._flushing.ask(lambda database: ask(database, question, own, has))
 
     def resolution(self, since: float, until: float) -> int:
         """Choose what is read for a time: minutes up to six hours, hours up to sixty days, if they are still there."""
@@ -139,47 +114,6 @@ class Statistics(Observer[StatisticsOptions]):
         if length <= 6 * 3600 and age <= self.options.keep_minutes:
             return 60
         return 3600 if length <= 60 * 86400 and age <= self.options.keep_hours else 86400
-
-    async def _write(self) -> None:
-        while True:
-            await self._clock.sleep(self.options.flush)
-            await self._flush()
-            await self._forget()
-
-    async def _flush(self) -> bool:
-        """Write a batch; return whether there was one, and it was written."""
-        writer, counts = self._writer, self._counts
-        assert writer is not None, "startup comes first"
-        assert counts is not None, "startup comes first"
-        async with self._turn:
-            if not self._pending:
-                self._pending = counts.take()
-                self._number += 1
-            if not self._pending:
-                return False
-            pending, number, at = self._pending, self._number, self._clock.wall()
-            try:
-                await writer.do(lambda database: add(database, self._name, number, at, pending, self.options.most))
-            except Exception as error:  # noqa: BLE001 - whatever it is, no count is to be lost for it
-                if str(error) != self._trouble:
-                    self._log.warning("statistics wait: %s", error)
-                self._trouble = str(error) or type(error).__name__
-                counts.drop(pending, self.options.waiting)
-                return False
-            self._pending, self._trouble = None, ""
-            return True
-
-    async def _forget(self) -> None:
-        """Remove what is too old, unless the clock has been set a while ago: it may be wrong."""
-        now, wall = self._clock.now(), self._clock.wall()
-        if abs(wall - now - self._offset) > STEADY:
-            self._offset, self._steady = wall - now, now
-        if now - max(self._steady, self._forgot) < FORGETTING or self._writer is None:
-            return
-        self._forgot, options = now, self.options
-        keep = {60: options.keep_minutes, 3600: options.keep_hours, 86400: options.keep_days}
-        with suppress(StoreError):  # told by the next writing
-            await self._writer.do(lambda database: forget(database, wall, keep))
 
 
 def statistics_of(host: Host) -> Statistics | None:

@@ -7,6 +7,8 @@ from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData
 from hookgate_statistics.cells import DIMENSIONS
 
 metadata = MetaData()
+REVISION = "c0001"
+"""Of the tables that this version works with."""
 
 counts = Table(
     "hookgate_statistics",

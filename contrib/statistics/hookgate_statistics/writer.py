@@ -11,18 +11,23 @@ from typing import Any, TypeVar
 from hookgate_storage import Database, StoreError, upgrade
 
 T = TypeVar("T")
-REVISION = "c0001"
-"""Of the tables that this version works with."""
 
 
 class Writer:
     """A thread with a loop, and the database that is open in it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, branch: str, revision: str) -> None:
+        """Start the thread.
+
+        Args:
+            url: Of the database.
+            branch: Of the tables, which are made where they are not there.
+            revision: That of the tables that are worked with.
+        """
+        self._url, self._branch, self._revision = url, branch, revision
         self._database: Database | None = None
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="statistics", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=branch, daemon=True)
         self._thread.start()
 
     async def do(self, work: Callable[[Database], Awaitable[T]]) -> T:
@@ -62,8 +67,8 @@ class Writer:
     async def _opened(self) -> Database:
         database = Database(self._url)
         try:
-            if REVISION not in await database.revision():
-                await _told(upgrade(database, "statistics@head"), database)
+            if self._revision not in await database.revision():
+                await _told(upgrade(database, f"{self._branch}@head"), self._branch, database)
         except BaseException:
             await database.close()
             raise
@@ -82,11 +87,11 @@ class Writer:
             self._database = None
 
 
-async def _told(work: Coroutine[Any, Any, None], database: Database) -> None:
+async def _told(work: Coroutine[Any, Any, None], branch: str, database: Database) -> None:
     """Say of tables that cannot be made what is wrong with them."""
     from alembic.util import CommandError
 
     try:
         await work
     except CommandError as error:
-        raise StoreError(f"the tables of statistics in {database.shown} are of another version: {error}") from None
+        raise StoreError(f"the tables of {branch} in {database.shown} are of another version: {error}") from None
