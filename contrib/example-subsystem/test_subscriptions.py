@@ -114,7 +114,7 @@ def test_pages_metric_health_and_command_tell_what_is_used(document):
         assert 'hookgate_subscriptions_calls_total{plan="gold",outcome="served"} 2' in metrics
         assert 'hookgate_subscriptions_calls_total{plan="gold",outcome="refused"} 1' in metrics
         assert page(gate, "health").json()["plugins"]["sections.subscriptions"] == {"used_up": 1}
-        typed = CliRunner().invoke(app, ["usage", "--management", gate.management])
+        typed = CliRunner().invoke(app, ["used", "--management", gate.management])
         assert (typed.exit_code, typed.output) == (0, "ann (gold): 2 of 2\n<bob> (standard): 0 of 100\n")
 
 
@@ -130,7 +130,7 @@ def test_the_page_may_stand_behind_a_login(document):
 
 def test_a_gateway_without_the_page_is_named_by_the_command(document):
     with running(document.replace(", subscriptions]", "]")) as gate:
-        typed = CliRunner().invoke(app, ["usage", "--management", gate.management])
+        typed = CliRunner().invoke(app, ["used", "--management", gate.management])
 
     assert "write `management: {apps: [health, subscriptions]}`" in str(typed.exception)
 

@@ -5,15 +5,15 @@ import csv
 import io
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from contrib.management.served import environment, serving
+from hookgate.commands import app
 from hookgate.testing import MovableClock, running
 from hookgate_storage import Database
 from hookgate_usage.folding import NAMES, NUMBERS, Key, Used
@@ -266,19 +266,18 @@ def test_what_cannot_be_asked_is_refused_and_says_why(gate, path, says):
 
 
 def hookgate(gate, *words):
-    environ = {**gate.environ, "HOOKGATE_MANAGEMENT_URL": gate.management, "HOOKGATE_MANAGEMENT_TOKEN": "token-of-pub"}
-    command = [sys.executable, "-m", "hookgate", "usage", *words]
-    return subprocess.run(
-        command, env=environ, cwd=gate.folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    environ = {"HOOKGATE_MANAGEMENT_URL": gate.management, "HOOKGATE_MANAGEMENT_TOKEN": "token-of-pub"}
+    typed = CliRunner().invoke(app, ["usage", *words], env=environ)
+    assert typed.exit_code == 0, typed.output
+    return typed.stdout
 
 
 def test_commands_export_and_preview(gate):
     words = ("--from", str(gate.since), "--by", "subscription", "--only", "api=shop", "--only", "owner=joe")
-    told = list(csv.DictReader(io.StringIO(hookgate(gate, "export", *words).stdout)))
+    told = list(csv.DictReader(io.StringIO(hookgate(gate, "export", *words))))
     assert sum(int(each["calls"]) for each in told if each["subscription"] == "s1") == 6
     assert {each["subscription"] for each in told} == {"s1", "s3"}
-    told = json.loads(hookgate(gate, "invoice", "nobody", "--month", "2020-02", "--format", "json").stdout)
+    told = json.loads(hookgate(gate, "invoice", "nobody", "--month", "2020-02", "--format", "json"))
     assert told == {"application": "nobody", "month": "2020-02", "lines": [], "totals": {}}
 
 

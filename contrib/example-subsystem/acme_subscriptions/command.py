@@ -1,4 +1,4 @@
-"""``hookgate usage``."""
+"""``hookgate used``."""
 
 from typing import Annotated
 
@@ -15,8 +15,8 @@ class ShowUsage(Command[Options]):
 
     @hookimpl
     def add_commands(self, commands: typer.Typer) -> None:
-        """Add `usage`."""
-        commands.command("usage")(show)
+        """Add `used`."""
+        commands.command("used")(show)
 
 
 def show(management: Annotated[str | None, typer.Option(help="URL of the management listener.")] = None) -> None:
