@@ -93,7 +93,7 @@ def lifecycle_pages(api: Operations, calls: Calls, host: Host) -> None:
             raise Refusal(403, f"{caller.name} may not see that; it takes the permission {LIFECYCLE}.", "forbidden")
         changer, states = await calls.changer(), machine()
         await _know(calls, changer, name)
-        state, version = await _state(changer, states, name)
+        state, version = await state_in(changer, states, name)
         return as_json(_told(states, name, state), headers={"ETag": f'"{version}"'} if version else {})
 
     @api.add(
@@ -115,7 +115,7 @@ def lifecycle_pages(api: Operations, calls: Calls, host: Host) -> None:
         found = await members(needs=(), also=("event", "to", "check_items"))
         await _know(calls, changer, name)
         _writable(changer, name)
-        state, version = await _state(changer, states, name)
+        state, version = await state_in(changer, states, name)
         event, target = _next(states, name, state, found)
         ticked = _ticked(states, state, target, found)
         kind = await calls.kind_of(KIND)
@@ -153,7 +153,7 @@ def _writable(changer: Changer, name: str) -> None:
         raise Refusal(409, f"{KIND}/{name} stands in the file; change it there.", "in-file")
 
 
-async def _state(changer: Changer, machine: MachineSection, name: str) -> tuple[str, int]:
+async def state_in(changer: Changer, machine: MachineSection, name: str) -> tuple[str, int]:
     """Return the state of an API, and the version of what is stored of it; 0 where nothing is."""
     in_file = changer.of_file(KIND).get(name)
     if in_file is not None:
@@ -213,7 +213,7 @@ async def _old_versions(changer: Changer, machine: MachineSection, name: str) ->
     found = []
     for other, body in sorted(apis.items()):
         if body["name"] == this["name"] and _natural(body.get("version")) < _natural(this.get("version")):
-            state, version = await _state(changer, machine, other)
+            state, version = await state_in(changer, machine, other)
             if state == PUBLISHED and DEPRECATED in machine.states[state].events.values():
                 found.append((other, version))
     return found
