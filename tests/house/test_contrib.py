@@ -24,6 +24,7 @@ DOWN = {
     "people": {"storage"},
     "usage": {"management", "statistics", "storage"},
     "simulation": {"trace"},
+    "wsdl": {"openapi"},
 }
 """Contribution -> the others that it stands on."""
 SHOWN = re.compile(r"^ *from (hookgate\.\w+) import ([\w, ]+)$", re.MULTILINE)

@@ -6,5 +6,6 @@ Schema 2020-12, so that steps which check and mock need to know one form only.
 
 from hookgate_openapi.description import Description, read
 from hookgate_openapi.importing import Imported, Wishes, described
+from hookgate_openapi.writing import document_text, write_whole
 
-__all__ = ["Description", "Imported", "Wishes", "described", "read"]
+__all__ = ["Description", "Imported", "Wishes", "described", "document_text", "read", "write_whole"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +15,7 @@ from hookgate_openapi import Wishes, described, read
 from hookgate_openapi.exporting import exported
 from hookgate_openapi.importing import Checks
 from hookgate_openapi.laying import Own
-from hookgate_openapi.writing import contract_text, document_text
+from hookgate_openapi.writing import contract_text, document_text, write_whole
 
 
 class OpenApi(Command[Options]):
@@ -91,7 +89,7 @@ def command(
     targets = [(contract, contract_text(found.contract))] if wanted and contract is not None else []
     if output is not None:
         targets.append((output, text))
-    _write(targets, force=force)
+    write_whole(targets, force=force)
     if output is None:
         print(text, end="")
     for target, _ in targets:
@@ -124,7 +122,7 @@ def export(
     if output is None:
         print(text, end="")
     else:
-        _write([(output, text)], force=force)
+        write_whole([(output, text)], force=force)
         errors.print(f"wrote {output}")
     for warning in warnings:
         errors.print(f"warning: {warning}", style="yellow")
@@ -136,27 +134,6 @@ def _parsed(under: Path) -> Document:
             return parse(opened.read(MAX_BYTES + 1), str(under))
     except OSError as error:
         raise MachineError(f"cannot read {under}: {error.strerror}") from error
-
-
-def _write(targets: list[tuple[Path, str]], *, force: bool) -> None:
-    """Write files, each whole or not at all; with one that may not be written nothing is."""
-    for target, _ in targets:
-        if target.exists() and not force:
-            raise MachineError(f"{target} is there already; --force writes over it")
-    for target, text in targets:
-        temporary = ""
-        try:
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-            ) as opened:
-                temporary = opened.name
-                opened.write(text)
-            Path(temporary).chmod(0o644)
-            os.replace(temporary, target)  # noqa: PTH105
-        except OSError as error:
-            with suppress(OSError):
-                Path(temporary).unlink()
-            raise MachineError(f"cannot write {target}: {error.strerror}") from error
 
 
 def _named(contract: Path, document: Path | None) -> str:

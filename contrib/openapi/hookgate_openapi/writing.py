@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hookgate import MachineError
 from hookgate.document import yaml12
 
 
@@ -59,3 +64,28 @@ def _joined(lines: list[str]) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def write_whole(targets: list[tuple[Path, str]], *, force: bool) -> None:
+    """Write files, each whole or not at all; with one that may not be written nothing is.
+
+    Raises:
+        MachineError: one is there already and not to be written over, or cannot be written.
+    """
+    for target, _ in targets:
+        if target.exists() and not force:
+            raise MachineError(f"{target} is there already; --force writes over it")
+    for target, text in targets:
+        temporary = ""
+        try:
+            with tempfile.NamedTemporaryFile(
+                "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
+            ) as opened:
+                temporary = opened.name
+                opened.write(text)
+            Path(temporary).chmod(0o644)
+            os.replace(temporary, target)  # noqa: PTH105
+        except OSError as error:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise MachineError(f"cannot write {target}: {error.strerror}") from error
