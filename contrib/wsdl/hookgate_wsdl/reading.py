@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from lxml import etree
 
@@ -23,6 +24,8 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 """An address whose path means the same in a document: without braces and asterisks, which are patterns there."""
+Element = Any
+"""An element of lxml, which keeps the name of its class to itself."""
 WSDL = "http://schemas.xmlsoap.org/wsdl/"
 SOAP = {"http://schemas.xmlsoap.org/wsdl/soap/": "1.1", "http://schemas.xmlsoap.org/wsdl/soap12/": "1.2"}
 """Version of SOAP by the namespace of what a binding says of it."""
@@ -80,7 +83,7 @@ class _Reader:
         self._warnings: list[str] = []
         self._root = self._parsed(data)
 
-    def _parsed(self, data: bytes) -> etree._Element:
+    def _parsed(self, data: bytes) -> Element:
         if len(data) > LARGEST:
             self._fail(f"the file has more than {LARGEST} bytes", 0)
         parser = etree.XMLParser(
@@ -127,7 +130,7 @@ class _Reader:
             raise ConfigError(self._problems)
         return Service(name, self._documentation(element), ports, self._warnings)
 
-    def _port(self, element: etree._Element) -> Port | None:
+    def _port(self, element: Element) -> Port | None:
         name = str(element.get("name", ""))
         address = next((each for each in element if _of(each) in SOAP and _local(each) == "address"), None)
         if address is None:
@@ -151,7 +154,7 @@ class _Reader:
         origin, path, query = url[1].lower(), url[2] or "/", url[3] or ""
         return Port(name, version, origin, path, query, operations)
 
-    def _binding(self, port: etree._Element, name: str) -> etree._Element | None:
+    def _binding(self, port: Element, name: str) -> Element | None:
         wanted = str(port.get("binding", ""))
         prefix, _, local = wanted.rpartition(":")
         space = port.nsmap.get(prefix or None)
@@ -163,10 +166,10 @@ class _Reader:
         self._refuse(f"the port {name} has the binding {wanted!r}: {what}", port)
         return None
 
-    def _spoken(self, binding: etree._Element) -> str:
+    def _spoken(self, binding: Element) -> str:
         return next((SOAP[_of(each)] for each in binding if _of(each) in SOAP and _local(each) == "binding"), "")
 
-    def _operations(self, binding: etree._Element) -> Iterator[Operation]:
+    def _operations(self, binding: Element) -> Iterator[Operation]:
         for number, each in enumerate(binding.findall(_wsdl("operation"))):
             if number >= MOST:
                 self._refuse(f"the binding has more than {MOST} operations", each)
@@ -174,17 +177,17 @@ class _Reader:
             said = next((inner for inner in each if _of(inner) in SOAP and _local(inner) == "operation"), None)
             yield Operation(str(each.get("name", "")), "" if said is None else str(said.get("soapAction", "")))
 
-    def _documentation(self, service: etree._Element) -> str:
+    def _documentation(self, service: Element) -> str:
         for each in (service, self._root):
             found = each.find(_wsdl("documentation"))
             if found is not None:
                 return " ".join("".join(str(part) for part in found.itertext()).split())
         return ""
 
-    def _warn(self, message: str, element: etree._Element) -> None:
+    def _warn(self, message: str, element: Element) -> None:
         self._warnings.append(f"{self._file}:{_line(element)}: {message}")
 
-    def _refuse(self, message: str, element: etree._Element) -> None:
+    def _refuse(self, message: str, element: Element) -> None:
         self._problems.append(Problem((), message, self._file, _line(element), 1))
 
     def _fail(self, message: str, line: int) -> None:
@@ -195,15 +198,15 @@ def _wsdl(name: str) -> str:
     return f"{{{WSDL}}}{name}"
 
 
-def _of(element: etree._Element) -> str:
+def _of(element: Element) -> str:
     """Return the namespace of an element."""
     return str(etree.QName(element).namespace or "")
 
 
-def _local(element: etree._Element) -> str:
+def _local(element: Element) -> str:
     return str(etree.QName(element).localname)
 
 
-def _line(element: etree._Element) -> int:
+def _line(element: Element) -> int:
     line = element.sourceline
     return line if isinstance(line, int) else 0

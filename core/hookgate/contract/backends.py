@@ -32,17 +32,16 @@ Send = Callable[["Outbound"], Awaitable["Response"]]
 """Sends one attempt as its connection does; what a probe is handed."""
 
 Failure = Literal["connect-failed", "timeout", "broken"] | Annotated[int, Field(ge=400, le=599)]
+_Written = list[Failure | Annotated[int, Field(ge=101500, le=101510)]]
 _CODES: dict[Any, list[str]] = dict.fromkeys(range(101500, 101511), ["broken"])  # noqa: RUF024 - nobody changes it
 _CODES |= {101503: ["connect-failed"], 101504: ["timeout"], 101507: ["timeout"], 101508: ["connect-failed", "broken"]}
 """What codes of transport errors stand for (KC-68), those included that have 3 added, since the request was sent."""
-_Written = list[Failure | Annotated[int, Field(ge=101500, le=101510)]]
 
 
 def _named(given: Any) -> Any:
-    if not isinstance(given, list | tuple):
-        return given
-    found = [_CODES.get(each, [each]) if isinstance(each, int) else [each] for each in given]
-    return [each[0] for each in found] + [name for each in found for name in each[1:]]
+    several = given if isinstance(given, list | tuple) else ()
+    found = [_CODES.get(each, [each]) if isinstance(each, int) else [each] for each in several]
+    return [each[0] for each in found] + [name for each in found for name in each[1:]] if found else given
 
 
 Failures = Annotated[tuple[Failure, ...], BeforeValidator(_named, json_schema_input_type=_Written)]

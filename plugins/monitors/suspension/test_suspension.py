@@ -29,7 +29,6 @@ def lasts(plugin, clock, target):
     return seconds
 
 
-@pytest.mark.row("KC-68")
 def test_each_suspension_is_longer_than_the_last_up_to_the_longest_and_a_good_answer_begins_anew():
     plugin, clock, target = watched(initial=5, factor=2, maximum=30)
     assert plugin.admit(target) is None
@@ -43,7 +42,6 @@ def test_each_suspension_is_longer_than_the_last_up_to_the_longest_and_a_good_an
     assert (found, lasts(plugin, clock, target)) == ([5, 10, 20, 30], 5)
 
 
-@pytest.mark.row("KC-68")
 def test_without_a_word_it_lasts_thirty_seconds_each_time():
     plugin, clock, target = watched()
 
@@ -52,7 +50,6 @@ def test_without_a_word_it_lasts_thirty_seconds_each_time():
         assert lasts(plugin, clock, target) == 30
 
 
-@pytest.mark.row("KC-68")
 @pytest.mark.parametrize("initial", [-1, 0])
 def test_minus_one_and_zero_suspend_nothing(initial):
     plugin, _, target = watched(initial=initial)
@@ -62,7 +59,6 @@ def test_minus_one_and_zero_suspend_nothing(initial):
         assert plugin.admit(target) is None
 
 
-@pytest.mark.row("KC-68")
 @pytest.mark.parametrize(
     ("on", "suspends"),
     [
@@ -183,6 +179,33 @@ def test_the_second_endpoint_serves_the_same_call_and_the_first_is_asked_again_o
             answers = [gate.request("GET", "/").status_code for _ in range(3)]
 
     assert (answers, len(first.requests), len(second.requests)) == ([200] * 3, asked, 3)
+
+
+@pytest.mark.row("KC-68")
+@BOTH
+@pytest.mark.parametrize(
+    ("times", "lasting"),
+    [({"initial": 10, "factor": 2, "maximum": 30}, [10, 20, 30, 30]), ({}, [30, 30]), ({"initial": 5}, [5, 5])],
+    ids=str,
+)
+def test_each_suspension_lasts_as_long_as_was_said_and_a_good_answer_begins_anew(times, lasting, lane):
+    clock = MovableClock()
+    with upstream(lambda _: Reset()) as backend:
+        rules = {"monitor": {"suspension": {"on": [101505], **times}}}
+        with running(document([backend.url], lane, **rules), clock=clock) as gate:
+
+            def after(seconds):
+                gate.run(clock.advance(seconds))
+                return gate.request("POST", "/").status_code
+
+            assert after(0) == 502
+            for seconds in lasting:
+                assert [after(seconds - 1), after(1.5)] == [503, 502]
+            backend.answer = lambda _: (200, {}, "well")
+            assert after(lasting[-1] + 1) == 200
+            backend.answer = lambda _: Reset()
+            assert after(0) == 502
+            assert [after(lasting[0] - 1), after(1.5)] == [503, 502]
 
 
 def test_conformance():
