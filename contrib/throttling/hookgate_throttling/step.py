@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from hookgate import Decision, Exchange, Host, Interceptor, hookimpl
-from hookgate.workshop import note_standing, read_by, standing_fields
+from hookgate.workshop import note_standing, read_by, refused_for, tell_standing
 from hookgate_throttling.levels import Level, Levels
 from hookgate_throttling.options import ThrottleOptions
 from hookgate_throttling.store import Counting
@@ -98,18 +97,11 @@ class Throttle(Interceptor[ThrottleOptions]):
             self._levels.counted(exchange, levels)
             return
         level = next(each for each in levels if each.key == decision.key)
-        wait = max(1, math.ceil(decision.retry_after))
+        wait, fields = refused_for(exchange, decision, told=self.options.headers)
         self._refused.add(1, level.fault.default_reason)
-        raise level.fault(
-            f"The limit of {level.whose} is used up; try again in {wait} s.",
-            headers=[("Retry-After", str(wait)), *self._fields(exchange)],
-        )
+        raise level.fault(f"The limit of {level.whose} is used up; try again in {wait} s.", headers=fields)
 
     @hookimpl
     def on_response(self, exchange: Exchange) -> None:
         """Tell the client how it stands."""
-        if exchange.response is not None:
-            exchange.response.headers.update(self._fields(exchange))
-
-    def _fields(self, exchange: Exchange) -> list[tuple[str, str]]:
-        return standing_fields(exchange) if self.options.headers else []
+        tell_standing(exchange, told=self.options.headers)

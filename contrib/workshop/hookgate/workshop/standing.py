@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hookgate import Exchange
+from hookgate import Decision, Exchange
 
 NOTE = "rate_limit"
 
@@ -29,3 +29,16 @@ def standing_fields(exchange: Exchange) -> list[tuple[str, str]]:
         ("RateLimit-Remaining", str(noted["remaining"])),
         ("RateLimit-Reset", str(noted["reset"])),
     ]
+
+
+def tell_standing(exchange: Exchange, *, told: bool) -> None:
+    """Write these fields to the answer, if there is one and the client is to be told."""
+    if told and exchange.response is not None:
+        exchange.response.headers.update(standing_fields(exchange))
+
+
+def refused_for(exchange: Exchange, decision: Decision, *, told: bool) -> tuple[int, list[tuple[str, str]]]:
+    """Return the whole seconds after which a call that was refused may come again, at least one, and the fields of the
+    answer: `Retry-After` (RFC 9110, 10.2.3) and, where the client is to be told, how it stands."""
+    wait = max(1, math.ceil(decision.retry_after))
+    return wait, [("Retry-After", str(wait)), *(standing_fields(exchange) if told else ())]

@@ -1,13 +1,12 @@
 """Bound how often callers may call, evenly spread or per calendar window."""
 
-import math
 from collections.abc import Awaitable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hookgate import Decision, Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
-from hookgate.workshop import LimitKey, Seconds, in_one_message, note_standing, read_by, standing_fields
+from hookgate.workshop import LimitKey, Seconds, in_one_message, note_standing, read_by, refused_for, tell_standing
 
 Window = Annotated[
     Seconds | Literal["second", "minute", "hour", "day", "week", "month"],
@@ -113,20 +112,13 @@ class RateLimit(Interceptor[RateLimitOptions]):
     def _decide(self, exchange: Exchange, decision: Decision) -> None:
         note_standing(exchange, self._size, max(0, decision.remaining - self._extra), decision.reset)
         if not decision.allowed:
-            wait = max(1, math.ceil(decision.retry_after))
-            raise TooManyRequests(
-                f"More calls came than are served here; try again in {wait} s.",
-                headers=[("Retry-After", str(wait)), *self._fields(exchange)],
-            )
+            wait, fields = refused_for(exchange, decision, told=self.options.headers)
+            raise TooManyRequests(f"More calls came than are served here; try again in {wait} s.", headers=fields)
 
     @hookimpl
     def on_response(self, exchange: Exchange) -> None:
         """Tell the client how it stands."""
-        if exchange.response is not None:
-            exchange.response.headers.update(self._fields(exchange))
-
-    def _fields(self, exchange: Exchange) -> list[tuple[str, str]]:
-        return standing_fields(exchange) if self.options.headers else []
+        tell_standing(exchange, told=self.options.headers)
 
 
 def _share(amount: int, percentage: float) -> int:

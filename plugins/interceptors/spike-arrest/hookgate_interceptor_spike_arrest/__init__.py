@@ -1,13 +1,12 @@
 """Keep a least time between two calls."""
 
-import math
 from collections.abc import Awaitable
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from hookgate import Decision, Exchange, Expression, Host, Interceptor, Limit, Options, TooManyRequests, hookimpl
-from hookgate.workshop import LimitKey, Seconds, in_one_message, read_by
+from hookgate.workshop import LimitKey, Seconds, in_one_message, read_by, refused_for
 
 SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 Interval = Annotated[
@@ -84,9 +83,9 @@ class SpikeArrest(Interceptor[SpikeArrestOptions]):
 
     def _decide(self, exchange: Exchange, decision: Decision) -> None:
         if not decision.allowed:
-            wait = max(1, math.ceil(decision.retry_after))
+            wait, fields = refused_for(exchange, decision, told=False)
             raise TooManyRequests(
                 f"Calls came closer together than is served here; try again in {wait} s.",
                 reason="spike-arrested",
-                headers={"Retry-After": str(wait)},
+                headers=fields,
             )
