@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .managed import ORIGIN, TOKEN
+
 
 @dataclass(frozen=True)
 class Case:
@@ -21,7 +23,10 @@ class Case:
     """Bytes of the body of each answer; -1 where they differ."""
     tls: bool = False
     """Whether clients come by TLS. The backend never does."""
-    kind: Literal["load", "slow readers", "routes"] = "load"
+    kind: Literal["load", "slow readers", "routes", "managed"] = "load"
+    """`managed` has contenders of its own, which do more than to pass calls on."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """What each request carries."""
 
 
 MIB = 2**20
@@ -38,6 +43,12 @@ CASES = (
         connections=8,
         download=100 * MIB,
         kind="slow readers",
+    ),
+    Case(
+        "managed",
+        "CORS, a token, a subscription, limits, headers, a log and numbers; 1 KiB, 64 connections",
+        kind="managed",
+        headers=(("Authorization", f"Bearer {TOKEN}"), ("Origin", ORIGIN)),
     ),
     Case("routes", "hookgate alone, 1 KiB, 64 connections, a random one of so many routes", kind="routes"),
 )

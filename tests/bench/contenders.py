@@ -13,9 +13,10 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from . import managed
 from .nodepackages import installed
 from .processes import Process
 from .rendering import fill, render
@@ -61,6 +62,8 @@ class Contender:
     """`NAME@VERSION` of an npm package; `@NODE_MODULES@` is the folder it is in."""
     write: Callable[[Path, Mapping[str, object]], None] | None = None
     """Writes what no committed file can hold."""
+    managed: bool = False
+    """Whether it does the work of an API manager: it takes part in the case of that name, and in no other."""
 
     def find(self) -> dict[str, str]:
         """Find what it needs on this machine, which for packages of npm may mean to install them: values of blanks.
@@ -149,7 +152,7 @@ def on_node(name: str, what: str, package: str) -> Contender:
     )
 
 
-CONTENDERS = (
+PROXIES = (
     Contender(
         name="nginx",
         what="nginx, one worker",
@@ -227,4 +230,28 @@ CONTENDERS = (
     hookgate("hookgate-signature", "the same with an HTTP signature in place of basic auth"),
     hookgate("hookgate-oauth2", "the same with a kept OAuth 2 token in place of basic auth"),
     hookgate("hookgate-edge", "hookgate with an empty flow and `lane: off`"),
+)
+
+
+def managing(contender: Contender, what: str, **more: object) -> Contender:
+    """Describe a contender that does the work of an API manager, with a configuration of its own."""
+    name = f"{contender.name}-managed"
+    return replace(contender, **{"name": name, "what": what, "configuration": name, "managed": True, **more})
+
+
+_BY_NAME = {each.name: each for each in PROXIES}
+_STORE = {"HOOKGATE_SOURCE": "store", "HOOKGATE_SOURCE_OPTIONS": '{"url": "sqlite:///@FOLDER@/store.db"}'}
+CONTENDERS = (
+    *PROXIES,
+    managing(_BY_NAME["nginx"], "nginx with the token in its configuration"),
+    managing(_BY_NAME["envoy"], "Envoy with the token in its configuration, and one limit"),
+    managing(_BY_NAME["traefik"], "Traefik with the token in a rule of its router, and one limit"),
+    managing(
+        _BY_NAME["hookgate"],
+        "hookgate with key manager, subscriptions and tiers",
+        configuration="hookgate",
+        command=("@PROGRAM@", "serve", "hookgate-managed.yaml"),
+        write=managed.write,
+        environment={**_BY_NAME["hookgate"].environment, **_STORE},
+    ),
 )

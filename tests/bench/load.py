@@ -49,6 +49,8 @@ def run(
     """
     url = f"{'https' if case.tls else 'http'}://127.0.0.1:{port}{case.path}"
     command = [wrk(), "-t1", f"-c{case.connections}", f"-d{seconds}s", f"--timeout={PATIENCE}s", "-s", str(SCRIPT), url]
+    for name, value in case.headers:
+        command += ["-H", f"{name}: {value}"]
     command += ["--", "POST" if case.upload else "GET", str(case.upload), str(paths)]
     deadline = time.monotonic() + seconds + PATIENCE + 20
     with subprocess.Popen(
@@ -125,7 +127,8 @@ def call_twice(case: Case, port: int, paths: int) -> None:
     path = f"/r{paths - 1}/7" if paths else case.path
     try:
         for _ in range(2):
-            connection.request("POST" if case.upload else "GET", path, b"x" * case.upload or None)
+            method, body = "POST" if case.upload else "GET", b"x" * case.upload or None
+            connection.request(method, path, body, dict(case.headers))
             answer = connection.getresponse()
             body = answer.read()
             if answer.status != 200:

@@ -19,8 +19,10 @@ BUSY = 0.85
 
 
 def reference(case: Mapping[str, Any]) -> str:
-    """Name whom the others are compared with: nginx, or hookgate with the fewest routes."""
-    return next(iter(case["contenders"])) if case["kind"] == "routes" else "nginx"
+    """Name whom the others are compared with: nginx, with the same work, or hookgate with the fewest routes."""
+    if case["kind"] == "routes":
+        return next(iter(case["contenders"]))
+    return "nginx-managed" if case["kind"] == "managed" else "nginx"
 
 
 def column(entry: Mapping[str, Any], name: str) -> list[float | None]:

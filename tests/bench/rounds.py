@@ -52,9 +52,11 @@ class Entrant:
 
 
 def entrants(case: Case, chosen: Sequence[tuple[Contender, Mapping[str, str]]]) -> list[Entrant]:
-    """Say who takes part in a case: all that were chosen, or hookgate alone in as many sizes as are compared."""
+    """Say who takes part in a case: all that were chosen and are for it, or hookgate alone in as many sizes as are
+    compared."""
     if case.kind != "routes":
-        return [Entrant(contender, found) for contender, found in chosen]
+        managed = case.kind == "managed"
+        return [Entrant(contender, found) for contender, found in chosen if contender.managed == managed]
     ours = [found for contender, found in chosen if contender.name == "hookgate"]
     return [Entrant(lookup.contender(size), found, size) for found in ours for size in lookup.SIZES]
 

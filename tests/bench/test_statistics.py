@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hookgate.commands import app
 
-from . import certificates, load, lookup, page, report
+from . import certificates, load, lookup, page, report, rounds
 from .cases import CASES
 from .contenders import CONTENDERS
 from .rendering import BLANK, CONFIGURATIONS, fill, render
@@ -105,6 +105,16 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says():
 def test_an_interval_of_nothing_is_refused():
     with pytest.raises(ValueError, match="no values"):
         bootstrap([])
+
+
+def test_who_does_the_work_of_an_api_manager_takes_part_in_its_case_and_in_no_other():
+    chosen = [(contender, {}) for contender in CONTENDERS]
+    told = {case.name: {each.contender.name for each in rounds.entrants(case, chosen)} for case in CASES}
+    managed = {f"{name}-managed" for name in ("nginx", "envoy", "traefik", "hookgate")}
+
+    assert told["managed"] == managed
+    assert not managed & told["1k"]
+    assert {"nginx", "hookgate"} <= told["1k"]
 
 
 def test_a_median_leaves_out_what_is_missing():
