@@ -61,6 +61,7 @@ OPTIONS = {
     ("interceptor", "compose"): {"parts": {"me": {"path": "/users/{request.method}"}}, "on_failure": "null"},
     ("interceptor", "compress"): {"min_size": 10},
     ("interceptor", "cors"): {"allow_origins": ["https://example.org"]},
+    ("interceptor", "acl"): {"allow": [{"roles": ["clerk"], "when": "request.headers['x-level'] != null"}]},
     ("interceptor", "callout"): {
         "name": "seen",
         "url": "https://other.invalid/{request.method}",
