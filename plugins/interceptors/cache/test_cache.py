@@ -45,6 +45,10 @@ def document(backend, *, lane, **gateway):
         "trusting": [{"cache": {"vary": ["X-Client"]}}],
         "guessing": [{"cache": {"heuristics": True}}],
         "guarded": [{"auth": {"methods": [{"basic": {"users": {"ann": "a", "bob": "b"}}}]}}, {"cache": {"ttl": 60}}],
+        "ahead": [
+            {"cache": {"ttl": 60, "share": "all"}},
+            {"auth": {"methods": [{"api-key": {"keys": {"ann": "key-of-ann"}}}]}},
+        ],
         "packed": ["compress", "cache"],
         "inside": ["cache", "compress"],
         "moved": [{"destination": {"to": "request.headers['x-to']", "among": ["backend", "other"]}}, "cache"],
@@ -276,6 +280,20 @@ def test_a_304_that_forbids_keeping_is_the_last_answer(served):
     assert [request.header("if-none-match") for request in place.asked] == [None, '"v1"', None]
 
 
+def test_what_a_304_says_for_one_client_reaches_that_one_and_is_not_kept(served):
+    def answer(request):
+        if request.header("if-none-match"):
+            return 304, {"etag": '"v1"', "cache-control": "max-age=60", "set-cookie": "mine=1"}, b""
+        return 200, OLD, "the body"
+
+    place = served.place(answer)
+
+    answers = [place.get() for _ in range(3)]
+    assert [answer.text for answer in answers] == ["the body"] * 3
+    assert [answer.headers.get("set-cookie") for answer in answers] == [None, "mine=1", None]
+    assert "detail=set-cookie" in status_of(answers[1])
+
+
 def test_a_client_that_has_what_is_kept_is_told_so(served):
     place = served.place((200, {**FRESH, "etag": '"v1"', "content-language": "en"}, "the body"))
     place.get()
@@ -485,6 +503,14 @@ def test_each_value_of_the_key_has_answers_of_its_own(served):
         *("for a", "for a", "for b", "for a", "for b")
     ]
     assert place.calls == 2
+
+
+def test_nothing_is_kept_where_a_step_right_of_it_lets_callers_in(served):
+    place = served.place(counting({"cache-control": "public, max-age=60"}), "ahead")
+
+    assert [place.get(x_api_key=each).status_code for each in ("key-of-ann", "wrong", "key-of-ann")] == [200, 401, 200]
+    assert (place.get().status_code, place.calls) == (401, 2)
+    assert "caller-found-out-later" in status_of(place.get(x_api_key="key-of-ann"))
 
 
 @pytest.mark.row("KC-72")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from email.utils import formatdate
 
 from hookgate import Answered, Exchange, Faulted, GatewayTimeout, Host, Interceptor, Response, hookimpl
@@ -230,9 +231,11 @@ class Cache(Interceptor[CacheOptions]):
         why = "no-match"
         if fields is not None:
             try:
+                self._refuse_hidden(exchange, call)
                 entry = self._maker.updated(call, entry, fields, response.headers, now, wall)
             except Unkept as unkept:
                 why = str(unkept)
+                entry = replace(entry, fields=fields, received=now, initial_age=0.0, lifetime=0.0)
             else:
                 why = self._put(call, entry)
         if why:
@@ -245,6 +248,7 @@ class Cache(Interceptor[CacheOptions]):
         """Keep an answer once its body has come, if it may be kept."""
         body, most = response.body, self.options.max_body
         try:
+            self._refuse_hidden(exchange, call)
             entry = self._maker.made(call, response, self._clock.now(), self._clock.wall())
             if body.length is not None and body.length > most:
                 raise Unkept("too-large")
@@ -263,6 +267,16 @@ class Cache(Interceptor[CacheOptions]):
             return self._collect_behind(call, response, entry)
         self._collect(call, response, entry)
         return None
+
+    def _refuse_hidden(self, exchange: Exchange, call: Call) -> None:
+        """Refuse to keep an answer where a step right of this one has found out who calls: it would not be asked the
+        next time, and would have refused others.
+
+        Raises:
+            Unkept: there is such a step.
+        """
+        if (exchange.identity, exchange.application) != call.caller:
+            raise Unkept("caller-found-out-later")
 
     async def _collect_behind(self, call: Call, response: Response, entry: Entry) -> None:
         """Keep what steps right of this one make of the body, and not what they are given."""

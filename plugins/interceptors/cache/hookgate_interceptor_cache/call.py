@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from hookgate import Exchange, Headers, Request
+from hookgate import Application, Exchange, Headers, Identity, Request
 from hookgate_interceptor_cache.directives import Directives
 from hookgate_interceptor_cache.entry import Entry, Place
 from hookgate_interceptor_cache.options import CacheOptions
@@ -45,6 +45,8 @@ class Call:
     said: Directives
     """What the client says in ``Cache-Control``."""
     credentials: bool
+    caller: tuple[Identity | None, Application | None]
+    """Who calls, as far as steps left of this one have found out."""
     since: int
     """What the store counted when it came."""
     asked: float
@@ -83,7 +85,8 @@ def begun(exchange: Exchange, options: CacheOptions, since: int, now: float) -> 
     if options.obey_clients and not said and "no-cache" in headers.tokens("pragma"):
         said = Directives(["no-cache"])
     credentials = options.share == "explicit" and has_credentials(exchange)
-    call = Call("uri-miss", uri, Place(uri, part), headers.copy(), said, credentials, since, now)
+    caller = (exchange.identity, exchange.application)
+    call = Call("uri-miss", uri, Place(uri, part), headers.copy(), said, credentials, caller, since, now)
     if request.method not in ("GET", "HEAD"):
         call.unsafe, call.why = True, "method"
     elif request.upgrade or not request.body.empty or "no-store" in said or any(name in headers for name in NOT_OURS):
