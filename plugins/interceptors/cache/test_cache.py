@@ -929,7 +929,7 @@ def test_over_http_2_it_is_the_same(served):
     assert (place.calls, place.get().text) == (1, "answer 1")
 
 
-def test_it_stands_on_the_page_of_health_and_in_the_trace(served):
+def test_how_much_is_kept_stands_on_the_page_of_health(served):
     served.place(counting()).get()
     found = httpx.get(f"{served.gate.management}/-/health", trust_env=False).json()
 

@@ -266,6 +266,21 @@ def test_an_answer_is_stale_when_its_time_is_over():
     assert reached == [True, False, False, True, False]
 
 
+def test_what_came_of_calls_is_counted():
+    played = Played(max_entries=1).start()
+    plain = Reply(20, "max-age", frozenset(), vary=False, cookie=False, age=0, late=0, tag=True, status=200)
+    for path, said in (("/a", ""), ("/a", ""), ("/a", "no-cache"), ("/b", ""), ("/b", "no-store")):
+        played.ask(Ask("GET", path, None, credentials=False, said=said, wait=0, reply=plain))
+    step = played.cache.entry.id
+    metrics = {metric.name: {s.labels: s.value for s in metric.samples} for metric in played.house.metrics.collect()}
+
+    counted = {labels[1]: value for labels, value in metrics["hookgate_cache_calls_total"].items()}
+    assert counted == {"miss": 2, "hit": 1, "revalidated": 1, "bypass": 1}
+    assert metrics["hookgate_cache_evictions_total"] == {(step,): 1}
+    assert metrics["hookgate_cache_entries"] == {(step,): 1}
+    assert metrics["hookgate_cache_octets"][step,] == played.cache.store.octets > 0
+
+
 def test_conformance():
     conformance(Cache)
     conformance(Cache, options={"share": "caller", "ttl": 5, "tags": "Surrogate-Key", "key": ["identity.subject"]})

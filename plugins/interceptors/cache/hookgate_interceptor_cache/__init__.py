@@ -10,9 +10,9 @@ from hookgate import Answered, Exchange, Faulted, GatewayTimeout, Host, Intercep
 from hookgate_interceptor_cache import rules
 from hookgate_interceptor_cache.app import CacheApp
 from hookgate_interceptor_cache.call import CONDITIONS, Call, Spot, begun, places_changed
-from hookgate_interceptor_cache.collecting import Bounds, Collecting
 from hookgate_interceptor_cache.entry import Entry, selected
-from hookgate_interceptor_cache.flight import End, Flight, Flights
+from hookgate_interceptor_cache.flight import Flight, Flights
+from hookgate_interceptor_cache.keeping import Keeper
 from hookgate_interceptor_cache.making import Maker, Unkept
 from hookgate_interceptor_cache.options import CacheOptions
 from hookgate_interceptor_cache.reuse import grace, may_answer
@@ -75,6 +75,7 @@ class Cache(Interceptor[CacheOptions]):
         self._host, self._clock = host, host.clock
         self._variable = f"cache {self.entry.id}"
         self._telling.begin(host, self.entry.id, self.store)
+        self._keeper = Keeper(self.options, self.store, self._flights, self._telling, host.clock)
 
     @hookimpl
     def health(self) -> dict[str, int]:
@@ -164,6 +165,13 @@ class Cache(Interceptor[CacheOptions]):
             exchange.request.headers.remove(*CONDITIONS)
             exchange.request.headers.update(found)
 
+    def _restore(self, exchange: Exchange, call: Call) -> None:
+        """Put back what the client has asked the backend for."""
+        if call.validating:
+            exchange.request.headers.remove(*CONDITIONS)
+            for name, value in call.conditions:
+                exchange.request.headers.add(name, value)
+
     def _tolerable(self, call: Call, name: str) -> bool:
         """Whether the stale answer of a call may be given, by one of the extensions of RFC 5861."""
         entry = call.stale
@@ -182,12 +190,9 @@ class Cache(Interceptor[CacheOptions]):
             return None
         call.answered = True
         response = exchange.response
-        if call.validating:
-            exchange.request.headers.remove(*CONDITIONS)
-            for name, value in call.conditions:
-                exchange.request.headers.add(name, value)
+        self._restore(exchange, call)
         if exchange.fault is not None:
-            self._land(call, "failed")
+            self._keeper.land(call, "failed")
         elif call.unsafe and response.status < 400:
             for uri in places_changed(call, response.headers):
                 self.store.invalidate(uri)
@@ -198,7 +203,7 @@ class Cache(Interceptor[CacheOptions]):
             exchange.response = self._validated(exchange, call, call.stale, response)
             return None
         if response.status in FAILED and call.stale is not None and self._tolerable(call, "stale-if-error"):
-            self._land(call, "failed")
+            self._keeper.land(call, "failed")
             status = f"fwd=stale; fwd-status={response.status}; detail=stale-if-error"
             exchange.response = self._answer(exchange, call, call.stale, "stale", status)
             return None
@@ -210,10 +215,10 @@ class Cache(Interceptor[CacheOptions]):
         call: Call | None = exchange.variables.get(self._variable)
         if call is None or call.answered or not call.keeps:
             return None
-        self._land(call, "failed")
+        self._keeper.land(call, "failed")
         if exchange.fault.status not in FAILED or call.stale is None or not self._tolerable(call, "stale-if-error"):
             return None
-        call.answered = True
+        self._restore(exchange, call)
         return self._answer(exchange, call, call.stale, "stale", "fwd=stale; detail=stale-if-error")
 
     @hookimpl
@@ -221,7 +226,7 @@ class Cache(Interceptor[CacheOptions]):
         """Let those go on who still wait for this call."""
         call: Call | None = exchange.variables.pop(self._variable, None)
         if call is not None:
-            self._land(call, "gone")
+            self._keeper.land(call, "gone")
 
     def _validated(self, exchange: Exchange, call: Call, entry: Entry, response: Response) -> Response:
         """Return the answer that a 304 stands for, and keep it with the new head."""
@@ -237,10 +242,10 @@ class Cache(Interceptor[CacheOptions]):
                 why = str(unkept)
                 entry = replace(entry, fields=fields, received=now, initial_age=0.0, lifetime=0.0)
             else:
-                why = self._put(call, entry)
+                why = self._keeper.put(call, entry)
         if why:
-            self._forget(call)
-            self._land(call, "unkept")
+            self._keeper.forget(call)
+            self._keeper.land(call, "unkept")
         stored = f"detail={why}" if why else "stored"
         return self._answer(exchange, call, entry, "revalidated", f"fwd={call.why}; fwd-status=304; {stored}")
 
@@ -254,18 +259,18 @@ class Cache(Interceptor[CacheOptions]):
                 raise Unkept("too-large")
         except Unkept as unkept:
             if response.status not in FAILED:
-                self._forget(call)
-            self._land(call, "failed" if response.status in FAILED else "unkept")
+                self._keeper.forget(call)
+            self._keeper.land(call, "failed" if response.status in FAILED else "unkept")
             self._told(exchange, response, call, f"; detail={unkept}")
             return None
         self._told(exchange, response, call, "; stored")
         if body.replayable:
             entry.body = body.data
-            self._put(call, entry)
+            self._keeper.put(call, entry)
             return None
         if body.maps:
-            return self._collect_behind(call, response, entry)
-        self._collect(call, response, entry)
+            return self._keeper.collect_behind(call, response, entry)
+        self._keeper.collect(call, response, entry)
         return None
 
     def _refuse_hidden(self, exchange: Exchange, call: Call) -> None:
@@ -277,44 +282,6 @@ class Cache(Interceptor[CacheOptions]):
         """
         if (exchange.identity, exchange.application) != call.caller:
             raise Unkept("caller-found-out-later")
-
-    async def _collect_behind(self, call: Call, response: Response, entry: Entry) -> None:
-        """Keep what steps right of this one make of the body, and not what they are given."""
-        await response.body.peek(0)  # so that their changes are part of the source
-        self._collect(call, response, entry)
-
-    def _collect(self, call: Call, response: Response, entry: Entry) -> None:
-        body, most = response.body, Bounds(self.options.max_body, self.options.max_octets)
-
-        def whole(data: bytes) -> None:
-            entry.body = data
-            self._put(call, entry)
-
-        def over() -> None:
-            self._forget(call)
-            self._land(call, "unkept")
-
-        body.wrap(lambda source: Collecting(source, self.store, body.length, most, whole, over))
-
-    def _put(self, call: Call, entry: Entry) -> str:
-        """Keep an entry; say why that was not possible."""
-        bounds = self.options
-        gone = self.store.put(entry, call.headers, call.since, entries=bounds.max_entries, octets=bounds.max_octets)
-        if gone is None:
-            self._land(call, "gone" if self.store.serial != call.since else "unkept")
-            return "purged" if self.store.serial != call.since else "too-large"
-        self._telling.evicted(gone)
-        self._land(call, "kept")
-        return ""
-
-    def _forget(self, call: Call) -> None:
-        """Take out what the backend has said is right no more."""
-        if call.stale is not None:
-            self.store.drop(call.stale)
-
-    def _land(self, call: Call, end: End) -> None:
-        if call.flight is not None:
-            self._flights.land(call.flight, end, self._clock.now())
 
     def _answer(self, exchange: Exchange, call: Call, entry: Entry, result: Result, status: str) -> Response:
         """Make an answer of what is kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from hashlib import blake2b
 from typing import Literal
 
 from hookgate_interceptor_cache.call import Spot
@@ -54,8 +55,8 @@ class Flights:
 
     def __init__(self) -> None:
         self._flying: dict[Spot, Flight] = {}
-        self._unkept: OrderedDict[Spot, float] = OrderedDict()
-        """Until when nobody waits."""
+        self._unkept: OrderedDict[bytes, float] = OrderedDict()
+        """Until when nobody waits, by a hash: what a client asks for must not fill the memory."""
 
     def at(self, spot: Spot) -> Flight | None:
         """Return what is on its way there."""
@@ -73,16 +74,23 @@ class Flights:
         if self._flying.get(flight.spot) is flight:
             del self._flying[flight.spot]
         if end == "unkept":
-            self._unkept[flight.spot] = now + UNKEPT_FOR
-            self._unkept.move_to_end(flight.spot)
+            key = _hash(flight.spot)
+            self._unkept[key] = now + UNKEPT_FOR
+            self._unkept.move_to_end(key)
             if len(self._unkept) > MOST_UNKEPT:
                 self._unkept.popitem(last=False)
         flight.land(end)
 
     def in_vain(self, spot: Spot, now: float) -> bool:
         """Whether nobody waits there."""
-        until = self._unkept.get(spot)
+        if not self._unkept:
+            return False
+        until = self._unkept.get(key := _hash(spot))
         if until is None or until > now:
             return until is not None
-        del self._unkept[spot]
+        del self._unkept[key]
         return False
+
+
+def _hash(spot: Spot) -> bytes:
+    return blake2b(repr(spot).encode(errors="surrogatepass"), digest_size=16).digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from hashlib import blake2b
 
 from hookgate import Headers
 from hookgate_interceptor_cache.entry import Entry, Place, selected
@@ -32,8 +33,9 @@ class Store:
         self._order: OrderedDict[int, Entry] = OrderedDict()
         """By number of the object, which lives for as long as it stands here; what was asked for last stands last."""
         self._tags: dict[str, dict[int, Entry]] = {}
-        self._emptied: OrderedDict[str, int] = OrderedDict()
-        """When a place (by its URI) or a tag was emptied last, in the count of ``serial``."""
+        self._emptied: OrderedDict[bytes, int] = OrderedDict()
+        """When a place (by its URI) or a tag was emptied last, in the count of ``serial``; by a hash, as clients choose
+        URIs."""
         self._floor = 0
         """What was asked before this may have been emptied, and nobody remembers."""
         self.serial = 0
@@ -155,12 +157,18 @@ class Store:
 
     def _note(self, what: str) -> None:
         self.serial += 1
-        self._emptied[what] = self.serial
-        self._emptied.move_to_end(what)
+        self._emptied[key := _hash(what)] = self.serial
+        self._emptied.move_to_end(key)
         while len(self._emptied) > REMEMBERED:
             self._floor = max(self._floor, self._emptied.popitem(last=False)[1])
 
     def _latest(self, entry: Entry) -> int:
         """Return when what an entry belongs to was emptied last."""
+        if not self._emptied:
+            return self._floor
         names = (f"uri {entry.place.uri}", *(f"tag {tag}" for tag in entry.tags))
-        return max(self._floor, *(self._emptied.get(name, 0) for name in names))
+        return max(self._floor, *(self._emptied.get(_hash(name), 0) for name in names))
+
+
+def _hash(what: str) -> bytes:
+    return blake2b(what.encode(errors="surrogatepass"), digest_size=16).digest()
