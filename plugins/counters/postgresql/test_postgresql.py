@@ -31,7 +31,7 @@ def url():
 
 @pytest.fixture
 async def store(url):
-    made = build(Postgresql, url=url)
+    made = build(Postgresql, url=url, patience=10)
     made.startup(House())
     yield made
     await made.shutdown()
@@ -39,7 +39,7 @@ async def store(url):
 
 def document(url, **limit):
     return {
-        "gateway": {"counters": {"postgresql": {"url": url}}},
+        "gateway": {"counters": {"postgresql": {"url": url, "patience": 10}}},
         "routes": [
             {"name": "all", "match": {"path": "/all"}, "flow": [{"rate-limit": limit}, {"respond": {"body": "ok"}}]},
             {"name": "free", "match": {"path": "/free"}, "flow": [{"respond": {"body": "ok"}}]},
