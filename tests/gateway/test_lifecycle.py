@@ -1,11 +1,13 @@
 """Plugins that hang, fail or call sys.exit as they start and end; their tasks; sources; SIGTERM ends it all."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from importlib import metadata
 
 import httpx
@@ -608,3 +610,17 @@ async def test_a_generation_that_serves_no_more_is_let_go_of_without_the_collect
     finally:
         gc.enable()
     await gateway.close()
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "edge"])
+def test_a_gateway_that_has_ended_is_let_go_of(lane):
+    document = {"gateway": {"lane": lane}, "routes": [{"name": "a", "flow": [{"respond": {"body": "a"}}]}]}
+    ended = []
+    for _ in range(2):  # timers of the last event loop are there until there is another one
+        with running(document) as gate:
+            assert gate.request("GET", "/").text == "a"
+            ended.append(weakref.ref(gate.gateway))
+        del gate
+    gc.collect()
+
+    assert ended[0]() is None
