@@ -103,7 +103,7 @@ async def test_of_several_limits_all_are_taken_or_none_also_where_one_stands_twi
 
 
 async def test_takers_in_any_order_never_wait_for_each_other_in_a_circle(url):
-    stores = [build(Postgresql, url=url, connections=8) for _ in range(2)]
+    stores = [build(Postgresql, url=url, connections=8, patience=10) for _ in range(2)]
     for each in stores:
         each.startup(House())
     limits = [(f"circle-{n}", 1, Limit(50, "month")) for n in range(4)]
