@@ -37,10 +37,10 @@ DOCUMENT = {
 
 
 @contextmanager
-def elsewhere(backend, method, **more):
+def elsewhere(backend, manager, **connections):
     """A gateway without a store, whose tokens come from somewhere else."""
-    manager = {"manager": {"external": {"method": method}}, **more}
-    with running({**DOCUMENT, "keymanager": manager, "connections": {"backend": {"targets": backend.url}}}) as gate:
+    connections["backend"] = {"targets": backend.url}
+    with running({**DOCUMENT, "keymanager": {"manager": manager}, "connections": connections}) as gate:
         yield gate
 
 
@@ -48,7 +48,10 @@ def elsewhere(backend, method, **more):
 def by_introspection(made, backend):
     client = made.client()
     endpoint = {"introspection_endpoint": f"{made.gate.url}/introspect", "cache_seconds": 0}
-    with elsewhere(backend, {"oauth2": {**endpoint, "client_id": client[0], "client_secret": client[1]}}) as gate:
+    with elsewhere(
+        backend,
+        {"external": {"method": {"oauth2": {**endpoint, "client_id": client[0], "client_secret": client[1]}}}},
+    ) as gate:
         yield gate, _issued(made, client)
 
 
@@ -64,8 +67,18 @@ def by_signature(made, backend):
         said |= {"exp": int(time.time()) + 600, "iat": int(time.time()), **more}
         return jwt.encode({"alg": "ES256", "kid": "one", "typ": "JWT"}, said, key)
 
-    with elsewhere(backend, method) as gate:
+    with elsewhere(backend, {"external": {"method": method}}) as gate:
         yield gate, (token("tom", "news_read"), token("newsroom", "news_read news_write"))
+
+
+@contextmanager
+def by_key_set(made, backend):
+    """Tokens that another gateway signs are checked with its keys."""
+    manager = {"issuer": "https://login.example", "audience": ["https://login.example"], "type": "at+jwt"}
+    manager |= {"connection": "login", "jwks_path": "/jwks"}
+    login = {"targets": made.gate.url}
+    with elsewhere(backend, {"jwt": manager}, login=login) as gate:
+        yield gate, _issued(made, made.client(format="jwt"))
 
 
 @contextmanager
@@ -79,14 +92,15 @@ def _issued(made, client):
 
 
 @pytest.mark.row("KC-6", "KC-7")
-@pytest.mark.parametrize("transport", ["in process", "introspection", "signature"])
+@pytest.mark.parametrize("transport", ["in process", "introspection", "signature", "keys"])
 def test_the_same_api_takes_the_tokens_of_whoever_issues_them(tmp_path, backend, transport):
-    made_by = {"in process": in_process, "introspection": by_introspection, "signature": by_signature}[transport]
+    ways = {"in process": in_process, "introspection": by_introspection, "signature": by_signature, "keys": by_key_set}
     own = "operations: {GET: {scopes: [news_read]}, POST: {scopes: [news_write]}, PUT: {tokens: application-user}}"
     scopes = "{news_read: {roles: [employee]}, news_write: {roles: [employee]}}"
+    issuer = 'issuer: "https://login.example"'
     with (
-        serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}", backend.url, own, scopes=scopes) as made,
-        made_by(made, backend) as (gate, (user, application)),
+        serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}", backend.url, own, issuer, scopes=scopes) as made,
+        ways[transport](made, backend) as (gate, (user, application)),
     ):
 
         def call(token, method="GET"):
@@ -107,7 +121,7 @@ def test_the_same_api_takes_the_tokens_of_whoever_issues_them(tmp_path, backend,
 def test_while_another_server_is_away_nobody_is_let_in(backend):
     endpoint = {"introspection_endpoint": "http://127.0.0.1:9/x"}
     method = {"oauth2": {**endpoint, "client_id": "x", "client_secret": "y"}}
-    with elsewhere(backend, method) as gate:
+    with elsewhere(backend, {"external": {"method": method}}) as gate:
         before = len(backend.requests)
         refused = gate.request("GET", "/news", headers={"authorization": "Bearer some-token"})
         assert (refused.status_code, refused.json()["code"]) == (500, 900900)

@@ -106,6 +106,7 @@ OPTIONS = {
     },
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
     ("key-manager", "external"): {"method": {"bearer": {"tokens": {"ann": "token-of-ann"}}}},
+    ("key-manager", "jwt"): {"issuer": "https://a.invalid", "audience": ["b"], "jwks_uri": "https://a.invalid/keys"},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
     ("observer", "usage"): {"url": "sqlite:///usage.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
@@ -181,6 +182,7 @@ ARGUMENTS = {
     ("claims", "http"): {"claims": [(Subject("ann", "a-client", "shop"),), (Subject("a/../b ü", "", ""),)]},
     ("key-manager", "built-in"): OF_KEY_MANAGERS,
     ("key-manager", "external"): OF_KEY_MANAGERS,
+    ("key-manager", "jwt"): OF_KEY_MANAGERS,
 }
 """What hooks of families that are not of core are called with."""
 KNOWN: dict[tuple[str, str], dict[str, str]] = {

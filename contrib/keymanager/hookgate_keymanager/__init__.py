@@ -4,6 +4,7 @@ from hookgate_keymanager.builtin import BuiltIn
 from hookgate_keymanager.claims import CLAIMS, ClaimsOptions, ClaimSource, NoClaims, Subject
 from hookgate_keymanager.external import External
 from hookgate_keymanager.family import KEY_MANAGERS, KeyManager
+from hookgate_keymanager.local import LocalJwt
 from hookgate_keymanager.scopes import Scopes
 from hookgate_keymanager.section import KeyManagement
 from hookgate_keymanager.step import OAuth
@@ -17,6 +18,7 @@ __all__ = [
     "External",
     "KeyManagement",
     "KeyManager",
+    "LocalJwt",
     "NoClaims",
     "OAuth",
     "Scopes",

@@ -12,6 +12,7 @@ from joserfc.jws import JWSRegistry
 Asymmetric = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"
 ]
+"""As the type of an option: how a token is signed by one and checked by others."""
 Symmetric = Literal["HS256", "HS384", "HS512"]
 Algorithm = Literal[Asymmetric, Symmetric]
 """As the type of an option: how a token is signed (RFC 7518, 3.1)."""
