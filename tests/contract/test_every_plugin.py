@@ -163,6 +163,7 @@ BESIDE = {
         "apis": [{"name": "orders", "flow": [{"respond": {}}]}],
         "plans": {"gold": {}},
     },
+    ("interceptor", "access-token"): {"keymanager": {}},
     ("interceptor", "oauth"): {"keymanager": {}},
     ("section", "lifecycles"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "offers"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},

@@ -8,10 +8,12 @@ from hookgate_keymanager.local import LocalJwt
 from hookgate_keymanager.scopes import Scopes
 from hookgate_keymanager.section import KeyManagement
 from hookgate_keymanager.step import OAuth
+from hookgate_keymanager.tokenstep import AccessToken
 
 __all__ = [
     "CLAIMS",
     "KEY_MANAGERS",
+    "AccessToken",
     "BuiltIn",
     "ClaimSource",
     "ClaimsOptions",

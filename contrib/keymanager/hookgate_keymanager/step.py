@@ -7,23 +7,21 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from hookgate import Exchange, Fault, Host, Identity, Interceptor, Options, hookimpl
+from hookgate import Exchange, Fault, Host, Interceptor, Options, hookimpl
 from hookgate.workshop import BearerTokens, HeaderName, Prefix, Realm, Scopes, challenge_of
-from hookgate_keymanager.builtin import APPLICATION, USER, mark_of
+from hookgate_keymanager.builtin import APPLICATION, USER
 from hookgate_keymanager.faults import (
-    CannotTell,
     InvalidCredentials,
     MissingCredentials,
     ScopeMissing,
     WrongKind,
 )
+from hookgate_keymanager.looking import asked, identity_of
 from hookgate_keymanager.section import KeyManagement
 
 Kind = Literal["any", "application", "application-user", "none"]
 LIFECYCLE = "lifecycle"
 """Where the state of an API stands that is called without a token, since it is a prototype (KC-13)."""
-LONGEST = 8192
-"""Characters of a token that anybody is asked about."""
 
 
 class Rule(Options):
@@ -124,16 +122,14 @@ class OAuth(Interceptor[OAuthOptions]):
             return
         if not token:
             raise self._asking(MissingCredentials, "The call has no token.")
-        said = await self._said(token)
+        said = await asked(self._host, token)
         if said is None:
             raise self._asking(InvalidCredentials, "The token is not good, or not any more.", "invalid_token")
         self._check(exchange, said, tokens)
         held = str(said.get("scope", "")).split()
         if scopes and not set(scopes) & set(held):
             raise self._lacking(exchange, scopes, token)
-        claims = {name: value for name, value in said.items() if name not in ("roles", "family", "application")}
-        roles = tuple(said.get("roles") or ())
-        exchange.identity = Identity(str(said["sub"]), "oauth", roles, claims, said.get("application"))
+        exchange.identity = identity_of(said, "oauth")
         if self.options.hide:
             exchange.request.headers.remove(self.options.header)
 
@@ -149,18 +145,6 @@ class OAuth(Interceptor[OAuthOptions]):
                 tokens = options.tokens if rule.tokens is None else rule.tokens
                 return tokens, options.scopes if rule.scopes is None else rule.scopes
         return options.tokens, options.scopes
-
-    async def _said(self, token: str) -> Mapping[str, Any] | None:
-        if len(token) > LONGEST or not token.isascii():
-            return None
-        management = self._host.section("keymanager", KeyManagement)
-        try:
-            return await management.said(mark_of(token), token)
-        except Fault:
-            raise
-        except Exception as error:
-            self._host.log.warning("the key manager cannot be asked: %s", error)
-            raise CannotTell("Nobody can tell now whether the token is good.") from error
 
     def _check(self, exchange: Exchange, said: Mapping[str, Any], tokens: Kind) -> None:
         options = self.options

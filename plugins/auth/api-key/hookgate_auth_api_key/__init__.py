@@ -1,7 +1,7 @@
 """Recognise callers by an API key, and show one to backends."""
 
 from typing import Annotated, Literal
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -14,12 +14,21 @@ from hookgate import (
     Identity,
     Options,
     Outbound,
-    Request,
     Secret,
     Unauthorized,
     hookimpl,
 )
-from hookgate.workshop import Callers, Realm, SecretCaller, Sha256, challenge_of, short_for, tell_apart
+from hookgate.workshop import (
+    CARRIERS,
+    Callers,
+    Realm,
+    SecretCaller,
+    Sha256,
+    challenge_of,
+    query_without,
+    short_for,
+    tell_apart,
+)
 
 NAMES = {"header": "X-Api-Key", "query": "api_key", "cookie": "api_key"}
 """Under which name a key comes or goes unless told otherwise."""
@@ -112,11 +121,7 @@ class ApiKey(AuthMethod[ApiKeyOptions]):
     def __init__(self, options: ApiKeyOptions) -> None:
         super().__init__(options)
         self._name = _carriable(options.location, options.name)
-        self._presented, self._hide = {
-            "header": (_in_headers, _without_header),
-            "query": (_in_query, _without_parameter),
-            "cookie": (_in_cookies, _without_cookie),
-        }[options.location]
+        self._presented, self._hide = CARRIERS[options.location]
         self._callers = Callers("api-key", options.keys)
         self._challenge = challenge_of("ApiKey", options.realm)
 
@@ -144,46 +149,6 @@ class ApiKey(AuthMethod[ApiKeyOptions]):
     def challenge(self, exchange: Exchange) -> str:
         """Ask for a key."""
         return self._challenge
-
-
-def _in_headers(request: Request, name: str) -> list[str]:
-    return request.headers.getall(name)
-
-
-def _without_header(request: Request, name: str) -> None:
-    request.headers.remove(name)
-
-
-def _in_query(request: Request, name: str) -> list[str]:
-    # A key has no space that a plus could stand for.
-    return [unquote(each.partition("=")[2]) for each in request.query.split("&") if _named(each, name)]
-
-
-def _without_parameter(request: Request, name: str) -> None:
-    request.query = _query_without(request.query, name)
-
-
-def _query_without(query: str, name: str) -> str:
-    """Take the parameters of a name out of a query; whatever else is there stays as it was encoded."""
-    return "&".join(parameter for parameter in query.split("&") if not _named(parameter, name))
-
-
-def _named(parameter: str, name: str) -> bool:
-    return unquote_plus(parameter.partition("=")[0]) == name
-
-
-def _in_cookies(request: Request, name: str) -> list[str]:
-    crumbs = [each.partition("=") for line in request.headers.getall("cookie") for each in line.split(";")]
-    return [value.strip() for found, _, value in crumbs if found.strip() == name]
-
-
-def _without_cookie(request: Request, name: str) -> None:
-    lines = request.headers.getall("cookie")
-    request.headers.remove("cookie")
-    for line in lines:
-        kept = [cookie for cookie in line.split(";") if cookie.partition("=")[0].strip() != name]
-        if rest := ";".join(kept).strip():
-            request.headers.add("cookie", rest)
 
 
 class ApiKeyCredentialOptions(Options):
@@ -227,5 +192,5 @@ class ApiKeyCredential(Credential[ApiKeyCredentialOptions]):
         if self.options.location == "header":
             outbound.headers.set(self._name, self.options.key.reveal())
             return
-        rest = _query_without(outbound.query, self._name)
+        rest = query_without(outbound.query, self._name)
         outbound.query = f"{rest}&{self._parameter}" if rest else self._parameter

@@ -1,0 +1,38 @@
+"""What both steps do with a token: the key manager is asked, and what it says becomes who calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hookgate import Fault, Host, Identity
+from hookgate_keymanager.builtin import mark_of
+from hookgate_keymanager.faults import CannotTell
+from hookgate_keymanager.section import KeyManagement
+
+LONGEST = 8192
+"""Characters of a token that anybody is asked about."""
+
+
+async def asked(host: Host, token: str) -> Mapping[str, Any] | None:
+    """Return what a token says, or ``None`` for one that is none.
+
+    Raises:
+        CannotTell: the key manager cannot be asked.
+    """
+    if len(token) > LONGEST or not token.isascii():
+        return None
+    management = host.section("keymanager", KeyManagement)
+    try:
+        return await management.said(mark_of(token), token)
+    except Fault:
+        raise
+    except Exception as error:
+        host.log.warning("the key manager cannot be asked: %s", error)
+        raise CannotTell("Nobody can tell now whether the token is good.") from error
+
+
+def identity_of(said: Mapping[str, Any], method: str) -> Identity:
+    """Return who calls."""
+    claims = {name: value for name, value in said.items() if name not in ("roles", "family", "application")}
+    return Identity(str(said["sub"]), method, tuple(said.get("roles") or ()), claims, said.get("application"))
