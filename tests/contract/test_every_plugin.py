@@ -10,7 +10,7 @@ from hookgate.document import Document
 from hookgate.document.catalogue import Catalogue
 from hookgate.testing import postgresql, valkey
 from hookgate_authoring.conformance import conformance
-from hookgate_keymanager import Subject
+from hookgate_keymanager import Client, GrantRequest, Subject
 from hookgate_storage.serving import Served, put
 from hookgate_storage.store import EMPTY
 from hookgate_storage.variables import FILLED
@@ -52,6 +52,7 @@ OPTIONS = {
     ("credential", "signature"): {"algorithm": "hmac-sha256", "key": "secret-of-ann"},
     ("discovery", "dns"): {"name": "backend.invalid", "port": 80},
     ("discovery", "file"): {"path": "nowhere/targets.yaml"},
+    ("grant", "jwt-bearer"): {"issuers": {"https://a.invalid": {"jwks_uri": "https://a.invalid/keys"}}},
     ("header", "default"): {"value": "orders"},
     ("header", "env"): {"name": "HOOKGATE_CONFORMANCE"},
     ("header", "expression"): {"value": "request.method + '-' + request.path"},
@@ -179,7 +180,16 @@ OF_KEY_MANAGERS = {
     "renew_secret": [("a-client",), ("",)],
     "update_client": [("a-client", {"owner": "joe"}), ("", {"x": None})],
 }
+A_CLIENT = Client("a-client", None, "shop", "ann", "production", (), (), None, 0.0)
+OF_GRANTS = {
+    "grant": [
+        (GrantRequest({"device_code": "x", "assertion": "a.e30.b"}, A_CLIENT, "127.0.0.1"),),
+        (GrantRequest({}, A_CLIENT, ""),),
+    ]
+}
 ARGUMENTS = {
+    ("grant", "device-code"): OF_GRANTS,
+    ("grant", "jwt-bearer"): OF_GRANTS,
     ("claims", "http"): {"claims": [(Subject("ann", "a-client", "shop"),), (Subject("a/../b ü", "", ""),)]},
     ("key-manager", "built-in"): OF_KEY_MANAGERS,
     ("key-manager", "external"): OF_KEY_MANAGERS,

@@ -31,6 +31,7 @@ NO_FILES = {
             ("HttpOptions", "path"),
             ("InternalCallOptions", "path"),
             ("KeyManagementSection", "path"),
+            ("LocalJwtOptions", "jwks_path"),
             ("Match", "path"),
             ("MatchSection", "path"),
             ("Part", "path"),

@@ -2,6 +2,16 @@
 
 from hookgate_keymanager.builtin import BuiltIn
 from hookgate_keymanager.claims import CLAIMS, ClaimsOptions, ClaimSource, NoClaims, Subject
+from hookgate_keymanager.clients import Client
+from hookgate_keymanager.extending import (
+    GRANTS,
+    Desk,
+    Grant,
+    Granted,
+    GrantEndpoint,
+    GrantRefused,
+    GrantRequest,
+)
 from hookgate_keymanager.external import External
 from hookgate_keymanager.family import KEY_MANAGERS, KeyManager
 from hookgate_keymanager.local import LocalJwt
@@ -12,12 +22,20 @@ from hookgate_keymanager.tokenstep import AccessToken
 
 __all__ = [
     "CLAIMS",
+    "GRANTS",
     "KEY_MANAGERS",
     "AccessToken",
     "BuiltIn",
     "ClaimSource",
     "ClaimsOptions",
+    "Client",
+    "Desk",
     "External",
+    "Grant",
+    "GrantEndpoint",
+    "GrantRefused",
+    "GrantRequest",
+    "Granted",
     "KeyManagement",
     "KeyManager",
     "LocalJwt",

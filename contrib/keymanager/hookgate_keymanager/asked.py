@@ -36,6 +36,8 @@ class AskedRequest(_Request):  # type: ignore[misc]
         self.payload = BasicOAuth2Payload(dict(fields))
         self.address = ""
         """Where it comes from."""
+        self.granted: Any = None
+        """What another grant has given."""
 
     @property
     def args(self) -> Mapping[str, str]:

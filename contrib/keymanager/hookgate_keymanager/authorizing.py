@@ -6,29 +6,23 @@ minutes, and bound to a cookie, so that no page of somebody else can agree for a
 
 from __future__ import annotations
 
-import base64
-import hmac
-import secrets
-import time
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
-
-import orjson
 
 from hookgate import Exchange, Response
 from hookgate_keymanager import pages
 from hookgate_keymanager.asked import Malformed, fields_of
+from hookgate_keymanager.binding import Stays, check_own, cookie_of, new_cookie, opened, seal, set_cookie
 from hookgate_keymanager.clients import Client
 from hookgate_keymanager.describing import issuer_of
 from hookgate_keymanager.scopes import MOST, Granting, is_scope
 from hookgate_keymanager.server import Server
 from hookgate_people import By, CodeNeeded, Denied, TooMany
-from hookgate_storage import Keys, StoreError
+from hookgate_storage import StoreError
 
-MINUTES = 10
-COOKIE = "hookgate-consent"
+PLACE = "consent"
+"""What is sealed for these pages opens on no other."""
 LONGEST_STATE = 2000
 LONGEST_FORM = 20_000
 _CHALLENGE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -56,10 +50,6 @@ class SentBack(Exception):
         self.redirect_uri, self.state, self.error, self.description = redirect_uri, state, error, description
 
 
-class Stays(Exception):
-    """The browser stays here: nobody knows where it should go (RFC 6749, 4.1.2.1)."""
-
-
 class Authorizing:
     """Answers at ``/authorize``."""
 
@@ -74,7 +64,7 @@ class Authorizing:
                 asking = await self._asking(fields_of(request.query))
                 return self._login(exchange, asking)
             form = fields_of(bytes(await request.body.read()).decode("ascii", errors="replace"), LONGEST_FORM)
-            self._own(exchange)
+            check_own(exchange)
             asking, user = await self._opened(exchange, form)
             if not user:
                 return await self._logged_in(exchange, asking, form, granting, titles)
@@ -130,12 +120,10 @@ class Authorizing:
         return Asking(client, redirect_uri, written, scope, state, challenge)
 
     def _login(self, exchange: Exchange, asking: Asking, message: str = "", name: str = "") -> Response:
-        given = _cookie(exchange) or secrets.token_urlsafe(32)
+        given = new_cookie(exchange)
         sealed = self._seal(given, asking, "")
         response = pages.login(self._action(exchange), asking.client.application, {"sealed": sealed}, message, name)
-        secure = exchange.request.scheme == "https"
-        line = f"{_name(exchange)}={given}; Path=/; Max-Age={MINUTES * 60}; HttpOnly; SameSite=Lax"
-        response.headers.add("Set-Cookie", line + ("; Secure" if secure else ""))
+        set_cookie(exchange, response, given)
         return response
 
     async def _logged_in(
@@ -157,7 +145,7 @@ class Authorizing:
             return response
         granted = granting.granted(asking.scope.split(" ") if asking.scope else [], person.roles)
         shown = [(each, titles.get(each, "")) for each in granted.split(" ")]
-        kept = {"sealed": self._seal(_cookie(exchange), asking, person.name)}
+        kept = {"sealed": self._seal(cookie_of(exchange), asking, person.name)}
         return pages.consent(self._action(exchange), asking.client.application, person.name, shown, kept)
 
     async def _agreed(
@@ -196,46 +184,13 @@ class Authorizing:
     def _action(self, exchange: Exchange) -> str:
         return exchange.request.path
 
-    @staticmethod
-    def _own(exchange: Exchange) -> None:
-        """Check that a page of ours has sent the form."""
-        headers = exchange.request.headers
-        origins, sites = headers.getall("Origin"), headers.getall("Sec-Fetch-Site")
-        own = {f"{scheme}://{exchange.request.host}" for scheme in ("http", "https")}
-        if not own.issuperset(origins) or not {"same-origin"}.issuperset(sites):
-            raise Stays("this call does not come from a page of this server")
-
-    def _keys(self) -> Keys:
-        return Keys([hmac.digest(self._built_in.store.secret, b"hookgate consent", "sha256")])
-
     def _seal(self, cookie: str, asking: Asking, user: str) -> str:
         fields: dict[str, Any] = {name: getattr(asking, name) for name in CARRIED}
-        fields["client"] = asking.client.client_id
-        bound = {"cookie": sha256(cookie.encode()).hexdigest(), "user": user, "until": time.time() + MINUTES * 60}
-        return base64.urlsafe_b64encode(self._keys().seal(orjson.dumps({**fields, **bound}), "consent")).decode()
+        return seal(self._built_in.store, cookie, PLACE, {**fields, "client": asking.client.client_id, "user": user})
 
     async def _opened(self, exchange: Exchange, form: Mapping[str, str]) -> tuple[Asking, str]:
-        try:
-            sealed = base64.urlsafe_b64decode(form.get("sealed", ""))
-            said: dict[str, Any] = orjson.loads(self._keys().open(sealed, "consent"))
-        except (ValueError, StoreError):
-            raise Stays("this browser has no login under way here; begin again at the application") from None
-        cookie = sha256(_cookie(exchange).encode()).hexdigest()
-        if not hmac.compare_digest(said["cookie"], cookie) or said["until"] < time.time():
-            raise Stays("this login is over, or of another browser; begin again at the application")
+        said = opened(self._built_in.store, exchange, PLACE, form.get("sealed", ""))
         client = await self._built_in.clients.get(said["client"])
         if client is None or not client.check_redirect_uri(said["redirect_uri"]):
             raise Stays("the client that sent you here is not known any more")
         return Asking(client, *(said[name] for name in CARRIED)), said["user"]
-
-
-def _name(exchange: Exchange) -> str:
-    return f"__Host-{COOKIE}" if exchange.request.scheme == "https" else COOKIE
-
-
-def _cookie(exchange: Exchange) -> str:
-    """Return what the browser shows; nothing if that is not one cookie."""
-    lines = exchange.request.headers.getall("Cookie")
-    pairs = [each.strip().partition("=") for line in lines for each in line.split(";")]
-    found = [value for name, _, value in pairs if name == _name(exchange)]
-    return found[0] if len(found) == 1 and len(found[0]) == 43 else ""

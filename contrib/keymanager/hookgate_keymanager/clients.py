@@ -20,6 +20,8 @@ from hookgate_storage import Missing, Refused, Store
 
 CLIENT = "clients"
 GRANTS = ("authorization_code", "client_credentials", "password", "refresh_token")
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+"""RFC 7523."""
 KEY_TYPES = ("production", "sandbox")
 FORMATS = ("opaque", "jwt")
 CHANGED = frozenset({"application", "callbacks", "format", "grants", "lifetime", "owner"})
@@ -27,6 +29,10 @@ CHANGED = frozenset({"application", "callbacks", "format", "grants", "lifetime",
 MOST_CALLBACKS = 20
 LONGEST_CALLBACK = 500
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+
+
+_EXTENSION = re.compile(r"[a-z][a-z0-9+.-]*:[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{1,180}")
+"""A grant of somebody else: an absolute URI (RFC 6749, 4.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +242,8 @@ def _check(client: Client) -> None:
     _known("grant", client.grants, refuse)
     if not client.grants:
         refuse(f"a client has a grant at least: {', '.join(GRANTS)}")
-    if client.secret is None and {"client_credentials", "password"} & set(client.grants):
-        refuse("a public client cannot use client_credentials or password: anybody could name it (RFC 6749, 4.4)")
+    if client.secret is None and {"client_credentials", "password", JWT_BEARER} & set(client.grants):
+        refuse("a public client cannot use such a grant: anybody could name it (RFC 6749, 4.4)")
     if "authorization_code" in client.grants and not client.callbacks:
         refuse("a client with authorization_code has a callback at least")
     if len(client.callbacks) > MOST_CALLBACKS:
@@ -255,8 +261,8 @@ def _sound(lifetime: float) -> bool:
 
 def _known(what: str, given: Iterable[str], refuse: Any) -> None:
     for each in given:
-        if each not in GRANTS:
-            refuse(f"there is no {what} {str(each)[:50]!r}; there are {', '.join(GRANTS)}")
+        if each not in GRANTS and not (isinstance(each, str) and _EXTENSION.fullmatch(each)):
+            refuse(f"there is no {what} {str(each)[:50]!r}; there are {', '.join(GRANTS)}, and URIs of others")
 
 
 def _check_callback(callback: object, refuse: Any) -> None:

@@ -25,7 +25,7 @@ def metadata(exchange: Exchange, record: KeyManagementSection, scopes: Iterable[
         "introspection_endpoint": f"{issuer}/introspect",
         "jwks_uri": f"{issuer}/jwks",
         "scopes_supported": sorted(scopes),
-        "grant_types_supported": list(record.grants),
+        "grant_types_supported": [*record.grants, *(each.grant_type for each in record.extension_grants)],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
@@ -39,6 +39,8 @@ def metadata(exchange: Exchange, record: KeyManagementSection, scopes: Iterable[
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
         }
+    for each in record.extension_grants:
+        told |= each.metadata(issuer)
     return told
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hookgate import Entry, Exchange, Host, Interceptor, Options, Response, hookimpl
 from hookgate.workshop import is_loopback
@@ -11,6 +11,7 @@ from hookgate_keymanager.asked import Malformed, form_of
 from hookgate_keymanager.authorizing import Authorizing
 from hookgate_keymanager.builtin import BuiltIn
 from hookgate_keymanager.describing import metadata, openid
+from hookgate_keymanager.extending import Grant, GrantEndpoint
 from hookgate_keymanager.records import KeyManagementSection
 from hookgate_keymanager.scopes import Granting, Scopes
 from hookgate_keymanager.server import Server, Told
@@ -47,9 +48,17 @@ class Endpoint(Interceptor[Options]):
     reads = {"request.body"}
     writes = {"answer"}
 
-    def __init__(self, name: str, record: KeyManagementSection, built_in: BuiltIn) -> None:
+    def __init__(
+        self,
+        name: str,
+        record: KeyManagementSection,
+        built_in: BuiltIn,
+        grant: Grant[Any] | None = None,
+        place: GrantEndpoint | None = None,
+    ) -> None:
         super().__init__(Options())
         self.name, self._record, self._built_in = name, record, built_in
+        self._grant, self._place = grant, place
         self.entry = Entry(f"keymanager.{name}", f"keymanager-{name}", "interceptor")
         self._server = Server(built_in, record, self._granting)
         self._authorizing = Authorizing(self._server)
@@ -76,6 +85,9 @@ class Endpoint(Interceptor[Options]):
         elif self.name == "authorization":
             titles = {item.name: item.record.title for item in self._scopes().items}
             return await self._authorizing.answer(exchange, self._granting(), titles)
+        elif self._place is not None and self._place.page is not None:
+            titles = {item.name: item.record.title for item in self._scopes().items}
+            return await self._place.page(exchange, self._granting(), titles)
         else:
             told = await self._told(exchange)
         response = Response.json(dict(told.said), told.status)
@@ -90,6 +102,8 @@ class Endpoint(Interceptor[Options]):
             self._count(request.client)
             if self.name == "token":
                 told = await self._server.token(asked)
+            elif self._grant is not None and self._place is not None and self._place.ask is not None:
+                told = await self._server.ask(self._grant, self._place.ask, asked, exchange)
             else:
                 told = await self._server.endpoint(self.name, asked)
             if told.error in GUESSES:

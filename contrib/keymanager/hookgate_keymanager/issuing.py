@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_keymanager.clients import Client, client_of, hash_of
 from hookgate_keymanager.ending import Endings
+from hookgate_keymanager.extending import Use
 from hookgate_keymanager.tables import clients, codes, refresh, tokens
 from hookgate_storage import Keys, Store
 
@@ -122,6 +123,10 @@ class Issued:
     """The key that has signed it."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Claims of other systems."""
+    use: Use | None = None
+    """What another grant uses up by it."""
+    family: str | None = None
+    """What another grant wants to end together."""
 
 
 class Issuing:
@@ -138,11 +143,14 @@ class Issuing:
             UsedTwice: somebody was faster; nothing was issued, and the family has ended.
         """
         using = issued.using
-        family = secrets.token_hex(16) if using is None else using.family
-        context = self._endings.transaction() if using is not None else self._database.transaction(writes=True)
+        family = issued.family or secrets.token_hex(16) if using is None else using.family
+        uses = using is not None or issued.use is not None
+        context = self._endings.transaction() if uses else self._database.transaction(writes=True)
         first = True
         async with context as connection:
-            if using is not None:
+            if issued.use is not None:
+                first = await issued.use(connection)
+            elif using is not None:
                 table = refresh if isinstance(using, Refresh) else codes
                 mine = update(table).where(table.c.hash == using.hash, table.c.used.is_(False)).values(used=True)
                 first = bool((await connection.execute(mine)).rowcount)

@@ -46,18 +46,39 @@ def trouble(message: str, status: int) -> Response:
 
 def login(action: str, application: str, kept: Mapping[str, str], message: str = "", name: str = "") -> Response:
     """Return the page to log in on."""
-    told = f'<p role="alert">{escape(message)}</p>' if message else ""
     body = (
-        f"{told}<p>{escape(application)} asks you to log in.</p>"
+        f"{_alert(message)}<p>{escape(application)} asks you to log in.</p>"
+        f'<form method="post" action="{escape(action)}">{_hidden(kept)}{_credentials(name)}'
+        "<button>Log in</button></form>"
+    )
+    return page("Log in", body, 401 if message else 200)
+
+
+def device(action: str, typed: str, kept: Mapping[str, str], message: str = "", name: str = "") -> Response:
+    """Return the page on which somebody types the code that a device shows, and logs in."""
+    body = (
+        f"{_alert(message)}<p>Type the code that your device shows. Go on only if it is in front of you: whoever has "
+        "sent you the code instead gets what you agree to.</p>"
         f'<form method="post" action="{escape(action)}">{_hidden(kept)}'
+        '<label for="user_code">Code of the device</label><input id="user_code" name="user_code" required '
+        f'autocomplete="off" maxlength="20" value="{escape(typed)}">{_credentials(name)}<button>Go on</button></form>'
+    )
+    return page("Connect a device", body, 401 if message else 200)
+
+
+def _alert(message: str) -> str:
+    return f'<p role="alert">{escape(message)}</p>' if message else ""
+
+
+def _credentials(name: str) -> str:
+    return (
         '<label for="name">Name</label><input id="name" name="name" autocomplete="username" required '
         f'value="{escape(name)}">'
         '<label for="password">Password</label><input id="password" name="password" type="password" '
         'autocomplete="current-password" required>'
         '<label for="code">Code of a second factor, if you have one</label><input id="code" name="code" '
-        'autocomplete="one-time-code"><button>Log in</button></form>'
+        'autocomplete="one-time-code">'
     )
-    return page("Log in", body, 401 if message else 200)
 
 
 def consent(

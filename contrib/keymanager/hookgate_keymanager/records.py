@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Field
 
 from hookgate import Duration, Options
 from hookgate_keymanager.claims import ClaimSource
+from hookgate_keymanager.extending import Grant
 from hookgate_keymanager.family import KeyManager
 from hookgate_keymanager.scopes import Pattern, is_scope
 
-Grant = Literal["authorization_code", "client_credentials", "password", "refresh_token"]
+GrantName = Literal["authorization_code", "client_credentials", "password", "refresh_token"]
 FOREVER = 3e9
 """Seconds that no finite lifetime is above; about a century."""
 
@@ -67,8 +68,10 @@ class KeyManagementSection(Options):
     """What stands in front of `/token`, `/revoke`, `/introspect` and the others."""
     issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$", max_length=500)] | None = None
     """The URL that clients know the server by. Left out, it is the host that they ask, with `path`; JWTs need it."""
-    grants: tuple[Grant, ...] = ("authorization_code", "client_credentials", "password", "refresh_token")
+    grants: tuple[GrantName, ...] = ("authorization_code", "client_credentials", "password", "refresh_token")
     """Ways to get a token that are there at all; each client has some of them."""
+    extension_grants: tuple[Grant[Any], ...] = ()
+    """More ways to get a token, such as `device-code`; a client has them by the URIs that they are known by."""
     access_tokens: Literal["opaque", "jwt"] = "opaque"
     """What access tokens are, where a client has nothing else: `opaque` says nothing to anybody but this gateway, `jwt`
     is signed, so that others can read it (RFC 9068); it wants `issuer`."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hookgate import Entry, Host, Item, Options, Problem, Route, Section, Site, Ways, hookimpl
+from hookgate import Entry, Exchange, Host, Item, Options, Problem, Route, Section, Site, Ways, hookimpl
 from hookgate_keymanager.builtin import BuiltIn
+from hookgate_keymanager.clients import Client
+from hookgate_keymanager.describing import issuer_of
 from hookgate_keymanager.endpoints import ENDPOINTS, Endpoint
+from hookgate_keymanager.extending import Desk
 from hookgate_keymanager.family import KeyManager
 from hookgate_keymanager.records import KeyManagementSection
 from hookgate_keymanager.remembering import Remembering
@@ -29,7 +32,14 @@ class KeyManagement(Section[KeyManagementSection]):
             self.built_in.patience = self.record.stale
             self.built_in.signs = self.record.signing
         own = self.built_in
-        self._endpoints = [] if own is None else [Endpoint(name, self.record, own) for name in ENDPOINTS]
+        self._endpoints: list[tuple[Endpoint, str, tuple[str, ...]]] = []
+        if own is not None:
+            for name, place in ENDPOINTS.items():
+                self._endpoints.append((Endpoint(name, self.record, own), place.path, place.methods))
+            for grant in self.record.extension_grants:
+                for word, more in grant.endpoints().items():
+                    name = f"{grant.entry.name} {word}"
+                    self._endpoints.append((Endpoint(name, self.record, own, grant, more), more.path, more.methods))
         self._remembering: Remembering | None = None
 
     @property
@@ -45,12 +55,11 @@ class KeyManagement(Section[KeyManagementSection]):
         if self.built_in is None:
             return
         site.adopt(self.built_in, ("keymanager",))  # type: ignore[arg-type]
-        for endpoint in self._endpoints:
+        for endpoint, path, methods in self._endpoints:
             site.adopt(endpoint, ("keymanager",))
-            told = ENDPOINTS[endpoint.name]
             said = {
                 "name": f"keymanager {endpoint.name}",
-                "match": {"path": place_of(told.path, self.record.path), "methods": list(told.methods)},
+                "match": {"path": place_of(path, self.record.path), "methods": list(methods)},
                 "limits": {"request_body": LONGEST_BODY, "buffered_body": LONGEST_BODY},
             }
             where = {"match.path": "path"}
@@ -59,9 +68,14 @@ class KeyManagement(Section[KeyManagementSection]):
     @hookimpl
     def check(self, site: Site) -> Iterator[Problem]:
         """Refuse what is written for a server that is not there."""
-        if self.items and self.record.manager is not None and self.record.introspectors:
-            message = "is for the built-in key manager, and there is another one"
-            yield Problem(("keymanager", "introspectors"), message, at_key=True)
+        for name in ("introspectors", "extension_grants", "claims"):
+            if self.items and self.record.manager is not None and getattr(self.record, name):
+                message = "is for the built-in key manager, and there is another one"
+                yield Problem(("keymanager", name), message, at_key=True)
+        types = [each.grant_type for each in self.record.extension_grants] if self.items else []
+        for index, each in enumerate(types):
+            if each in types[:index]:
+                yield Problem(("keymanager", "extension_grants", index), "is there already")
         if self.items and self.record.access_tokens == "jwt" and self.record.issuer is None:
             message = "jwt: others check who has issued a token, so write issuer, too"
             yield Problem(("keymanager", "access_tokens"), message)
@@ -72,6 +86,9 @@ class KeyManagement(Section[KeyManagementSection]):
         if not self.items:
             return
         record = self.record
+        if self.built_in is not None:
+            for grant in record.extension_grants:  # which may be those of the document before
+                grant.desk = desk_of(self.built_in, record)
         about = "Tokens that the key manager was asked about."
         self._validations = host.metrics.counter("keymanager_validations_total", about, ("outcome",))
         if record.cache.enabled:
@@ -98,6 +115,21 @@ class KeyManagement(Section[KeyManagementSection]):
         if kept is None or not manager.is_current():
             return await ask()
         return await kept.get(mark, ask)
+
+
+def desk_of(built_in: BuiltIn, record: KeyManagementSection) -> Desk:
+    """Return what grants may ask."""
+
+    async def client(client_id: str) -> Client | None:
+        return await built_in.clients.get(client_id)
+
+    async def end_family(family: str) -> None:
+        await built_in.issuing.end_family(family)
+
+    def place(exchange: Exchange) -> str:
+        return issuer_of(exchange, record)
+
+    return Desk(lambda: built_in.store, lambda: built_in.people, client, record.issuer, place, end_family)
 
 
 def place_of(path: str, prefix: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -20,11 +20,14 @@ from authlib.oauth2.rfc6749 import (
 from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy.util import greenlet_spawn
 
+from hookgate import Exchange
 from hookgate_keymanager.asked import AskedRequest
 from hookgate_keymanager.builtin import APPLICATION, USER, BuiltIn
 from hookgate_keymanager.claims import NoClaims, Subject, gathered
 from hookgate_keymanager.clients import Client
-from hookgate_keymanager.grants import GRANTS
+from hookgate_keymanager.extending import Ask, Grant, GrantRefused, GrantRequest
+from hookgate_keymanager.extensiongrants import extension, refused
+from hookgate_keymanager.grants import AUTH_METHODS, GRANTS
 from hookgate_keymanager.inspecting import Introspection, Revocation
 from hookgate_keymanager.issuing import ACCESS, REFRESH, Issued, Refresh, UsedTwice
 from hookgate_keymanager.records import FOREVER, KeyManagementSection
@@ -91,6 +94,8 @@ class Server(_Server):  # type: ignore[misc]
         for name, grant in GRANTS.items():
             if name in record.grants:
                 self.register_grant(grant, [CodeChallenge(required=True)] if name == "authorization_code" else None)
+        for plugin in record.extension_grants:
+            self.register_grant(extension(plugin))
         self.register_endpoint(Revocation)
         self.register_endpoint(Introspection)
 
@@ -103,6 +108,24 @@ class Server(_Server):  # type: ignore[misc]
     async def endpoint(self, name: str, request: AskedRequest) -> Told:
         """Answer at another endpoint: ``revocation`` or ``introspection``."""
         return await self.run(self.create_endpoint_response, name, request)
+
+    async def ask(self, grant: Grant[Any], ask: Ask, request: AskedRequest, exchange: Exchange) -> Told:
+        """Answer at an endpoint of another grant, for a client that has shown who it is."""
+
+        def answer(request: AskedRequest) -> Told:
+            try:
+                client = self.authenticate_client(request, AUTH_METHODS)
+                if not client.check_grant_type(grant.grant_type):
+                    raise UnauthorizedClientError("this client may not use the grant")
+                self.validate_requested_scope(request.payload.scope)
+                asked = GrantRequest(dict(request.form), client, request.address)
+                return Told(200, wait(_once(ask(asked, exchange))))
+            except GrantRefused as fault:
+                return self.handle_error_response(request, refused(fault.error, fault.detail, fault.told_status))
+            except OAuth2Error as error:
+                return self.handle_error_response(request, error)
+
+        return await self.run(answer, request)
 
     async def run(self, what: Callable[..., Any], *given: Any) -> Told:
         """Run what Authlib does."""
@@ -203,6 +226,7 @@ class Server(_Server):  # type: ignore[misc]
         now = self.built_in.store.clock()
         seconds = token.get("expires_in")
         using = request.refresh_token or request.authorization_code
+        granted = request.granted
         issued = Issued(
             request.client,
             None if request.user is None else request.user.name,
@@ -215,8 +239,14 @@ class Server(_Server):  # type: ignore[misc]
             request.payload.grant_type if not isinstance(using, Refresh) else using.grant_type,
             token.key,
             token.more,
+            None if granted is None else granted.use,
+            None if granted is None else granted.family,
         )
         try:
             wait(self.built_in.issuing.keep(issued))
         except UsedTwice:
             raise InvalidGrantError("it has been used before; log in again") from None
+
+
+async def _once(found: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return await found

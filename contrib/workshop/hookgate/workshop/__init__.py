@@ -4,7 +4,7 @@ from hookgate.workshop.addresses import Addresses, parse_range
 from hookgate.workshop.bearertokens import BearerTokens, Scopes, identity_of, texts_of, words_of
 from hookgate.workshop.callers import Callers, Password, SecretCaller, Sha256, short_for, tell_apart
 from hookgate.workshop.calling import Asked, CallOptions, UrlTemplate, VariableOptions
-from hookgate.workshop.carriers import CARRIERS, Carrier, query_without
+from hookgate.workshop.carriers import CARRIERS, query_without
 from hookgate.workshop.contracts import ContractFile, at_pointer, pointer_step
 from hookgate.workshop.counting import decided, slot_of, spread_of, tightest
 from hookgate.workshop.credentials import (
@@ -35,7 +35,6 @@ __all__ = [
     "CallOptions",
     "Callers",
     "CannotUnpack",
-    "Carrier",
     "ContractFile",
     "FilledSecret",
     "Follower",
