@@ -30,6 +30,12 @@ OPTIONS = {
     ("auth", "signature"): {"keys": {"ann": {"algorithm": "hmac-sha256", "secret": "secret-of-ann"}}},
     ("balancer", "sticky"): {"secret": "a-secret-of-this-test"},
     ("claims", "http"): {"connection": "crm", "path": "/users/{username}", "claims": {"phone": "phone"}},
+    ("claims", "ldap"): {
+        "url": "ldap://127.0.0.1:9",
+        "base_dn": "dc=example",
+        "filter": "(uid={username})",
+        "claims": {"phone": "telephoneNumber"},
+    },
     ("credential", "api-key"): {"key": "key-of-ann"},
     ("credential", "aws-sigv4"): {
         "region": "us-east-1",
@@ -187,10 +193,12 @@ OF_GRANTS = {
         (GrantRequest({}, A_CLIENT, ""),),
     ]
 }
+OF_SOURCES = {"claims": [(Subject("ann", "a-client", "shop"),), (Subject("a/../b ü", "", ""),)]}
 ARGUMENTS = {
     ("grant", "device-code"): OF_GRANTS,
     ("grant", "jwt-bearer"): OF_GRANTS,
-    ("claims", "http"): {"claims": [(Subject("ann", "a-client", "shop"),), (Subject("a/../b ü", "", ""),)]},
+    ("claims", "ldap"): OF_SOURCES,
+    ("claims", "http"): OF_SOURCES,
     ("key-manager", "built-in"): OF_KEY_MANAGERS,
     ("key-manager", "external"): OF_KEY_MANAGERS,
     ("key-manager", "jwt"): OF_KEY_MANAGERS,

@@ -18,6 +18,7 @@ from .workspace import ROOT, contributions, files, module, package, project, und
 
 DOWN = {
     "keymanager": {"people", "storage"},
+    "ldapclaims": {"keymanager"},
     "apimanager": {"management", "people", "storage"},
     "management": {"apis", "inspect", "people", "storage", "statistics"},
     "statistics": {"storage"},

@@ -30,6 +30,7 @@ NO_FILES = {
             ("HttpClaimsOptions", "path"),
             ("HttpOptions", "path"),
             ("InternalCallOptions", "path"),
+            ("IssuerRecord", "jwks_path"),
             ("KeyManagementSection", "path"),
             ("LocalJwtOptions", "jwks_path"),
             ("Match", "path"),
@@ -61,6 +62,7 @@ OPENS = {
     "hookgate_interceptor_message_log.file": "`output`",
     "hookgate_interceptor_script.__init__": "the plugin needs code",
     "hookgate_interceptor_script.source": "the plugin needs code",
+    "hookgate_ldapclaims.source": "no file: a connection",
     "hookgate_management.far": "the source of the document, which stands in none",
     "hookgate_observer_access_log.writer": "`output`",
     "hookgate_observer_prometheus.process": "fixed paths",
@@ -81,7 +83,7 @@ CALLS = re.compile(
     r"|load_cert_chain|load_verify_locations|(create|open|start)_unix_\w+|Popen|create_subprocess_\w+|fdopen|system)$"
     r"|^sqlite3\.connect$|^eval$"
 )
-NO_CALLS = re.compile(r"(keys|_sealing|_keys(\((people)?\))?|gateway|followers)\.open$")
+NO_CALLS = re.compile(r"(keys|_sealing|_keys(\((people|store)?\))?|gateway|followers)\.open$")
 IN_FORMS: tuple[Any, ...] = ("/x/y", ["/x/y"], {"a": "/x/y"})
 
 

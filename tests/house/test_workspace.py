@@ -1,5 +1,6 @@
 import re
 from importlib import import_module
+from importlib.metadata import entry_points
 from inspect import isasyncgenfunction, signature
 from pathlib import Path
 
@@ -153,6 +154,8 @@ def test_what_a_contribution_offers_is_what_its_families_want(folder):
     for revisions in points.pop("hookgate.migrations", {}).values():
         assert import_module(revisions).__path__, "revisions of tables stand in a package"
     groups = dict(GROUPS)
+    for point in entry_points(group="hookgate.families"):  # those of others, which it may have members of
+        groups[point.load().group] = point.load()
     for name, place in points.pop("hookgate.families", {}).items():
         module, _, attribute = place.partition(":")
         family = getattr(import_module(module), attribute)

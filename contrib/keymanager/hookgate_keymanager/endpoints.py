@@ -125,7 +125,8 @@ class Endpoint(Interceptor[Options]):
         attempts.take_back(address)
 
     def _granting(self) -> Granting:
-        return Granting(self._scopes().roles(), self._record.allow_scopes, self._record.default_scope)
+        record = self._record
+        return Granting(self._scopes().roles(), record.allow_scopes, record.default_scope, record.any_case_roles)
 
     def _scopes(self) -> Scopes:
         try:

@@ -93,6 +93,9 @@ class KeyManagementSection(Options):
     """The scope of a token that gets none of those that were asked for (KC-61)."""
     allow_scopes: tuple[Pattern, ...] = ()
     """Scopes that everybody gets, as regular expressions that the whole scope matches, such as `device_.*` (KC-64)."""
+    any_case_roles: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    """Stores of users in whose roles capital letters count as small ones: `PRIMARY`, which is that of the gateway, or
+    the name of a provider outside, which stands in front of its roles (KC-60)."""
     introspectors: tuple[str, ...] = ()
     """Ids of clients that may ask `/introspect` about tokens of others; every client may ask about its own."""
     plain_http: bool = False

@@ -14,6 +14,8 @@ MOST = 50
 """Scopes that one request may ask for."""
 LONGEST = 200
 """Characters of one of them."""
+PRIMARY = "PRIMARY"
+"""What the store of the gateway is called where stores are told apart."""
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _QUANTIFIERS = 3
 
@@ -26,7 +28,8 @@ class ScopeRecord(Options):
     description: str = Field(default="", max_length=1000)
     """What it lets somebody do."""
     roles: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Who gets it: users with one of these roles, and everybody if there are none."""
+    """Who gets it: users with one of these roles, and everybody if there are none. A role that users bring along from a
+    provider outside is written `provider/role` (KC-60)."""
 
 
 class Scopes(Section[ScopeRecord]):
@@ -52,6 +55,12 @@ def is_scope(text: str) -> bool:
     return len(text) <= LONGEST and _SCOPE.fullmatch(text) is not None
 
 
+def store_of(role: str) -> str:
+    """Return which store a role is of: that of the gateway is ``PRIMARY``, others stand in front, as ``store/role``."""
+    store, slash, _ = role.partition("/")
+    return store if slash else PRIMARY
+
+
 def _pattern(text: str) -> str:
     if "(" in text or "{" in text or sum(map(text.count, "*+?")) > _QUANTIFIERS:
         raise ValueError(f"a pattern has no groups, no braces, and {_QUANTIFIERS} of * + ? at most: write several")
@@ -69,19 +78,33 @@ Pattern = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_pa
 class Granting:
     """Says which scopes somebody gets."""
 
-    def __init__(self, roles: Mapping[str, Collection[str]], allowed: Sequence[str], default: str) -> None:
-        self._roles = roles
+    def __init__(
+        self,
+        roles: Mapping[str, Collection[str]],
+        allowed: Sequence[str],
+        default: str,
+        any_case: Collection[str] = (),
+    ) -> None:
+        self._any_case = frozenset(any_case)
+        self._roles = {scope: self._compared(named) for scope, named in roles.items()}
         self._allowed = [re.compile(each) for each in allowed]
         self._default = default
 
     def granted(self, asked: Sequence[str], held: Collection[str]) -> str:
         """Return, of the scopes that are asked for, those that somebody with such roles gets, in their order; the
         default scope where that is none (KC-61). What nobody knows is left out."""
-        got = [each for each in dict.fromkeys(asked) if each == self._default or self._gives(each, held)]
+        theirs = self._compared(held)
+        got = [each for each in dict.fromkeys(asked) if each == self._default or self._gives(each, theirs)]
         return " ".join(got) or self._default
 
-    def _gives(self, scope: str, held: Collection[str]) -> bool:
+    def _compared(self, roles: Collection[str]) -> frozenset[str]:
+        """Return roles in the form in which two of them are compared: each store says whether case counts (KC-60)."""
+        if not self._any_case:
+            return frozenset(roles)
+        return frozenset(each.casefold() if store_of(each) in self._any_case else each for each in roles)
+
+    def _gives(self, scope: str, held: frozenset[str]) -> bool:
         if any(each.fullmatch(scope) for each in self._allowed):
             return True
         wanted = self._roles.get(scope)
-        return wanted is not None and (not wanted or not set(wanted).isdisjoint(held))
+        return wanted is not None and (not wanted or not wanted.isdisjoint(held))
