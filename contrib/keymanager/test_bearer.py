@@ -133,3 +133,43 @@ def test_keys_are_fetched_once_however_many_are_made_up(gate, client, partner):
         "invalid_grant"
     }
     assert len(partner.requests) <= before + 1
+
+
+VOUCHER = '''
+from hookgate import Options, hookimpl
+from hookgate_keymanager import Grant, Granted, GrantRefused
+
+
+class Voucher(Grant[Options]):
+    """Gives tokens for vouchers, which are names of users written backwards."""
+
+    grant_type = "https://acme.example/voucher"
+
+    @hookimpl
+    def grant(self, asked):
+        """Take a voucher."""
+        if "voucher" not in asked.fields:
+            raise GrantRefused("invalid_request", 'there is no "voucher"')
+        return Granted(asked.fields["voucher"][::-1], asked.fields.get("scope", ""), refresh=True)
+'''
+
+
+def test_somebody_else_may_add_a_grant(tmp_path, backend):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/voucher.py").write_text(VOUCHER)
+    grant = {"grant_type": "https://acme.example/voucher"}
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    plugins = tmp_path / "plugins"
+    with serving(tmp_path, url, backend.url, OAUTH, "extension_grants: [voucher]", plugins=plugins) as made:
+        client = made.client(grant["grant_type"], "refresh_token", callbacks=())
+        told = made.ask(client, **grant, voucher="mot", scope="news_read").json()
+        assert made.call(told["access_token"]).status_code == 200
+        assert made.token(client, grant_type="refresh_token", refresh_token=told["refresh_token"])
+        refused = made.ask(client, **grant)
+        assert (refused.status_code, refused.json()) == (
+            400,
+            {"error": "invalid_request", "error_description": "there is no voucher"},
+        )
+        assert made.ask(client, **grant, voucher="ydobon").json()["error"] == "invalid_grant"
+        assert made.ask(made.client(), **grant, voucher="mot").json()["error"] == "unauthorized_client"
+        assert grant["grant_type"] in str(made.gate.request("GET", "/.well-known/oauth-authorization-server").json())

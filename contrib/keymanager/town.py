@@ -152,12 +152,12 @@ def prepared(
 
 
 @contextmanager
-def serving(folder, url, *given, **more):
-    """Run a gateway in this process, with such a document."""
+def serving(folder, url, *given, plugins=None, **more):
+    """Run a gateway in this process, with such a document, and a folder of plugins if need be."""
     made = prepared(folder, url, *given, **more)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(starting, "gateway_for", partial(starting.gateway_for, source="store", options=made.options))
-        with running(folder / "gateway.yaml") as gate:
+        with running(folder / "gateway.yaml", plugins_dir=plugins) as gate:
             made.gate = gate
             yield made
     _apart(gate.gateway.source._store.close())  # a process closes it with its end, and this one goes on

@@ -30,7 +30,7 @@ class Elsewhere(KeyManager[OptionsT]):
     @hookimpl
     def renew_secret(self, client_id: str) -> Mapping[str, Any]:
         """Make none."""
-        raise _elsewhere("Secrets of clients are made")
+        raise _elsewhere("Secrets are made")
 
     @hookimpl
     def delete_client(self, client_id: str) -> bool:

@@ -10,6 +10,8 @@ from hookgate_keymanager.builtin import mark_of
 from hookgate_keymanager.faults import CannotTell
 from hookgate_keymanager.section import KeyManagement
 
+LIFECYCLE = "lifecycle"
+"""Where the state of an API stands that is called without a token, since it is a prototype (KC-13)."""
 LONGEST = 8192
 """Characters of a token that anybody is asked about."""
 

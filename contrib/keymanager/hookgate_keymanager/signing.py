@@ -57,6 +57,8 @@ class Signing:
         self._opened: Signer | None = None
         """The pair that was used last."""
         self._making = asyncio.Lock()
+        self._shown: dict[str, dict[str, Any]] = {}
+        """Public halves that were shown, by their ids."""
 
     async def sign(self, claims: Mapping[str, Any]) -> tuple[str, str]:
         """Return a signed token, and the id of its key. It gets a ``jti`` of its own.
@@ -92,11 +94,9 @@ class Signing:
         wanted = select(keys).where(or_(keys.c.number == newest, signs)).order_by(keys.c.number.desc())
         async with self._database.transaction() as connection:
             rows = (await connection.execute(wanted)).all()
-        found = []
-        for row in rows:
-            shown = self._key(row).as_dict(private=False)
-            found.append({**shown, "kid": row.id, "use": "sig", "alg": row.algorithm})
-        return found
+        known = self._shown
+        self._shown = {row.id: known[row.id] if row.id in known else self._public(row) for row in rows}
+        return [*self._shown.values()]
 
     async def rotate(self, *, end: bool = False) -> str:
         """Make a new pair, and return its id. ``end`` ends every token that another one has signed, for one that
@@ -139,6 +139,10 @@ class Signing:
         if self._opened is None or self._opened.kid != row.id:
             self._opened = Signer(row.id, row.algorithm, self._key(row))
         return self._opened
+
+    def _public(self, row: Any) -> dict[str, Any]:
+        shown = self._key(row).as_dict(private=False)
+        return {**shown, "kid": row.id, "use": "sig", "alg": row.algorithm}
 
     def _key(self, row: Any) -> Key:
         return import_key(orjson.loads(self._sealing.open(row.sealed, f"keys/{row.id}")))

@@ -16,12 +16,10 @@ from hookgate_keymanager.faults import (
     ScopeMissing,
     WrongKind,
 )
-from hookgate_keymanager.looking import asked, identity_of
+from hookgate_keymanager.looking import LIFECYCLE, asked, identity_of
 from hookgate_keymanager.section import KeyManagement
 
 Kind = Literal["any", "application", "application-user", "none"]
-LIFECYCLE = "lifecycle"
-"""Where the state of an API stands that is called without a token, since it is a prototype (KC-13)."""
 
 
 class Rule(Options):

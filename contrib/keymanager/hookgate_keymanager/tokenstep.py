@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from hookgate import Exchange, Headers, Host, Interceptor, Options, Response, hookimpl
 from hookgate.workshop import CARRIERS, Realm, challenge_of
-from hookgate_keymanager.looking import asked, identity_of
+from hookgate_keymanager.looking import LIFECYCLE, asked, identity_of
 from hookgate_keymanager.section import KeyManagement
 
 LOCATIONS: Mapping[str, tuple[str, ...]] = {
@@ -53,7 +53,8 @@ class AccessToken(Interceptor[AccessTokenOptions]):
 
     The identity is as that of `oauth`, which also looks at scopes, kinds of tokens and the client. A call without a
     token, with two of them, with one that is none or one of another grant is answered 401, as RFC 6750 says it:
-    `{"error": "invalid_token", "error_description": …}`, or that in words. Where nobody can tell it is 500 (900900).
+    `{"error": "invalid_token", "error_description": …}`, or that in words. Where nobody can tell it is 500 (900900). An
+    API that is a prototype, which its lifecycle says in `vars.lifecycle`, is called without a token, too (KC-13).
     """
 
     category = "security"
@@ -82,6 +83,8 @@ class AccessToken(Interceptor[AccessTokenOptions]):
         if "query" in self._places:
             exchange.hide(f"request.query.{self.options.name}")
         found = self._found(exchange)
+        if not found and exchange.variables.get(LIFECYCLE) is not None:
+            return None
         if not found:
             return self._refused("", "The call has no access token.")
         if len(found) > 1:
