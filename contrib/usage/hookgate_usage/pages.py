@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
@@ -118,7 +117,7 @@ def usage_pages(api: Operations, calls: Calls, host: Host) -> None:
     )
     async def page() -> Response:
         own, has = _whose(calls, MONETIZATION, STATISTICS)
-        today = datetime.fromtimestamp(time.time(), UTC).date()
+        today = datetime.fromtimestamp(host.clock.wall(), UTC).date()
         since = _date("from", today.replace(day=1))
         until = _date("to", date.fromordinal(today.toordinal() + 1))
         if not 0 < (until - since).days <= LONGEST_RANGE:
@@ -161,7 +160,7 @@ def usage_pages(api: Operations, calls: Calls, host: Host) -> None:
         application = request.args.get("application", "")
         if not application or "\0" in application:
             raise Refusal(400, "application: name the one whose invoice it is.", "invalid")
-        month = request.args.get("month") or f"{datetime.fromtimestamp(time.time(), UTC):%Y-%m}"
+        month = request.args.get("month") or f"{datetime.fromtimestamp(host.clock.wall(), UTC):%Y-%m}"
         try:
             first = date.fromisoformat(f"{month}-01") if _WRITTEN_MONTH.match(month) else None
         except ValueError:
