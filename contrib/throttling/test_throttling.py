@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -640,6 +641,27 @@ def test_when_the_store_is_away_calls_are_counted_here_pass_or_are_refused(clock
         assert sum(line.startswith("the counters postgresql") for line in lines) == 1
         assert "password-of-ann" not in "".join(lines)
         assert "postgresql cannot be asked" in json.dumps(gate.gateway.status())
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "found"), [("local", [200] * 5 + [429]), ("open", [200] * 6), ("closed", [503] * 6)]
+)
+def test_a_valkey_that_hangs_is_given_up_in_time_and_named(clock, otherwise, found):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never says a word
+        url = f"redis://ann:password-of-ann@127.0.0.1:{silent.getsockname()[1]}"
+        counters = {"redis": {"url": url, "patience": "50ms"}}
+        throttle = {"api_tier": "Silver", "patience": "5s", "when_store_fails": otherwise}
+        document = {"gateway": {"counters": counters}, "routes": [route("orders", throttle)]}
+        with running(document, clock=clock) as gate:
+            answers = [gate.request("GET", "/orders") for _ in range(6)]
+            status = json.dumps(gate.gateway.status())
+    assert [answer.status_code for answer in answers] == found
+    if otherwise == "closed":
+        assert answers[0].json()["reason"] == "counters-away"
+        assert "the counters redis do not answer" in answers[0].json()["detail"]
+    assert "the counters redis cannot be asked" in status
+    assert "no answer in time" in status
+    assert "password-of-ann" not in status + "".join(answer.text for answer in answers)
 
 
 HANGS = '''

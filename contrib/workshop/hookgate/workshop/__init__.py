@@ -22,7 +22,7 @@ from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
 from hookgate.workshop.loopback import is_loopback
 from hookgate.workshop.masking import SECRET_NAME, Masking
 from hookgate.workshop.nonces import Nonces, refusal_of
-from hookgate.workshop.standing import note_standing, refused_for, standing_fields, tell_standing
+from hookgate.workshop.standing import note_standing, refused_for, tell_standing
 from hookgate.workshop.unpacking import CannotUnpack, unpacked
 from hookgate.workshop.watching import Follower
 
@@ -72,7 +72,6 @@ __all__ = [
     "short_for",
     "slot_of",
     "spread_of",
-    "standing_fields",
     "tell_apart",
     "tell_standing",
     "texts_of",
