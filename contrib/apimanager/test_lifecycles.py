@@ -189,7 +189,7 @@ def test_the_versions_before_are_deprecated_when_that_is_ticked(gate, name):
         happen(gate, made[version], "Publish")
     happen(gate, made["0.8"], "Block")
     told = gate.call("GET", f"/apis/{made['1.10']}/lifecycle").json()
-    assert told["check_items"] == ["deprecate-old-versions"]
+    assert told["check_items"] == ["deprecate-old-versions", "require-resubscription"]
     done = happen(gate, made["1.10"], "Publish", check_items=["deprecate-old-versions"])
     assert done.status_code == 200, done.text
     assert done.json()["deprecated"] == [f"{name} {each}" for each in ("1.0", "1.0-beta", "1.9")]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from quart import Response, request
 
 from hookgate import Host
+from hookgate_apimanager.carrying import carrying
 from hookgate_apimanager.records import DEPRECATED, PUBLISHED, LifecycleSection, MachineSection
+from hookgate_apimanager.register import register_of
 from hookgate_apimanager.sections import LifecycleMachine
 from hookgate_management.pages import (
     ADMIN,
@@ -28,13 +31,16 @@ from hookgate_management.pages import (
     members,
     pointer,
     sees,
+    where,
 )
+from hookgate_people import By
+from hookgate_storage import StoreError
 
 LIFECYCLE = "lifecycle"
 """The permission to change states; publishers have it (KC-11)."""
 LOOKS = frozenset({ADMIN, READ, LIFECYCLE, "api_api", "api_lifecycle"})
 KIND = "lifecycles"
-TICK = "deprecate-old-versions"
+TICK, ANEW = "deprecate-old-versions", "require-resubscription"
 _TEXT = {"type": "string"}
 _STATE = {
     "type": "object",
@@ -54,6 +60,7 @@ _MOVED = {
         "written": {"type": "boolean"},
         "lifecycle": _STATE,
         "deprecated": {"type": "array", "items": _TEXT, "description": "Old versions that are deprecated with it."},
+        "carried": {"type": "integer", "description": "Subscriptions of old versions that it gets."},
     },
 }
 _SENDS = {
@@ -122,13 +129,23 @@ def lifecycle_pages(api: Operations, calls: Calls, host: Host) -> None:
         wanted = expected()
         said = {"state": target}
         changes = [await calls.change(kind, changer, name, said, version if wanted is None else wanted)]
-        old = await _old_versions(changer, states, name) if TICK in ticked else []
-        for each, its_version in old:
+        old = [each for each in await _older(changer, states, name) if each.deprecates] if TICK in ticked else []
+        for each, its_version in sorted((each.name, each.version) for each in old):
             _writable(changer, each)
             changes.append(await calls.change(kind, changer, each, {"state": DEPRECATED}, its_version))
-        more = {"lifecycle": _told(states, name, target), "deprecated": [each for each, _ in old]}
+        more: dict[str, Any] = {"lifecycle": _told(states, name, target)}
+        more["deprecated"] = sorted(each.name for each in old)
+        within, register = None, register_of(changer.store)
+        if target == PUBLISHED and state in states.states and ANEW in states.states[state].check_items:
+            older = [each.name for each in await _older(changer, states, name)] if ANEW not in ticked else []
+            more["carried"] = 0
+            if older:
+                within = carrying(register, By(author, where()), name, older, more)
         comment = ": ".join(filter(None, (f"{name}: {event}, {state} to {target}", request.args.get("comment"))))
-        answer = await calls.write(changer, author, changes, comment, more=more)
+        answer = await calls.write(changer, author, changes, comment, within=within, more=more)
+        if more.get("carried"):
+            with suppress(StoreError):  # it is written; who follows looks soon
+                await register.notices.look()
         answer.status_code = 200  # the first change makes the object, and what was asked for is a change
         answer.headers.pop("Location", None)
         return answer
@@ -205,17 +222,28 @@ def _ticked(machine: MachineSection, state: str, target: str, found: dict[str, A
     return ticked
 
 
-async def _old_versions(changer: Changer, machine: MachineSection, name: str) -> list[tuple[str, int]]:
-    """Return the published versions of an API before this one, with the versions of their states."""
+class _Older(NamedTuple):
+    """A version of an API that callers use, before another one."""
+
+    name: str
+    version: int
+    """Of what is stored of its state."""
+    deprecates: bool
+    """Whether it is published, and may be deprecated."""
+
+
+async def _older(changer: Changer, machine: MachineSection, name: str) -> list[_Older]:
+    """Return the published and deprecated versions of an API before this one, the newest first."""
     stored = {each.name: each.body for each in (await changer.whole()).objects if each.kind == "apis"}
     apis = {**stored, **changer.of_file("apis")}
     this = apis[name]
     found = []
-    for other, body in sorted(apis.items()):
+    for other, body in sorted(apis.items(), key=lambda each: _natural(each[1].get("version")), reverse=True):
         if body["name"] == this["name"] and _natural(body.get("version")) < _natural(this.get("version")):
             state, version = await state_in(changer, machine, other)
-            if state == PUBLISHED and DEPRECATED in machine.states[state].events.values():
-                found.append((other, version))
+            if state in (PUBLISHED, DEPRECATED):
+                ends = state == PUBLISHED and DEPRECATED in machine.states[state].events.values()
+                found.append(_Older(other, version, ends))
     return found
 
 

@@ -16,7 +16,7 @@ Calls = Literal["none", "served", "open", "refused"]
 CREATED, PUBLISHED, PROTOTYPED, DEPRECATED = "CREATED", "PUBLISHED", "PROTOTYPED", "DEPRECATED"
 FIXED: Mapping[str, Calls] = {PUBLISHED: "served", PROTOTYPED: "open"}
 """States that every machine has, with what they do with calls (KC-20)."""
-CheckItem = Literal["deprecate-old-versions"]
+CheckItem = Literal["deprecate-old-versions", "require-resubscription"]
 
 
 class StateSection(Options):
@@ -32,12 +32,14 @@ class StateSection(Options):
     subscribable: bool = False
     """Whether it takes new subscriptions."""
     check_items: tuple[CheckItem, ...] = ()
-    """What may be ticked when an API of this state is published: `deprecate-old-versions` (KC-19)."""
+    """What may be ticked when an API of this state is published: `deprecate-old-versions`, and
+    `require-resubscription`, without which who is subscribed to old versions is subscribed to the new one, too
+    (KC-19)."""
 
 
 def default_states() -> dict[str, StateSection]:
     """Return the states of the fourth seed (KC-18)."""
-    before = {"check_items": ("deprecate-old-versions",)}
+    before = {"check_items": ("deprecate-old-versions", "require-resubscription")}
     written: dict[str, dict[str, object]] = {
         CREATED: {
             "events": {"Publish": PUBLISHED, "Deploy as a Prototype": PROTOTYPED},
