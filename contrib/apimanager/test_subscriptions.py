@@ -234,6 +234,33 @@ def test_only_scopes_that_the_roles_of_the_user_allow_are_offered(town):
     assert offered() == []
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "message"),
+    [
+        (900907, 401, "The requested API is temporarily blocked"),
+        (900908, 403, "Resource forbidden"),
+        (900909, 401, "The subscription to the API is inactive"),
+    ],
+)
+def test_the_faults_of_subscriptions_are_those_of_the_table_in_each_form(town, code, status, message):
+    offer = [("offers", {"approval": code == 900909})]
+    _, api, _, subscription, token = town.subscribed(town.publish("faults", "oauth", "subscription", more=offer))
+    if code == 900907:
+        town.told("PATCH", f"/subscriptions/{subscription}", {"status": "BLOCKED"})
+    elif code == 900908:
+        town.told("DELETE", f"/subscriptions/{subscription}")
+    path = f"/{api.split()[0]}/1.0"
+
+    told = town.call(token, path, accept="application/json")
+    assert (told.status_code, told.json()["fault"]["code"], told.json()["fault"]["message"]) == (status, code, message)
+    told = town.call(token, path, accept="application/xml")
+    assert told.status_code == status
+    assert f"<ams:code>{code}</ams:code><ams:message>{message}</ams:message>" in told.text
+    envelope = {"content-type": "text/xml", "soapaction": "x", "accept": "text/xml"}
+    told = town.call(token, path, "POST", **envelope)
+    assert (str(code) in told.text, "Envelope" in told.text) == (True, True), told.text
+
+
 @contextmanager
 def another(made):
     """Another node on the same store, in a process of its own; gives what calls it."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, select
 
 from hookgate import Cache, Fault, Host
 from hookgate_apimanager.faults import Blocked, Inactive, NotSubscribed
@@ -138,7 +138,9 @@ async def standing(register: Register, client: str, api: str, *, key: bool = Fal
         StoreError: the store is away.
     """
     async with register.store.database.transaction() as connection:
-        row = (await connection.execute(_of_key(client, api) if key else _of_client(client, api))).first()
+        asked = _OF_KEY if key else _OF_CLIENT
+        row = (await connection.execute(asked, {"client": client, "api": api})).first()
+        enabled = row is not None and await register.people.users.known(connection, row.owner, enabled=True)
     tags: tuple[Tag, ...] = () if key else (("client", client),)
     if row is None:
         nobody = "The client of this token is of no application that is subscribed to APIs."
@@ -154,7 +156,7 @@ async def standing(register: Register, client: str, api: str, *, key: bool = Fal
         "key_type": row.key_type,
     }
     refused, detail = _refused(row)
-    if refused is None and await register.people.person(row.owner) is None:
+    if refused is None and not enabled:
         refused, detail = Blocked, "The owner of the application is disabled."
     return Answer(Standing(told, refused, detail), tags, good=refused is None)
 
@@ -176,20 +178,6 @@ async def whose(register: Register, key: str) -> Answer[Key | bool]:
     return Answer(found, (tag, ("application", row.application), ("user", row.owner)), good=True)
 
 
-def _of_client(client: str, api: str) -> Select[Any]:
-    wanted = select(clients.c.key_type, *_COLUMNS).join(applications, applications.c.id == clients.c.application)
-    return wanted.outerjoin(subscriptions, _of_api(api)).where(clients.c.client_id == client)
-
-
-def _of_key(key: str, api: str) -> Select[Any]:
-    wanted = select(api_keys.c.key_type, *_COLUMNS).join(applications, applications.c.id == api_keys.c.application)
-    return wanted.outerjoin(subscriptions, _of_api(api)).where(api_keys.c.id == key)
-
-
-def _of_api(api: str) -> Any:
-    return and_(subscriptions.c.application == applications.c.id, subscriptions.c.api == api)
-
-
 _COLUMNS = (
     subscriptions.c.id,
     subscriptions.c.tier,
@@ -199,6 +187,16 @@ _COLUMNS = (
     applications.c.owner,
     applications.c.blocked,
 )
+_ITS = and_(subscriptions.c.application == applications.c.id, subscriptions.c.api == bindparam("api"))
+
+
+def _asking(of: Table, named: ColumnElement[Any]) -> Select[Any]:
+    found = select(of.c.key_type, *_COLUMNS).join(applications, applications.c.id == of.c.application)
+    return found.outerjoin(subscriptions, _ITS).where(named == bindparam("client"))
+
+
+_OF_CLIENT = _asking(clients, clients.c.client_id)
+_OF_KEY = _asking(api_keys, api_keys.c.id)
 
 
 def _refused(row: Any) -> tuple[type[Fault] | None, str]:

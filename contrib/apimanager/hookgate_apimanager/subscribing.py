@@ -35,9 +35,9 @@ class RememberedSection(Options):
 
     ttl: Duration = Field(default=900.0, gt=0, le=86400)
     """Seconds; what changes is forgotten within a second anyway."""
-    most: int = Field(default=100_000, ge=1, le=1_000_000)
+    most: int = Field(default=20_000, ge=1, le=1_000_000)
     """Pairs of a client and an API that are remembered."""
-    refused_most: int = Field(default=10_000, ge=1, le=1_000_000)
+    refused_most: int = Field(default=5_000, ge=1, le=1_000_000)
     """Those that may not call, which are remembered apart."""
     stale: Duration = Field(default=10.0, ge=1, le=3600)
     """Seconds that they count on while the store is away and nobody knows what has changed."""

@@ -205,9 +205,11 @@ class Users:
             await self._audit.note(connection, by, "remove", f"{USER}/{name}", _told(old), None)
 
     @staticmethod
-    async def known(connection: AsyncConnection, name: str) -> bool:
-        """Whether there is a user of that name, within a transaction of others."""
-        return (await connection.execute(select(users.c.name).where(users.c.name == name))).first() is not None
+    async def known(connection: AsyncConnection, name: str, *, enabled: bool = False) -> bool:
+        """Whether there is a user of that name, within a transaction of others; if asked for, one who is enabled."""
+        wanted = select(users.c.disabled).where(users.c.name == name)
+        disabled: bool | None = (await connection.execute(wanted)).scalar()
+        return disabled is not None and not (enabled and disabled)
 
     async def count(self) -> int:
         """Return how many there are."""
