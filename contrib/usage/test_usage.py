@@ -329,7 +329,13 @@ async def test_a_database_that_is_away_delays_no_call_and_gets_all_of_it_when_it
         assert gate.run(observer._flushing.flush()) is True
         assert observer.health() == {"unwritten_calls": 0, "lost_calls": 0}
         found = gate.run(observer.ask(Question(0, int(NOON) * 2)))
-    assert [(each.names[0], each.used.calls) for each in found] == [("s1", 4)]
+        assert [(each.names[0], each.used.calls) for each in found] == [("s1", 4)]
+        assert gate.request("GET", SHOP, headers={"x-key": "k1"}).status_code == 200
+    database = Database(f"sqlite:///{folder / 'usage.db'}")
+    try:
+        assert await total(database) == {("2026-11-30", "s1"): 5}  # a gateway that stops writes what is left
+    finally:
+        await database.close()
 
 
 def test_a_process_that_is_killed_loses_what_health_has_told_and_no_more(gate):
