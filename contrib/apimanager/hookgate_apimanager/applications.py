@@ -87,8 +87,7 @@ class Applications:
         Raises:
             Missing: there is no such user.
         """
-        found = await self._one(applications.c.default_of == owner)
-        if found is not None:
+        if (found := await self.found_default(owner)) is not None:
             return found
         async with self._register.writing() as connection:
             await self._know(connection, owner)
@@ -102,6 +101,10 @@ class Applications:
             made = replace(self._new(owner, name, tier, tenant, ""), is_default=True)
             await self._insert(connection, by, made)
         return made
+
+    async def found_default(self, owner: str) -> Kept | None:
+        """Return the default application of somebody, if it was made."""
+        return await self._one(applications.c.default_of == owner)
 
     async def get(self, application: str) -> Kept | None:
         """Return an application."""

@@ -103,8 +103,10 @@ class Desk:
 
     async def default(self, caller: Caller, owner: str) -> Application:
         """Return the default application of an owner, made when it is first needed (KC-24)."""
-        name, tier = self.shop.settings.default_application.name, self.shop.default_tier()
         kept = await self.applications()
+        if (found := await kept.found_default(owner)) is not None:
+            return found
+        name, tier = self.shop.settings.default_application.name, self.shop.default_tier()
         return await kept.default_of(self.by(caller), owner, name, tier, self.shop.tenant_of(owner))
 
     async def application(self, name: str, caller: Caller, *, looks: bool = False) -> Application:

@@ -77,6 +77,8 @@ class Register:
             gone = [(change.name, before) for change, before in of_apis if change.body is None and before is not None]
             new = [(change.name, change.body) for change, before in of_apis if before is None and change.body]
             for name, body in gone:
+                if name in {to for to, _ in new}:  # it is put back in the same write
+                    continue
                 renamed = [to for to, other in new if len(gone) == len(new) == 1 and _same(body, other)]
                 if renamed:
                     await self._move(connection, name, renamed[0])
