@@ -1,6 +1,8 @@
 """What authors test with: calls amid a call, started steps, and a host."""
 
 import asyncio
+import gc
+import socket
 from operator import attrgetter
 
 import pytest
@@ -20,7 +22,7 @@ from hookgate import (
     Transport,
     hookimpl,
 )
-from hookgate.testing import TestHost, build, through
+from hookgate.testing import TestHost, build, through, upstream
 from hookgate_interceptor_auth import Auth
 
 
@@ -240,3 +242,12 @@ async def test_state_is_kept_in_memory_by_the_clock_of_the_test():
     assert (await host.state("quota").get("a")).value == {"left": 3}
     await host.clock.advance(61)
     assert await state.get("a") is None
+
+
+def test_who_connects_as_a_backend_ends_is_left_open_by_nobody():
+    for count in range(1, 8):
+        with upstream() as backend:
+            callers = [socket.create_connection(("127.0.0.1", backend.port)) for _ in range(count)]
+        for each in callers:
+            each.close()
+    gc.collect()  # a connection that nobody has closed is told here, and fails this test

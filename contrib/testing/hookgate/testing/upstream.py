@@ -204,6 +204,11 @@ async def _chunks(body: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> Any:
             yield chunk
 
 
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 @contextmanager
 def upstream(
     answer: Callable[[Received], Reply | Reset | Awaitable[Reply | Reset]] = _hello,
@@ -234,10 +239,14 @@ def upstream(
         stop.append(lambda: loop.call_soon_threadsafe(ended.set))  # type: ignore[arg-type]
         ready.set()
         await ended.wait()
+        for listening in server.sockets:  # of one that is closed Python leaves open who is being let in (3.11)
+            loop.remove_reader(listening.fileno())
+        await _turns()
         server.close()
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await _turns()  # what is closed is so at the next turn of the loop
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), name="upstream", daemon=True)
     thread.start()
