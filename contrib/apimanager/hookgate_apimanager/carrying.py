@@ -12,6 +12,8 @@ from hookgate_apimanager.register import Register, new_id
 from hookgate_apimanager.tables import subscriptions
 from hookgate_people import By
 
+KEPT = ("application", "tenant", "tier", "status")
+"""What a subscription has of the one to an older version."""
 MOST_NOTICES = 100
 """Applications of which nodes are told one by one; of more they are told to forget all that they remember."""
 
@@ -34,7 +36,7 @@ def carrying(
         for name in older:
             for row in rows:
                 if row.api == name and row.application not in mine and row.status != "REJECTED":
-                    found.setdefault(row.application, row._asdict())
+                    found.setdefault(row.application, {each: getattr(row, each) for each in KEPT})
         told["carried"] = len(found)
         if not found:
             return

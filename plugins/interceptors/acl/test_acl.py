@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookgate import ConfigError, Exchange, Identity, Interceptor, Options, hookimpl
-from hookgate.exchange.belonging import Application
+from hookgate import Application, ConfigError, Exchange, Identity, Interceptor, Options, hookimpl
 from hookgate.testing import build, running, through, upstream
 from hookgate_interceptor_acl import Acl
 
