@@ -87,6 +87,7 @@ def test_a_new_api_has_the_template_as_it_is_and_old_ones_keep_theirs_or_follow(
 def test_two_handlers_in_another_order_run_in_another_order(gate, name):
     put_template(gate, name, "1", [CORS, "lifecycle", LOCK, built("one")])
     shop = published(gate, name, template=name)
+    assert "secret-of-ann" not in gate.call("GET", f"/objects/api_templates/{name} 1").text
 
     def preflight():
         asks = {"origin": ORIGIN, "access-control-request-method": "GET"}
