@@ -36,7 +36,10 @@ class Caller:
         writer.write(head.encode() + body)
         told = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(told.partition("content-length:")[2].partition("\r\n")[0])
-        return int(told[9:12]), await reader.readexactly(length)
+        found = await reader.readexactly(length)
+        if "\r\nconnection: close\r\n" in told:
+            self.close()
+        return int(told[9:12]), found
 
     def close(self) -> None:
         """Let go."""
