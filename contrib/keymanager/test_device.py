@@ -21,7 +21,7 @@ OAUTH = "operations: {GET: {scopes: [news_read]}}"
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory, backend):
     folder = tmp_path_factory.mktemp("devices")
-    keymanager = "extension_grants: [device-code]"
+    keymanager = "extension_grants: [{device-code: {interval: 60}}]"
     with serving(folder, f"sqlite:///{folder / 'store.db'}", backend.url, OAUTH, keymanager) as made:
         yield made
 
@@ -82,7 +82,7 @@ def test_a_client_of_another_maker_gets_tokens_of_a_user_who_types_its_code(gate
     uri = maker.prepare_request_uri(about["device_authorization_endpoint"], scope="news_read news_write")
     told = httpx.post(uri.partition("?")[0], data=dict(httpx.URL(uri).params), trust_env=False).json()
     assert told["verification_uri"] == f"{gate.gate.url}/device"
-    assert (told["expires_in"], told["interval"]) == (600, 5)
+    assert (told["expires_in"], told["interval"]) == (600, 60)
     assert set(told["user_code"].replace("-", "")) <= set(LETTERS)
     assert len(told["user_code"].replace("-", "")) == LENGTH
     assert poll(gate, client, told) == "authorization_pending"

@@ -80,7 +80,7 @@ def status(gate, shown, path="/"):
 def gate(backend, tmp_path_factory):
     file = tmp_path_factory.mktemp("keys") / "keys.json"
     file.write_text(json.dumps(key_set("one")))
-    with serving(backend, file=str(file), type="at+jwt", leeway=30, algorithms=["ES256"]) as made:
+    with serving(backend, file=str(file), type="at+jwt", leeway=300, algorithms=["ES256"]) as made:
         yield made
 
 
@@ -88,11 +88,11 @@ def test_a_token_that_is_not_for_here_and_now_is_none(gate):
     now = int(time.time())
 
     assert status(gate, token()) == 200
-    for good in ({"aud": ["other", "news"]}, {"exp": now - 5}, {"nbf": now + 20}):
+    for good in ({"aud": ["other", "news"]}, {"exp": now - 60}, {"nbf": now + 100}):
         assert status(gate, token(**good)) == 200, good
     for wrong in (
         *({"iss": "https://evil.example"}, {"iss": None}, {"iss": f"{ISSUER}/"}, {"aud": "other"}, {"aud": None}),
-        *({"exp": now - 40}, {"exp": None}, {"exp": "later"}, {"nbf": now + 3600}, {"iat": now + 3600}),
+        *({"exp": now - 400}, {"exp": None}, {"exp": "later"}, {"nbf": now + 3600}, {"iat": now + 3600}),
         *({"sub": None}, {"sub": ""}, {"sub": 5}, {"cnf": {"jkt": "x"}}),
     ):
         assert status(gate, token(**wrong)) == 900901, wrong
