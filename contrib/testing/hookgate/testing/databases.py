@@ -68,6 +68,10 @@ def _run(url: str, statement: str) -> None:
         pool.submit(asyncio.run, run()).result()
 
 
+_WITH_ITS_PARENT = '"$@" & read -r _; kill $!; wait'
+"""Has a program end when its input does: that is so also when whoever has started it was killed."""
+
+
 @cache
 def valkey() -> str:
     """Return the URL of a Valkey or Redis: the one that ``HOOKGATE_TEST_REDIS_URL`` names, or one that is started here
@@ -84,11 +88,13 @@ def valkey() -> str:
     folder = tempfile.mkdtemp(prefix="hookgate-valkey-")
     path = Path(folder, "valkey.sock")
     words = ["--port", "0", "--unixsocket", str(path), "--dir", folder, "--save", "", "--appendonly", "no"]
-    command = [_valkey_program(), *words]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+    command = ["/bin/sh", "-c", _WITH_ITS_PARENT, "sh", _valkey_program(), *words]
+    pipe = subprocess.PIPE
+    server = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)  # noqa: S603
 
     def end() -> None:
-        server.terminate()
+        assert server.stdin is not None
+        server.stdin.close()
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
