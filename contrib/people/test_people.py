@@ -34,7 +34,7 @@ async def opened(url):
 async def people(database_url):
     store = await opened(database_url)
     made = People(store)
-    store.watcher = made.written
+    store.watchers["people"] = made.written
     yield made
     await store.close()
 
