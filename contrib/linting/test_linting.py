@@ -65,7 +65,7 @@ class PerApplication(Both):
     reads = {"application"}
 
 
-class Cache(Passes):
+class Keeps(Passes):
     writes = {"cache", "answer-sometimes"}
 
 
@@ -200,10 +200,10 @@ LOCK = {"lock": {"method": "signed-body"}}
         (["knows", "per-application"], ["application-unidentified 1"]),
         (["per-application", "knows-application"], ["application-unidentified 0"]),
         (["knows-application", "per-application"], []),
-        (["cache", "knows"], ["cache-before-identity 0"]),
-        (["cache", "knows-application"], ["cache-before-identity 0"]),
-        (["knows", "cache"], []),
-        (["cache"], []),
+        (["keeps", "knows"], ["cache-before-identity 0"]),
+        (["keeps", "knows-application"], ["cache-before-identity 0"]),
+        (["knows", "keeps"], []),
+        (["keeps"], []),
         (["changes-body", LOCK], ["change-before-verification 0"]),
         ([LOCK, "changes-body"], []),
         ([{"lock-both": {"method": "signed-body"}}, "changes-body"], []),
@@ -294,7 +294,7 @@ TREE = {
             "to": {"connection": "crm"},
             "flow": ["limit-by-identity"],
             "resources": [
-                {"path": f"/r{n}", "flow": ["knows"], "operations": {"GET": {"flow": ["cache"]}, "PUT": None}}
+                {"path": f"/r{n}", "flow": ["knows"], "operations": {"GET": {"flow": ["keeps"]}, "PUT": None}}
                 for n in range(3)
             ],
         }
@@ -387,7 +387,7 @@ def test_plans_are_looked_into_and_missed_where_no_call_enters_them(flow, plan, 
 
 def test_a_thousand_operations_are_linted_in_less_than_a_second(folder):
     resources = [
-        {"path": f"/r{n}", "flow": ["both", "passes"], "operations": {m: {"flow": ["cache"]} for m in ("GET", "PUT")}}
+        {"path": f"/r{n}", "flow": ["both", "passes"], "operations": {m: {"flow": ["keeps"]} for m in ("GET", "PUT")}}
         for n in range(500)
     ]
     flow = ["passes", "limit-by-identity", "knows", "both", {"two": {"left": {"flow": ["answers", "passes"]}}}]

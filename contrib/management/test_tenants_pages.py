@@ -68,6 +68,11 @@ def gate(tmp_path_factory):
         assert told.status_code == 201, told.text
         call(served, a, "PUT", f"/objects/variables/{HIDDEN}?wait=live", {"value": "x"})
         served.session = session(served, f"kim@{A}")
+        served.application = call(served, a, "POST", "/applications", {"name": "hidden-thing"}).json()["id"]
+        given = {"api": HIDDEN, "application": served.application, "tier": "Gold"}
+        told = call(served, a, "POST", "/subscriptions", given)
+        assert told.status_code == 201, told.text
+        served.subscription = told.json()["id"]
         served.token = call(served, f"kim@{A}", "POST", "/tokens", {"name": "hidden-thing"}).json()["id"]
         assert httpx.get(served.public, headers={"Host": A}, trust_env=False, timeout=60).text == HIDDEN
         yield served
@@ -76,8 +81,11 @@ def gate(tmp_path_factory):
 def state(gate):
     """What there is of everybody, as an administrator of the house sees it."""
     pages = ("/export", "/drafts", "/users", "/roles", "/tokens", f"/sessions?user=kim@{A}")
+    pages += ("/applications?owner=*", "/subscriptions", f"/applications/{gate.application}/api-keys")
     found = [gate.call("GET", page).json() for page in pages]
     for page in found:  # which ann calls changes no thing of hers
+        if "applications" in page:  # everybody who looks for theirs gets the default one
+            page["applications"] = [each for each in page["applications"] if each["owner"].endswith(A)]
         for each in page.get("users", []):
             each.pop("failed", None)
         for each in page.get("tokens", []) + page.get("sessions", []):
@@ -113,6 +121,14 @@ def sent(operation, kind):
         "end-factor": {"code": "000000"},
         "heard": {"generation": 0, "digest": "", "rejected": []},
         "change-lifecycle": {"to": "BLOCKED"},
+        "copy-api": {"version": "9"},
+        "make-application": {"name": "theirs", "owner": "NAME"},
+        "change-application": {"description": "x"},
+        "make-application-keys": {"key_type": "sandbox"},
+        "change-application-keys": {"callbacks": []},
+        "make-api-key": {"name": "x"},
+        "subscribe": {"api": "NAME"},
+        "change-subscription": {"tier": "Unlimited"},
     }.get(name)
 
 
@@ -130,9 +146,14 @@ def test_no_page_shows_or_changes_anything_of_another_tenant_and_none_says_that_
         for word, names in (("sessions", [gate.session]), ("tokens", [gate.token]), ("users", [f"kim@{A}"])):
             pairs = [(name, "0" * 16 if word != "users" else f"no@{A}") for name in names] if word in path else pairs
         pairs = [(f"boss@{A}", f"no@{A}")] if "roles" in path else pairs
+        for word in ("application", "subscription"):
+            if path.startswith(f"/{word}s/"):
+                pairs = [(getattr(gate, word), "0" * 32)]
         for method, operation in methods.items():
             if operation["operationId"] in OF_ONESELF:
                 continue
+            if operation["operationId"] == "make-application":
+                pairs = [(f"kim@{A}", f"no@{A}")]
             body = sent(operation["operationId"], kind)
             if "requestBody" in operation:
                 assert body is not None, operation["operationId"]  # a new page has to be tried, too
@@ -140,7 +161,7 @@ def test_no_page_shows_or_changes_anything_of_another_tenant_and_none_says_that_
                 told = []
                 for name in pair:
                     given = None if body is None else json.loads(json.dumps(body).replace("NAME", name))
-                    place = path.replace("{number}", "3").replace("{name}", name)
+                    place = path.replace("{number}", "3").replace("{key}", "production").replace("{name}", name)
                     answer = call(gate, b, method.upper(), place, given)
                     assert answer.status_code < 500, (method, path, answer.text)
                     named = name in place or name in json.dumps(given)  # what is only told again says nothing
@@ -149,7 +170,9 @@ def test_no_page_shows_or_changes_anything_of_another_tenant_and_none_says_that_
                     opened |= {operation["operationId"]} if answer.status_code < 300 else set()
                 if "{name}" in path or "NAME" in json.dumps(body):
                     assert told[0] == told[1], (method, path)
-                assert not [each for each in ("hidden-thing", f"kim@{A}", gate.session) if each in told[0][1]], path
+                assert not [
+                    each for each in ("hidden-thing", f"kim@{A}", gate.session, gate.application) if each in told[0][1]
+                ], path
     assert tried > 100
     assert {"drafts", "sessions", "statistics", "export", "tokens"} <= opened
     assert state(gate) == before

@@ -15,7 +15,7 @@ from hookgate_authoring.findings import Finding
 from hookgate_authoring.names import Names, near, normalised
 
 CORE = "hookgate-core"
-SHARED = {CORE, "hookgate-client", "hookgate-commands", "hookgate-metrics", "hookgate-workshop"}
+SHARED = {CORE, "hookgate-client", "hookgate-commands", "hookgate-jose", "hookgate-metrics", "hookgate-workshop"}
 """What a plugin may depend on of ours: core, and what plugins and what commands have in common."""
 SECTIONS = "hookgate.sections"
 
