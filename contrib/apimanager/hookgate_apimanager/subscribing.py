@@ -1,19 +1,22 @@
-"""The sections ``subscribing`` and ``offers``: what people may subscribe to, and what is remembered of it."""
+"""The sections ``subscribing`` and ``offers``: what people may subscribe to, and what is remembered of it.
+
+Both are there unwritten, also in a gateway without a store: so what needs one is imported when there is one (KC-1).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from hookgate import Duration, Host, Item, Options, Problem, Refers, Section, Site, hookimpl
 from hookgate.exchange import near
-from hookgate_apimanager.keys import Clients
-from hookgate_apimanager.register import Register, log, register_of
-from hookgate_apimanager.standing import Key, Remembering, Standing, standing, whose
-from hookgate_storage import Storage, StoreError
+
+if TYPE_CHECKING:
+    from hookgate_apimanager.register import Register
+    from hookgate_apimanager.standing import Key, Remembering, Standing
 
 UNLIMITED = "Unlimited"
 TierName = Annotated[str, Field(min_length=1, max_length=200), Refers("tiers")]
@@ -110,6 +113,10 @@ class Subscribing(Section[SubscribingSection]):
     def startup(self, host: Host) -> None:
         """Begin to remember; the store is followed once there is a step that asks."""
         cache, self._host = self.record.cache, host
+        try:
+            from hookgate_apimanager.standing import Remembering
+        except ModuleNotFoundError:  # nothing is stored here
+            return
         self._standings = Remembering(host, cache.ttl, cache.most, cache.refused_most)
         self._keys = Remembering(host, cache.ttl, cache.most, cache.refused_most)
         self._found()
@@ -135,6 +142,8 @@ class Subscribing(Section[SubscribingSection]):
         """
         found = self._found()
         if found is None:
+            from hookgate_storage import StoreError
+
             raise StoreError("there is no store")
         return found
 
@@ -161,6 +170,8 @@ class Subscribing(Section[SubscribingSection]):
         Raises:
             StoreError: the store is away.
         """
+        from hookgate_apimanager.standing import standing
+
         self.follow()
         register = self.register
         if not register.notices.is_current:
@@ -173,6 +184,8 @@ class Subscribing(Section[SubscribingSection]):
         Raises:
             StoreError: the store is away.
         """
+        from hookgate_apimanager.standing import Key, whose
+
         self.follow()
         register = self.register
         if register.notices.is_current:
@@ -187,6 +200,9 @@ class Subscribing(Section[SubscribingSection]):
         self._keys.forget(kind, value)
 
     def _found(self) -> Register | None:
+        from hookgate_apimanager.register import register_of
+        from hookgate_storage import Storage
+
         try:
             store = self._host.section("storage", Storage).store
         except LookupError:
@@ -197,6 +213,9 @@ class Subscribing(Section[SubscribingSection]):
 
     async def _tidy(self, register: Register) -> None:
         """Have the key manager remove clients whose application is gone, for as long as it takes."""
+        from hookgate_apimanager.keys import Clients
+        from hookgate_apimanager.register import log
+
         kept = Clients(register)
         while True:
             try:
