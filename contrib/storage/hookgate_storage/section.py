@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextvars import Context
 from typing import Any
 
 from hookgate import Host, Item, Options, Problem, Section, Site, hookimpl
@@ -81,7 +82,8 @@ class Storage(Section[StorageSection]):
         failures = host.metrics.counter("storage_contact_failures_total", "Signs of life that the store did not take.")
         while True:
             try:
-                if host.section(self.entry.name, Storage) is self:
+                # asked within `startup`, which this comes from, a host speaks of what is coming and does not serve yet
+                if Context().run(host.section, self.entry.name, Storage) is self:
                     break
             except LookupError:
                 pass
