@@ -1,10 +1,11 @@
 """Two gateways on one PostgreSQL: what was acknowledged as live is served, whoever is killed meanwhile."""
 
 import itertools
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from .served import DOCUMENT, serving
+from .served import DOCUMENT, environment, serving
 
 ROUTE = {"flow": [{"respond": {"body": "x"}}]}
 
@@ -60,6 +61,44 @@ def test_many_writers_at_once_get_a_generation_each(tmp_path, postgres_url):
         assert sorted(each["generation"] for each in told) == list(range(1, 25))
         assert all(each["live"] for each in told)
         assert [gate.get(f"/r{number}").text for number in range(24)] == [f"b{number}" for number in range(24)]
+
+
+LATE = """
+import asyncio
+import pathlib
+from hookgate import Interceptor, Options, hookimpl
+
+class Late(Interceptor[Options]):
+    '''Is ready once there is a file.'''
+
+    @hookimpl
+    async def startup(self, host):
+        while not pathlib.Path("go").exists():
+            await asyncio.sleep(0.02)
+
+    @hookimpl
+    def on_request(self, exchange):
+        pass
+"""
+
+
+def test_what_is_still_being_made_ready_is_not_live(tmp_path):
+    folder = tmp_path / "installed"
+    (info := folder / "acme_late-1.0.dist-info").mkdir(parents=True)
+    (folder / "acme_late.py").write_text(LATE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-late\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hookgate.interceptors]\nlate = acme_late:Late\n")
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    paths = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    with serving(tmp_path, url, environ=environment(url) | {"PYTHONPATH": paths}) as gate:
+        late = {"name": "late", "match": {"path": "/late"}, "flow": ["late", {"respond": {"body": "x"}}]}
+        told = gate.call("PUT", "/objects/routes/late?wait=2s", late)
+        assert told.is_success, told.text
+        assert not told.json()["live"]
+        assert gate.get("/late").status_code == 404
+        (tmp_path / "go").touch()
+        assert write(gate, "next", "y")["live"]
+        assert [gate.get(path).text for path in ("/late", "/next")] == ["x", "y"]
 
 
 def test_while_the_database_is_away_the_last_snapshot_serves(tmp_path):
