@@ -17,6 +17,9 @@ from hookgate_storage.errors import StoreError
 
 PATIENCE = 10.0
 """Seconds that one transaction may take, waiting for others included."""
+IDLE = 4.0
+"""Seconds between two statements of one transaction that writes, on PostgreSQL. Who says nothing for longer is cut off
+from the database, or stopped, and its lock goes to the next."""
 LOCK = 0x686F6F6B67617465
 """Number of the advisory lock on PostgreSQL that writers hold, so that generations commit in order."""
 ASIDE_LOCK = LOCK + 1
@@ -58,10 +61,11 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, *, writes: bool = False, more: float = 0.0, lock: int = LOCK
+        self, *, writes: bool = False, more: float = 0.0, lock: int = LOCK, idle: float | None = None
     ) -> AsyncIterator[AsyncConnection]:
         """Run statements in one transaction. Those that write come one after the other, on PostgreSQL those with the
-        same number of a lock. One that does much may have so many seconds more.
+        same number of a lock. One that does much may have so many seconds more. ``idle`` is how many may lie between
+        two of its statements, where that is known better.
 
         Raises:
             StoreError: the database is away, full, locked, slow or damaged.
@@ -77,8 +81,9 @@ class Database:
                 async with connection.begin():
                     if writes and not self.is_sqlite:
                         # whoever is cut off amid a transaction must not hold up others until TCP gives up
-                        idle = f"'idle_in_transaction_session_timeout', '{int(1000 * (PATIENCE + more))}', true"
-                        await connection.execute(text(f"SELECT set_config({idle}), pg_advisory_xact_lock({lock})"))
+                        pause = int(1000 * (IDLE + more if idle is None else idle))
+                        setting = f"'idle_in_transaction_session_timeout', '{pause}', true"
+                        await connection.execute(text(f"SELECT set_config({setting}), pg_advisory_xact_lock({lock})"))
                     yield connection
         except TimeoutError:
             raise StoreError(f"the store {self.shown} does not answer within {PATIENCE:g} s") from None

@@ -19,11 +19,12 @@ from sqlalchemy import and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_storage import digest as digests
-from hookgate_storage.database import ASIDE_LOCK, TURN_LOCK, Database
+from hookgate_storage.database import ASIDE_LOCK, Database
 from hookgate_storage.errors import Missing, Moved, Refused, SealBroken, StoreError
 from hookgate_storage.sealing import Keys
 from hookgate_storage.tables import changes, facts, generations, nodes, objects
 from hookgate_storage.things import EMPTY, Change, Generation, Made, Node, Object, Whole, Writing
+from hookgate_storage.turns import Turn
 from hookgate_storage.writing import Recording, checked
 
 MOST_CHANGES = 10_000
@@ -245,14 +246,24 @@ class Store:
         """Be the only one who holds a turn among all processes that write, for at most so many seconds. On SQLite there
         are none: who writes there holds up everybody.
 
+        A turn spares others work that would be for nothing; what is stored is safe without it. So it goes to the next
+        as soon as its holder cannot be heard, and who has lost one carries on.
+
         Raises:
             StoreError: it cannot be had in time, or the store is away.
         """
         if self.database.is_sqlite:
             yield
             return
-        async with self.database.transaction(writes=True, more=seconds, lock=TURN_LOCK):
+        turn = Turn()
+        holding = asyncio.create_task(turn.hold(self.database, seconds), name="storage: turn")
+        try:
+            await asyncio.wait([holding, turn.had], return_when=asyncio.FIRST_COMPLETED)
+            if not turn.had.done():
+                await holding
             yield
+        finally:
+            await turn.end(holding)
 
     async def tell(self, told: Mapping[str, Any]) -> None:
         """Keep facts about what is stored, by name: anything that JSON can say. They are no generation."""
