@@ -1,16 +1,12 @@
 """Codes with PKCE: what a browser goes through, what a client gets of it, and what is refused (RFC 6749, 7636)."""
 
-import re
-from html import unescape
-from urllib.parse import parse_qs, urlsplit
-
 import httpx
 import pytest
 from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
 
+from .browsing import VERIFIER, agreed, asked, hidden, log_in, told
 from .town import CALLBACK, PASSWORD
 
-VERIFIER = "v" * 43
 LOCAL = {"OAUTHLIB_INSECURE_TRANSPORT": "1"}
 
 
@@ -29,46 +25,6 @@ def client(gate):
 def browser(gate):
     with httpx.Client(base_url=gate.gate.url, trust_env=False) as made:
         yield made
-
-
-def challenge(verifier=VERIFIER):
-    return WebApplicationClient("x").create_code_challenge(verifier, "S256").rstrip("=")
-
-
-def asked(client, **more):
-    given = {
-        "response_type": "code",
-        "client_id": client[0],
-        "redirect_uri": CALLBACK,
-        "scope": "news_read news_write",
-        "state": "a state & more",
-        "code_challenge": challenge(),
-        "code_challenge_method": "S256",
-        **more,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def hidden(page):
-    return {"sealed": unescape(re.search(r'name="sealed" value="([^"]*)"', page.text)[1])}
-
-
-def log_in(browser, client, name="tom", password=PASSWORD, **more):
-    page = browser.get("/authorize", params=asked(client, **more))
-    assert page.status_code == 200, page.text
-    return browser.post("/authorize", data={**hidden(page), "name": name, "password": password})
-
-
-def agreed(browser, client, answer="yes", **more):
-    """Return what the client gets with the browser."""
-    page = log_in(browser, client, **more)
-    back = browser.post("/authorize", data={**hidden(page), "answer": answer})
-    assert back.status_code == 303, back.text
-    return back.headers["location"]
-
-
-def told(location):
-    return {name: value for name, (value,) in parse_qs(urlsplit(location).query).items()}
 
 
 def test_a_client_of_another_maker_gets_tokens_for_a_user_who_agrees(gate, browser, client):

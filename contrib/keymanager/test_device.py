@@ -1,8 +1,5 @@
 """Devices without a browser, whose users agree on another machine (RFC 8628)."""
 
-import re
-from html import unescape
-
 import httpx
 import pytest
 from oauthlib.oauth2 import DeviceClient
@@ -12,6 +9,7 @@ from hookgate_keymanager.device import LENGTH, LETTERS
 from hookgate_keymanager.tables import devices
 from hookgate_people import People, limits
 
+from .browsing import hidden
 from .town import BY, PASSWORD, serving
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -57,10 +55,6 @@ def poll(gate, client, device):
 def at_once(gate, client, device):
     told = gate.ask(None, grant_type=GRANT, client_id=client[0], device_code=device["device_code"])
     return told.json() if told.status_code == 200 else told.json()["error"]
-
-
-def hidden(page):
-    return {"sealed": unescape(re.search(r'name="sealed" value="([^"]*)"', page.text)[1])}
 
 
 def typed(browser, code, name="tom", password=PASSWORD):

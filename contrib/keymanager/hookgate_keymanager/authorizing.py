@@ -16,14 +16,19 @@ from hookgate_keymanager.asked import Malformed, fields_of
 from hookgate_keymanager.binding import Stays, check_own, cookie_of, new_cookie, opened, seal, set_cookie
 from hookgate_keymanager.clients import Client
 from hookgate_keymanager.describing import issuer_of
+from hookgate_keymanager.logins import Login
 from hookgate_keymanager.scopes import MOST, Granting, is_scope
 from hookgate_keymanager.server import Server
 from hookgate_people import By, CodeNeeded, Denied, TooMany
 from hookgate_storage import StoreError
 
-PLACE = "consent"
+PLACE = "agreement"
 """What is sealed for these pages opens on no other."""
 LONGEST_STATE = 2000
+LONGEST_NONCE = 500
+LONGEST_HINT = 200
+LONGEST_AGE = 9
+"""Digits of `max_age`."""
 LONGEST_FORM = 20_000
 _CHALLENGE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -37,9 +42,20 @@ class Asking(NamedTuple):
     scope: str
     state: str
     challenge: str
+    nonce: str
+    max_age: int | None
+    """Seconds after a login when somebody has to log in again (OpenID Connect Core 1.0, 3.1.2.1)."""
 
 
-CARRIED = ("redirect_uri", "written", "scope", "state", "challenge")
+CARRIED = ("redirect_uri", "written", "scope", "state", "challenge", "nonce", "max_age")
+PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+"""All but the first are what happens at any rate: everybody logs in and agrees anew."""
+NOT_HERE = {
+    "request": "request_not_supported",
+    "request_uri": "request_uri_not_supported",
+    "registration": "registration_not_supported",
+}
+"""Parameters that nobody may think we have looked at (OpenID Connect Core 1.0, 3.1.2.6)."""
 
 
 class SentBack(Exception):
@@ -61,14 +77,17 @@ class Authorizing:
         request = exchange.request
         try:
             if request.method == "GET":
-                asking = await self._asking(fields_of(request.query))
-                return self._login(exchange, asking)
+                fields = fields_of(request.query)
+                hint = fields.get("login_hint", "")[:LONGEST_HINT]
+                return self._login(exchange, await self._asking(fields), name=hint)
             form = fields_of(bytes(await request.body.read()).decode("ascii", errors="replace"), LONGEST_FORM)
             check_own(exchange)
-            asking, user = await self._opened(exchange, form)
+            asking, user, at = await self._opened(exchange, form)
             if not user:
                 return await self._logged_in(exchange, asking, form, granting, titles)
-            return await self._agreed(exchange, asking, user, form, granting)
+            if asking.max_age and self._built_in.store.clock() > at + asking.max_age:
+                return self._login(exchange, asking, "That took too long. Log in once more.", user)
+            return await self._agreed(exchange, asking, user, Login(at, asking.nonce), form, granting)
         except SentBack as back:
             told = {"error": back.error, "error_description": back.description}
             return self._back(exchange, back.redirect_uri, back.state, told)
@@ -98,6 +117,11 @@ class Authorizing:
 
         if len(state) > LONGEST_STATE:
             raise refuse("invalid_request", f"state has more than {LONGEST_STATE} characters")
+        for name, error in NOT_HERE.items():
+            if name in fields:
+                raise refuse(error, f"there is no {name} here: write the parameters")
+        if fields.get("response_mode", "query") != "query":
+            raise refuse("invalid_request", "response_mode is query")
         if "response_type" not in fields:
             raise refuse("invalid_request", "there is no response_type")
         if fields["response_type"] != "code":
@@ -115,13 +139,22 @@ class Authorizing:
         asked = scope.split(" ") if scope else []
         if len(asked) > MOST or not all(map(is_scope, asked)):
             raise refuse("invalid_scope", f"scopes are up to {MOST} words with one blank between")
-        if fields.get("prompt") == "none":
+        nonce, age = fields.get("nonce", ""), fields.get("max_age", "")
+        if len(nonce) > LONGEST_NONCE:
+            raise refuse("invalid_request", f"nonce has more than {LONGEST_NONCE} characters")
+        if age and not (age.isascii() and age.isdigit() and len(age) <= LONGEST_AGE):
+            raise refuse("invalid_request", "max_age is a whole number of seconds")
+        prompts = fields["prompt"].split(" ") if "prompt" in fields else []
+        if not PROMPTS.issuperset(prompts) or ("none" in prompts and len(prompts) > 1):
+            raise refuse("invalid_request", "prompt is none, or some of login, consent and select_account")
+        if prompts == ["none"]:
             raise refuse("login_required", "somebody has to log in")
-        return Asking(client, redirect_uri, written, scope, state, challenge)
+        max_age = int(age) if age else None
+        return Asking(client, redirect_uri, written, scope, state, challenge, nonce, max_age)
 
     def _login(self, exchange: Exchange, asking: Asking, message: str = "", name: str = "") -> Response:
         given = new_cookie(exchange)
-        sealed = self._seal(given, asking, "")
+        sealed = self._seal(given, asking, "", 0.0)
         response = pages.login(self._action(exchange), asking.client.application, {"sealed": sealed}, message, name)
         set_cookie(exchange, response, given)
         return response
@@ -143,13 +176,19 @@ class Authorizing:
             response.status = 429
             response.headers.add("Retry-After", str(int(error.seconds) + 1))
             return response
-        granted = granting.granted(asking.scope.split(" ") if asking.scope else [], person.roles)
+        granted = granting.granted(asking.scope.split(" ") if asking.scope else [], person.roles, login=True)
         shown = [(each, titles.get(each, "")) for each in granted.split(" ")]
-        kept = {"sealed": self._seal(cookie_of(exchange), asking, person.name)}
+        kept = {"sealed": self._seal(cookie_of(exchange), asking, person.name, self._built_in.store.clock())}
         return pages.consent(self._action(exchange), asking.client.application, person.name, shown, kept)
 
     async def _agreed(
-        self, exchange: Exchange, asking: Asking, user: str, form: Mapping[str, str], granting: Granting
+        self,
+        exchange: Exchange,
+        asking: Asking,
+        user: str,
+        login: Login,
+        form: Mapping[str, str],
+        granting: Granting,
     ) -> Response:
         client, people = asking.client, self._built_in.people
         by = By(user)
@@ -159,7 +198,7 @@ class Authorizing:
         person = await people.person(user)
         if person is None:
             raise SentBack(asking.redirect_uri, asking.state, "access_denied", "the user is gone")
-        scope = granting.granted(asking.scope.split(" ") if asking.scope else [], person.roles)
+        scope = granting.granted(asking.scope.split(" ") if asking.scope else [], person.roles, login=True)
         code = await self._built_in.issuing.keep_code(
             client,
             user,
@@ -167,6 +206,7 @@ class Authorizing:
             asking.redirect_uri,
             asking.challenge,
             self._server.record.code_lifetime,
+            login,
             written=asking.written,
         )
         await people.audit.noted(by, "agree", f"clients/{client.client_id}", "done")
@@ -184,13 +224,14 @@ class Authorizing:
     def _action(self, exchange: Exchange) -> str:
         return exchange.request.path
 
-    def _seal(self, cookie: str, asking: Asking, user: str) -> str:
+    def _seal(self, cookie: str, asking: Asking, user: str, at: float) -> str:
         fields: dict[str, Any] = {name: getattr(asking, name) for name in CARRIED}
-        return seal(self._built_in.store, cookie, PLACE, {**fields, "client": asking.client.client_id, "user": user})
+        fields |= {"client": asking.client.client_id, "user": user, "at": at}
+        return seal(self._built_in.store, cookie, PLACE, fields)
 
-    async def _opened(self, exchange: Exchange, form: Mapping[str, str]) -> tuple[Asking, str]:
+    async def _opened(self, exchange: Exchange, form: Mapping[str, str]) -> tuple[Asking, str, float]:
         said = opened(self._built_in.store, exchange, PLACE, form.get("sealed", ""))
         client = await self._built_in.clients.get(said["client"])
         if client is None or not client.check_redirect_uri(said["redirect_uri"]):
             raise Stays("the client that sent you here is not known any more")
-        return Asking(client, *(said[name] for name in CARRIED)), said["user"]
+        return Asking(client, *(said[name] for name in CARRIED)), said["user"], said["at"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hookgate import Exchange
+from hookgate_keymanager.identifying import CLAIMS
 from hookgate_keymanager.records import KeyManagementSection
 
 
@@ -24,7 +25,7 @@ def metadata(exchange: Exchange, record: KeyManagementSection, scopes: Iterable[
         "revocation_endpoint": f"{issuer}/revoke",
         "introspection_endpoint": f"{issuer}/introspect",
         "jwks_uri": f"{issuer}/jwks",
-        "scopes_supported": sorted(scopes),
+        "scopes_supported": sorted({*scopes, *(CLAIMS if record.identifies else ())}),
         "grant_types_supported": [*record.grants, *(each.grant_type for each in record.extension_grants)],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
@@ -42,8 +43,3 @@ def metadata(exchange: Exchange, record: KeyManagementSection, scopes: Iterable[
     for each in record.extension_grants:
         told |= each.metadata(issuer)
     return told
-
-
-def openid(record: KeyManagementSection) -> dict[str, Any]:
-    """Return what readers of OpenID Connect Discovery 1.0 want beside it, though there are no ID tokens here."""
-    return {"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": [record.signing.algorithm]}

@@ -18,6 +18,7 @@ from hookgate import Duration, Exchange, Options, hookimpl
 from hookgate_keymanager.clients import hash_of
 from hookgate_keymanager.devicepages import Asked, DevicePages
 from hookgate_keymanager.extending import Grant, Granted, GrantEndpoint, GrantRefused, GrantRequest
+from hookgate_keymanager.logins import Login
 from hookgate_keymanager.tables import devices
 
 DEVICE = "hgd_"
@@ -123,7 +124,8 @@ class DeviceCode(Grant[DeviceCodeOptions]):
             mine = update(devices).where(devices.c.hash == mark, devices.c.state == "agreed").values(state="used")
             return bool((await connection.execute(mine)).rowcount)
 
-        return Granted(row.user, row.scope, refresh=True, family=row.family, use=use)
+        login = None if row.auth_time is None else Login(row.auth_time)
+        return Granted(row.user, row.scope, refresh=True, family=row.family, use=use, login=login)
 
     async def _later(self, mark: bytes) -> GrantRefused:
         store = self.desk.store()
@@ -149,10 +151,10 @@ class DeviceCode(Grant[DeviceCodeOptions]):
             row = (await connection.execute(wanted.where(devices.c.ends > store.clock()))).first()
         return None if row is None else Asked(row.hash, row.client, row.scope)
 
-    async def answer(self, mark: bytes, user: str, *, agreed: bool) -> bool:
-        """Keep what a user has said; return whether the code was still waiting."""
+    async def answer(self, mark: bytes, user: str, at: float, *, agreed: bool) -> bool:
+        """Keep what a user has said who has logged in at that time; return whether the code was still waiting."""
         store = self.desk.store()
         here = and_(devices.c.hash == mark, devices.c.state == "waiting", devices.c.ends > store.clock())
-        told = {"state": "agreed" if agreed else "refused", "user": user}
+        told = {"state": "agreed" if agreed else "refused", "user": user, "auth_time": at}
         async with store.database.transaction(writes=True) as connection:
             return bool((await connection.execute(update(devices).where(here).values(told))).rowcount)

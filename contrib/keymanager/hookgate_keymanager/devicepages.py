@@ -13,7 +13,7 @@ from hookgate_keymanager.extending import Desk
 from hookgate_people import By, CodeNeeded, Denied, Person, TooMany
 from hookgate_storage import StoreError
 
-PLACE = "device"
+PLACE = "device agreement"
 LONGEST_FORM = 20_000
 LONGEST_TYPED = 20
 
@@ -31,7 +31,7 @@ class _Find(Protocol):
 
 
 class _Answer(Protocol):
-    async def __call__(self, mark: bytes, user: str, *, agreed: bool) -> bool: ...
+    async def __call__(self, mark: bytes, user: str, at: float, *, agreed: bool) -> bool: ...
 
 
 class DevicePages:
@@ -94,9 +94,10 @@ class DevicePages:
             return self._form(exchange, typed, "No device waits with this code; look at it once more.", name)
         for each in guesses:
             people.attempts.take_back(each)
-        granted = granting.granted(found.scope.split(" ") if found.scope else [], person.roles)
+        granted = granting.granted(found.scope.split(" ") if found.scope else [], person.roles, login=True)
         shown = [(each, titles.get(each, "")) for each in granted.split(" ")]
-        kept = {"user": person.name, "mark": found.mark.hex(), "client": found.client_id}
+        kept: dict[str, Any] = {"user": person.name, "mark": found.mark.hex(), "client": found.client_id}
+        kept["at"] = self._desk.store().clock()
         hidden = {"sealed": seal(self._desk.store(), cookie_of(exchange), PLACE, kept)}
         return pages.consent(exchange.request.path, client.application, person.name, shown, hidden)
 
@@ -105,7 +106,7 @@ class DevicePages:
         people = self._desk.people()
         if await people.person(user) is None:
             raise Stays("the user is gone")
-        if not await self._answer(bytes.fromhex(said["mark"]), user, agreed=agreed):
+        if not await self._answer(bytes.fromhex(said["mark"]), user, said["at"], agreed=agreed):
             raise Stays("the code is over, or somebody has answered for it; begin again at the device")
         outcome = "done" if agreed else "refused: by the user"
         by = By(user, exchange.request.client)

@@ -10,11 +10,14 @@ from hookgate.workshop import is_loopback
 from hookgate_keymanager.asked import Malformed, form_of
 from hookgate_keymanager.authorizing import Authorizing
 from hookgate_keymanager.builtin import BuiltIn
-from hookgate_keymanager.describing import metadata, openid
+from hookgate_keymanager.describing import issuer_of, metadata
 from hookgate_keymanager.extending import Grant, GrantEndpoint
+from hookgate_keymanager.identifying import CLAIMS, TITLES
+from hookgate_keymanager.identifying import metadata as openid
 from hookgate_keymanager.records import KeyManagementSection
 from hookgate_keymanager.scopes import Granting, Scopes
 from hookgate_keymanager.server import Server, Told
+from hookgate_keymanager.userinfo import userinfo
 from hookgate_people import TooMany
 from hookgate_storage import StoreError
 
@@ -34,7 +37,10 @@ ENDPOINTS: Mapping[str, Place] = {
     "keys": Place("/jwks", ("GET",)),
     "metadata": Place("/.well-known/oauth-authorization-server", ("GET",)),
     "configuration": Place("/.well-known/openid-configuration", ("GET",)),
+    "userinfo": Place("/userinfo", ("GET", "POST")),
 }
+IDENTIFYING = ("configuration", "userinfo")
+"""Those that are there where there are ID tokens."""
 _HEADERS = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 GUESSES = frozenset({"invalid_client"})
 """Errors of somebody who may be guessing secrets; passwords are counted where they are compared."""
@@ -76,18 +82,17 @@ class Endpoint(Interceptor[Options]):
         exchange.hide("request.body", "request.headers.authorization", "response.body")
         if self.name in ("metadata", "configuration"):
             about = metadata(exchange, self._record, self._scopes().names())
-            return Response.json(about | openid(self._record) if self.name == "configuration" else about)
+            more = openid(issuer_of(exchange, self._record), self._record) if self.name == "configuration" else {}
+            return Response.json(about | more)
         if self.name == "keys":
             return Response.json(await self._built_in.keys())
         clear = exchange.request.scheme != "https" and not self._record.plain_http
         if clear and not is_loopback(exchange.request.client):
             told = _error(400, "invalid_request", "secrets are sent over TLS only")
         elif self.name == "authorization":
-            titles = {item.name: item.record.title for item in self._scopes().items}
-            return await self._authorizing.answer(exchange, self._granting(), titles)
+            return await self._authorizing.answer(exchange, self._granting(), self._titles())
         elif self._place is not None and self._place.page is not None:
-            titles = {item.name: item.record.title for item in self._scopes().items}
-            return await self._place.page(exchange, self._granting(), titles)
+            return await self._place.page(exchange, self._granting(), self._titles())
         else:
             told = await self._told(exchange)
         response = Response.json(dict(told.said), told.status)
@@ -98,6 +103,8 @@ class Endpoint(Interceptor[Options]):
     async def _told(self, exchange: Exchange) -> Told:
         request = exchange.request
         try:
+            if self.name == "userinfo":
+                return await userinfo(exchange, self._built_in)
             asked = await form_of(exchange)
             self._count(request.client)
             if self.name == "token":
@@ -126,7 +133,12 @@ class Endpoint(Interceptor[Options]):
 
     def _granting(self) -> Granting:
         record = self._record
-        return Granting(self._scopes().roles(), record.allow_scopes, record.default_scope, record.any_case_roles)
+        standard = CLAIMS if record.identifies else ()
+        roles, allowed = self._scopes().roles(), record.allow_scopes
+        return Granting(roles, allowed, record.default_scope, record.any_case_roles, standard)
+
+    def _titles(self) -> Mapping[str, str]:
+        return {**TITLES, **{item.name: item.record.title for item in self._scopes().items}}
 
     def _scopes(self) -> Scopes:
         try:

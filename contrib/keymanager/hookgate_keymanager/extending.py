@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hookgate import BadRequest, Exchange, Family, Plugin, Response, ServiceUnavailable, hookspec
 from hookgate.contract import OptionsT
 from hookgate_keymanager.clients import Client
+from hookgate_keymanager.logins import Login
 from hookgate_people import People
 from hookgate_storage import Store
 
@@ -55,6 +56,8 @@ class Granted:
     """32 hexadecimal digits: what has the same ends together."""
     use: Use | None = field(default=None, repr=False)
     """What is used up by it."""
+    login: Login | None = None
+    """When its user has logged in on a page of this server: only then there are ID tokens."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from authlib.oauth2.rfc6749 import (
 
 from hookgate import Fault
 from hookgate_keymanager.extending import Grant, Granted, GrantRefused, GrantRequest
-from hookgate_keymanager.grants import AUTH_METHODS, CONFIDENTIAL
+from hookgate_keymanager.grants import AUTH_METHODS, CONFIDENTIAL, OfLogin
+from hookgate_keymanager.logins import Login
 from hookgate_keymanager.waiting import wait
 from hookgate_storage import StoreError
 
@@ -28,11 +29,16 @@ def refused(error: str, description: str, status: int = 400) -> OAuth2Error:
     return OAuth2Error(plain, error=error, status_code=status)
 
 
-class _Extension(_Base, _Mixin):  # type: ignore[misc]
+class _Extension(OfLogin, _Base, _Mixin):  # type: ignore[misc]
     """One of them, for one request."""
 
     plugin: Grant[Any]
     granted: Granted
+
+    @property
+    def login(self) -> Login | None:
+        """What the grant says of it."""
+        return self.granted.login
 
     def validate_token_request(self) -> None:
         """Ask it."""
@@ -58,7 +64,7 @@ class _Extension(_Base, _Mixin):  # type: ignore[misc]
 
     def create_token_response(self) -> Any:
         """Make what is answered."""
-        more = {"scope": self.granted.scope, "include_refresh_token": self.granted.refresh}
+        more: dict[str, Any] = {"scope": self.granted.scope, "include_refresh_token": self.granted.refresh}
         token = self.generate_token(user=self.request.user, **more)
         self.save_token(token)
         return 200, token, self.TOKEN_RESPONSE_HEADER

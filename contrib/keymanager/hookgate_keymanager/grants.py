@@ -8,12 +8,38 @@ from authlib.oauth2.rfc6749 import InvalidGrantError, grants
 
 from hookgate_keymanager.clients import Client
 from hookgate_keymanager.issuing import Code, Refresh
+from hookgate_keymanager.logins import Login
 from hookgate_keymanager.waiting import wait
 from hookgate_people import CodeNeeded, Denied, Person
 
 _grants: Any = grants  # what Authlib calls types does not hold for what it does
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
 CONFIDENTIAL = AUTH_METHODS[:2]
+
+
+class OfLogin:
+    """A grant whose users may have logged in on a page of this server, and so get ID tokens."""
+
+    GRANT_TYPE: str
+    request: Any
+    server: Any
+
+    @property
+    def login(self) -> Login | None:
+        """The login that the tokens come of."""
+        raise NotImplementedError
+
+    def generate_token(
+        self,
+        user: Person | None = None,
+        scope: str | None = None,
+        grant_type: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = True,
+    ) -> Any:
+        """Make what is answered."""
+        given = (self.GRANT_TYPE, self.request.client, user, scope, expires_in, include_refresh_token)
+        return self.server.generate_token(*given, self.login)
 
 
 class ClientCredentials(_grants.ClientCredentialsGrant):  # type: ignore[misc]
@@ -39,10 +65,16 @@ class PasswordGrant(_grants.ResourceOwnerPasswordCredentialsGrant):  # type: ign
         return found
 
 
-class AuthorizationCode(_grants.AuthorizationCodeGrant):  # type: ignore[misc]
+class AuthorizationCode(OfLogin, _grants.AuthorizationCodeGrant):  # type: ignore[misc]
     """Tokens for a code that a user has agreed to (RFC 6749, 4.1)."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
+
+    @property
+    def login(self) -> Login | None:
+        """That of the code."""
+        found: Code = self.request.authorization_code
+        return found.login
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
         """Return it. One that was used ends what came of it (RFC 6749, 4.1.2)."""
@@ -63,11 +95,17 @@ class AuthorizationCode(_grants.AuthorizationCodeGrant):  # type: ignore[misc]
         """Do nothing: it was used up in the transaction that has kept the tokens."""
 
 
-class RefreshGrant(_grants.RefreshTokenGrant):  # type: ignore[misc]
+class RefreshGrant(OfLogin, _grants.RefreshTokenGrant):  # type: ignore[misc]
     """New tokens for a refresh token, which is good once (RFC 6749, 6; RFC 9700, 4.14)."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
     INCLUDE_NEW_REFRESH_TOKEN = True
+
+    @property
+    def login(self) -> Login | None:
+        """That of the first tokens (Core, 12.2)."""
+        found: Refresh = self.request.refresh_token
+        return found.login
 
     def authenticate_refresh_token(self, refresh_token: str) -> Refresh | None:
         """Return it. One that was used has been stolen from somebody: nobody keeps what came of it."""

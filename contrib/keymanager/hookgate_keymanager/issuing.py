@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hookgate_keymanager.clients import Client, client_of, hash_of
 from hookgate_keymanager.ending import Endings
 from hookgate_keymanager.extending import Use
+from hookgate_keymanager.logins import Login
 from hookgate_keymanager.tables import clients, codes, refresh, tokens
 from hookgate_storage import Keys, Store
 
@@ -64,6 +65,12 @@ class Refresh:
     ends: float
     used: bool
     grant_type: str | None = None
+    auth_time: float | None = None
+
+    @property
+    def login(self) -> Login | None:
+        """The login that it came of; what a client wanted to find then is not said again (Core, 12.2)."""
+        return None if self.auth_time is None else Login(self.auth_time)
 
     def check_client(self, client: Client) -> bool:
         """Whether it was issued to that client."""
@@ -88,6 +95,7 @@ class Code:
     family: str
     ends: float
     used: bool
+    login: Login | None = None
     code_challenge_method = "S256"
 
     @property
@@ -120,13 +128,14 @@ class Issued:
     grant_type: str | None = None
     """How somebody got it first: what came of a refresh token says what the first token said."""
     key: str | None = None
-    """The key that has signed it."""
+    """The key that has signed it, or the ID token that comes with it."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Claims of other systems."""
     use: Use | None = None
     """What another grant uses up by it."""
     family: str | None = None
     """What another grant wants to end together."""
+    login: Login | None = None
 
 
 class Issuing:
@@ -173,7 +182,8 @@ class Issuing:
         await connection.execute(insert(tokens).values(row))
         if issued.refresh:
             row = {"hash": hash_of(issued.refresh), "family": family, "ends": issued.refresh_ends, **both}
-            await connection.execute(insert(refresh).values(row | {"used": False}))
+            at = None if issued.login is None else issued.login.at
+            await connection.execute(insert(refresh).values(row | {"used": False, "auth_time": at}))
 
     async def access(self, text: str) -> Access | None:
         """Return an access token that has not ended.
@@ -203,7 +213,8 @@ class Issuing:
         if row is None or row.ends <= self._store.clock():
             return None
         times = row.made, row.ends
-        return Refresh(row.hash, row.client, row.user, row.scope, row.family, *times, row.used, row.grant_type)
+        how = row.used, row.grant_type, row.auth_time
+        return Refresh(row.hash, row.client, row.user, row.scope, row.family, *times, *how)
 
     async def code(self, text: str) -> Code | None:
         """Return a code that has not ended, whether or not it was used."""
@@ -214,10 +225,21 @@ class Issuing:
         if row is None or row.ends <= self._store.clock():
             return None
         place = row.redirect_uri, row.written
-        return Code(row.hash, row.client, row.user, row.scope, *place, row.challenge, row.family, row.ends, row.used)
+        login = None if row.auth_time is None else Login(row.auth_time, row.nonce or "")
+        how = row.challenge, row.family, row.ends, row.used
+        return Code(row.hash, row.client, row.user, row.scope, *place, *how, login)
 
     async def keep_code(
-        self, client: Client, user: str, scope: str, redirect_uri: str, challenge: str, seconds: float, *, written: bool
+        self,
+        client: Client,
+        user: str,
+        scope: str,
+        redirect_uri: str,
+        challenge: str,
+        seconds: float,
+        login: Login,
+        *,
+        written: bool,
     ) -> str:
         """Issue a code, and return it."""
         text = CODE + secrets.token_urlsafe(32)
@@ -232,6 +254,8 @@ class Issuing:
             "family": secrets.token_hex(16),
             "ends": self._store.clock() + seconds,
             "used": False,
+            "auth_time": login.at,
+            "nonce": login.nonce or None,
         }
         async with self._database.transaction(writes=True) as connection:
             await connection.execute(insert(codes).values(row))

@@ -50,7 +50,7 @@ class CacheRecord(Options):
 
 
 class SigningRecord(Options):
-    """What JWTs are signed with (RFC 9068)."""
+    """What JWTs and ID tokens are signed with (RFC 9068)."""
 
     algorithm: Literal["RS256", "PS256", "ES256", "EdDSA"] = "RS256"
     """How they are signed. RS256 everybody can check; ES256 takes a sixth of the time to sign."""
@@ -67,7 +67,8 @@ class KeyManagementSection(Options):
     path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200)] = ""
     """What stands in front of `/token`, `/revoke`, `/introspect` and the others."""
     issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$", max_length=500)] | None = None
-    """The URL that clients know the server by. Left out, it is the host that they ask, with `path`; JWTs need it."""
+    """The URL that clients know the server by. Left out, it is the host that they ask, with `path`; JWTs and ID tokens
+    need it."""
     grants: tuple[GrantName, ...] = ("authorization_code", "client_credentials", "password", "refresh_token")
     """Ways to get a token that are there at all; each client has some of them."""
     extension_grants: tuple[Grant[Any], ...] = ()
@@ -105,3 +106,9 @@ class KeyManagementSection(Options):
     """What is remembered of tokens."""
     stale: Duration = Field(default=10.0, ge=1, le=3600)
     """Seconds that remembered tokens count on while the store is away and nobody knows what has been revoked."""
+
+    @property
+    def identifies(self) -> bool:
+        """Whether there are ID tokens: they say who has issued them, and come of logins on our pages (OpenID Connect
+        Core 1.0)."""
+        return self.issuer is not None and "authorization_code" in self.grants

@@ -84,17 +84,23 @@ class Granting:
         allowed: Sequence[str],
         default: str,
         any_case: Collection[str] = (),
+        standard: Collection[str] = (),
     ) -> None:
-        self._any_case = frozenset(any_case)
+        self._any_case, self._standard = frozenset(any_case), frozenset(standard)
         self._roles = {scope: self._compared(named) for scope, named in roles.items()}
         self._allowed = [re.compile(each) for each in allowed]
         self._default = default
 
-    def granted(self, asked: Sequence[str], held: Collection[str]) -> str:
+    def granted(self, asked: Sequence[str], held: Collection[str], *, login: bool = False) -> str:
         """Return, of the scopes that are asked for, those that somebody with such roles gets, in their order; the
-        default scope where that is none (KC-61). What nobody knows is left out."""
+        default scope where that is none (KC-61). What nobody knows is left out. After a ``login`` on a page of ours
+        everybody gets those of OpenID Connect, unless the document names roles for them."""
         theirs = self._compared(held)
-        got = [each for each in dict.fromkeys(asked) if each == self._default or self._gives(each, theirs)]
+        got = [
+            each
+            for each in dict.fromkeys(asked)
+            if each == self._default or self._gives(each, theirs) or (login and self._is_standard(each))
+        ]
         return " ".join(got) or self._default
 
     def _compared(self, roles: Collection[str]) -> frozenset[str]:
@@ -102,6 +108,9 @@ class Granting:
         if not self._any_case:
             return frozenset(roles)
         return frozenset(each.casefold() if store_of(each) in self._any_case else each for each in roles)
+
+    def _is_standard(self, scope: str) -> bool:
+        return scope in self._standard and scope not in self._roles
 
     def _gives(self, scope: str, held: frozenset[str]) -> bool:
         if any(each.fullmatch(scope) for each in self._allowed):

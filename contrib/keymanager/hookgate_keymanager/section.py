@@ -9,7 +9,7 @@ from hookgate import Entry, Exchange, Host, Item, Options, Problem, Route, Secti
 from hookgate_keymanager.builtin import BuiltIn
 from hookgate_keymanager.clients import Client
 from hookgate_keymanager.describing import issuer_of
-from hookgate_keymanager.endpoints import ENDPOINTS, Endpoint
+from hookgate_keymanager.endpoints import ENDPOINTS, IDENTIFYING, Endpoint
 from hookgate_keymanager.extending import Desk
 from hookgate_keymanager.family import KeyManager
 from hookgate_keymanager.records import KeyManagementSection
@@ -35,6 +35,8 @@ class KeyManagement(Section[KeyManagementSection]):
         self._endpoints: list[tuple[Endpoint, str, tuple[str, ...]]] = []
         if own is not None:
             for name, place in ENDPOINTS.items():
+                if name in IDENTIFYING and not self.record.identifies:
+                    continue
                 self._endpoints.append((Endpoint(name, self.record, own), place.path, place.methods))
             for grant in self.record.extension_grants:
                 for word, more in grant.endpoints().items():

@@ -28,8 +28,10 @@ from hookgate_keymanager.clients import Client
 from hookgate_keymanager.extending import Ask, Grant, GrantRefused, GrantRequest
 from hookgate_keymanager.extensiongrants import extension, refused
 from hookgate_keymanager.grants import AUTH_METHODS, GRANTS
+from hookgate_keymanager.identifying import OPENID, id_claims, token_hash
 from hookgate_keymanager.inspecting import Introspection, Revocation
 from hookgate_keymanager.issuing import ACCESS, REFRESH, Issued, Refresh, UsedTwice
+from hookgate_keymanager.logins import Login
 from hookgate_keymanager.records import FOREVER, KeyManagementSection
 from hookgate_keymanager.scopes import MOST, Granting, is_scope
 from hookgate_keymanager.signing import TooLong
@@ -64,9 +66,11 @@ class Made(dict[str, Any]):
     """What a client is told of a token, and beside it what is kept."""
 
     key: str | None = None
-    """What has signed it."""
+    """What has signed it, or the ID token beside it."""
     more: Mapping[str, Any] = MappingProxyType({})
     """Claims of other systems."""
+    login: Login | None = None
+    """The login that it comes of."""
 
 
 class NotSignedError(OAuth2Error):
@@ -172,6 +176,7 @@ class Server(_Server):  # type: ignore[misc]
         scope: str | None = None,
         expires_in: int | None = None,
         include_refresh_token: bool = True,
+        login: Login | None = None,
     ) -> Made:
         """Make what is answered; scopes are those that the user, or the owner of the application, may have."""
         record = self.record
@@ -182,7 +187,9 @@ class Server(_Server):  # type: ignore[misc]
         if lifetime is None:
             lifetime = record.application_lifetime if user is None else record.lifetime
         asked = scope.split(" ") if scope else []
-        made = Made(token_type="Bearer", scope=self.granting().granted(asked, person.roles))  # noqa: S106
+        made = Made(token_type="Bearer")  # noqa: S106
+        made["scope"] = self.granting().granted(asked, person.roles, login=login is not None)
+        made.login = login
         if user is not None:
             made.more = wait(self._claims(client, user))
         said = {"sub": person.name, "client_id": client.client_id, "scope": made["scope"]}
@@ -194,6 +201,9 @@ class Server(_Server):  # type: ignore[misc]
             made["access_token"] = ACCESS + secrets.token_urlsafe(32)
         if lifetime >= 0:
             made["expires_in"] = int(lifetime)
+        if login is not None and record.identifies and OPENID in made["scope"].split(" "):
+            made["id_token"], kid = wait(self._identified(made, client, person.name, login, lifetime))
+            made.key = made.key or kid  # which is shown for as long as the access token is good
         refreshes = "refresh_token" in record.grants and client.check_grant_type("refresh_token")
         if include_refresh_token and user is not None and refreshes:
             made["refresh_token"] = REFRESH + secrets.token_urlsafe(32)
@@ -221,6 +231,15 @@ class Server(_Server):  # type: ignore[misc]
         except TooLong:
             raise NotSignedError("the claims do not fit into a token") from None
 
+    async def _identified(
+        self, made: Made, client: Client, user: str, login: Login, lifetime: float
+    ) -> tuple[str, str]:
+        """Return an ID token, and which key has signed it (OpenID Connect Core 1.0, 2)."""
+        now, signing = int(self.built_in.store.clock()), self.built_in.signing
+        said = id_claims(self.record, client.client_id, user, login, now, lifetime)
+        said["at_hash"] = token_hash(made["access_token"], self.record.signing.algorithm)
+        return await signing.sign(said, "JWT")
+
     def save_token(self, token: Made, request: AskedRequest) -> None:
         """Keep what is issued, and use up what it is issued for."""
         now = self.built_in.store.clock()
@@ -241,6 +260,7 @@ class Server(_Server):  # type: ignore[misc]
             token.more,
             None if granted is None else granted.use,
             None if granted is None else granted.family,
+            token.login,
         )
         try:
             wait(self.built_in.issuing.keep(issued))

@@ -1,4 +1,4 @@
-"""Signing access tokens (RFC 9068): key pairs in the store, of which the newest signs.
+"""Signing access tokens (RFC 9068) and ID tokens: key pairs in the store, of which the newest signs.
 
 A pair is made when the first token is to be signed, and another one when the newest is old enough or somebody asks for
 it; of several nodes one makes it, and all sign with it from then on. What is kept of a pair is sealed with a key that
@@ -60,15 +60,16 @@ class Signing:
         self._shown: dict[str, dict[str, Any]] = {}
         """Public halves that were shown, by their ids."""
 
-    async def sign(self, claims: Mapping[str, Any]) -> tuple[str, str]:
-        """Return a signed token, and the id of its key. It gets a ``jti`` of its own.
+    async def sign(self, claims: Mapping[str, Any], kind: str = TYPE) -> tuple[str, str]:
+        """Return a signed token, and the id of its key. It gets a ``jti`` of its own; ``kind`` is its ``typ``, so that
+        none is taken for one of another kind.
 
         Raises:
             TooLong: there are too many claims.
             StoreError: the store is away.
         """
         signer = await self.signer()
-        header = {"typ": TYPE, "alg": signer.algorithm, "kid": signer.kid}
+        header = {"typ": kind, "alg": signer.algorithm, "kid": signer.kid}
         payload = json.dumps({**claims, "jti": secrets.token_urlsafe(16)}, separators=(",", ":")).encode()
         text = jws.serialize_compact(header, payload, signer.key, registry=Registry((signer.algorithm,)))
         if len(text) > LONGEST:

@@ -56,8 +56,8 @@ tokens = Table(
     Index("ix_hookgate_oauth_tokens_key", "key", "ends"),
 )
 """Access tokens. ``user`` is null for a token of the application itself, ``ends`` for one that is good for ever,
-``grant_type`` for one that is older than the column, ``key`` for one that is not signed. ``sealed`` are claims of other
-systems, where there are any."""
+``grant_type`` for one that is older than the column. ``key`` has signed it, or the ID token that came with it; it is
+null where nothing was. ``sealed`` are claims of other systems, where there are any."""
 
 refresh = Table(
     "hookgate_oauth_refresh",
@@ -71,8 +71,10 @@ refresh = Table(
     Column("ends", Float, nullable=False, index=True),
     Column("used", Boolean, nullable=False),
     Column("grant_type", String(200)),
+    Column("auth_time", Float),
 )
-"""Refresh tokens. One that was used stays until its end, so that a second use shows (RFC 9700, 4.14)."""
+"""Refresh tokens. One that was used stays until its end, so that a second use shows (RFC 9700, 4.14). ``auth_time`` is
+null where nobody has logged in on a page of ours."""
 
 codes = Table(
     "hookgate_oauth_codes",
@@ -88,8 +90,11 @@ codes = Table(
     Column("ends", Float, nullable=False, index=True),
     Column("used", Boolean, nullable=False),
     Column("grant_type", String(200)),
+    Column("auth_time", Float),
+    Column("nonce", Text),
 )
-"""Authorization codes. ``written`` says whether the request has named the redirect URI (RFC 6749, 4.1.3)."""
+"""Authorization codes. ``written`` says whether the request has named the redirect URI (RFC 6749, 4.1.3);
+``auth_time`` is null for one that is older than the column."""
 
 keys = Table(
     "hookgate_oauth_keys",
@@ -115,6 +120,7 @@ devices = Table(
     Column("asked", Float, nullable=False),
     Column("pause", Float, nullable=False),
     Column("ends", Float, nullable=False, index=True),
+    Column("auth_time", Float),
 )
 """Devices that wait for somebody to agree (RFC 8628): ``asked`` is when one asked last, ``pause`` the seconds until it
 may ask again, ``state`` is ``waiting``, ``agreed``, ``refused`` or ``used``."""
