@@ -251,3 +251,11 @@ def test_who_connects_as_a_backend_ends_is_left_open_by_nobody():
         for each in callers:
             each.close()
     gc.collect()  # a connection that nobody has closed is told here, and fails this test
+
+
+def test_a_document_in_a_file_listens_on_free_ports_too_unless_it_says_where(tmp_path):
+    file = tmp_path / "gateway.yaml"
+    file.write_text("routes: [{name: hello, match: {path: /}, flow: [{respond: {body: hello}}]}]\n")
+    with running(file) as one, running(file) as two:  # and not both where a gateway listens by itself
+        assert [each.request("GET", "/").text for each in (one, two)] == ["hello", "hello"]
+        assert len({one.url, two.url, one.management, two.management}) == 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -185,8 +185,8 @@ def running(
 ) -> Running:
     """Run a gateway for as long as the block lasts: real sockets on free ports, in a thread of its own.
 
-    ``document`` is a mapping, YAML text, or the path of a file, which is then followed as in production. For ``with``
-    and, in a test that is a coroutine, ``async with``.
+    ``document`` is a mapping, YAML text, or the path of a file, which is then followed as in production. Where it says
+    where to listen, the gateway listens there. For ``with`` and, in a test that is a coroutine, ``async with``.
 
     Raises:
         ConfigError: the document is bad; raised where the block begins.
@@ -208,6 +208,7 @@ def _running(
         from hookgate.server.starting import gateway_for
 
         source = gateway_for(document).source
+        _put_on_free_ports(source)
     else:
         source = Memory(_on_free_ports(document))
     gate = Gate(source, catalogue, clock, watch=isinstance(document, Path))
@@ -239,6 +240,22 @@ def _blocking_client(base_url: str) -> Any:
     import httpx  # a quarter of a second, which tests that call no gateway are spared
 
     return httpx.Client(base_url=base_url, timeout=60.0, trust_env=False)
+
+
+def _put_on_free_ports(source: Source[Any]) -> None:
+    """Have the documents that a source reads listen on free loopback ports unless they say where; positions stay."""
+    read = source.read
+
+    async def on_free_ports() -> Mapping[str, Any] | None:
+        found = read()
+        document = await found if isinstance(found, Awaitable) else found
+        if isinstance(document, Document):
+            for name in ("gateway", "management"):
+                if isinstance(said := document.get(name) or {}, Mapping):
+                    document.value = {**document.value, name: {"listen": ["127.0.0.1:0"], **said}}
+        return document
+
+    source.read = on_free_ports  # type: ignore[method-assign]
 
 
 def _on_free_ports(document: DocumentLike) -> DocumentLike:
