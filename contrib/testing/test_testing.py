@@ -22,7 +22,7 @@ from hookgate import (
     Transport,
     hookimpl,
 )
-from hookgate.testing import TestHost, build, through, upstream
+from hookgate.testing import TestHost, build, running, through, upstream
 from hookgate_interceptor_auth import Auth
 
 
