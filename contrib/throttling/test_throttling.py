@@ -595,11 +595,27 @@ def test_who_has_a_tier_that_nobody_knows_is_refused_and_the_log_names_it(house,
     document = {"gateway": house, "routes": [route("orders", {}, AUTH, step)]}
     with running(document, clock=clock, plugins_dir=plugins) as gate:
         answer = gate.request("GET", "/orders", headers=ANN)
-        assert (answer.status_code, answer.json()["reason"]) == (500, "tier-unknown")
-        assert "Gone" not in answer.text
-        assert statuses(gate, 2, **ANN) == [500, 500]
+        assert refused(answer) == (429, 900804, "tier-unknown")
+        assert answer.json()["detail"] == "There is no tier 'Gone', which the subscription has; choose another one."
+        assert statuses(gate, 2, **ANN) == [429, 429]
         assert sum("has the tier 'Gone'" in record.getMessage() for record in gate.log) == 1
+        assert "whose tier is not there: 'Gone'" in json.dumps(gate.gateway.status())
         assert statuses(gate, 1, **EVE) == [200]
+        gate.run(clock.advance(301))
+        assert "whose tier is not there" not in json.dumps(gate.gateway.status())
+
+
+def test_an_application_whose_tier_is_gone_is_refused_in_the_form_of_the_table(clock, plugins):
+    step = {"subscriptions": {"known": {"App1": {"id": "s1", "tier": "Gold", "application_tier": "Gone"}}}}
+    document = {"routes": [route("orders", {}, {"faults": {"default": "json"}}, AUTH, step)]}
+    with running(document, clock=clock, plugins_dir=plugins) as gate:
+        answer = gate.request("GET", "/orders", headers=ANN)
+        assert answer.status_code == 429
+        assert answer.json()["fault"] == {
+            "code": 900803,
+            "message": "Application level throttled out",
+            "description": "There is no tier 'Gone', which the application has; choose another one.",
+        }
 
 
 def test_names_that_look_alike_never_share_a_count(clock):

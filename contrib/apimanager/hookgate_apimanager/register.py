@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import secrets
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_apimanager.tables import applications, changed, subscriptions
+from hookgate_apimanager.tiers_used import NamesIn, keep_tiers, users
 from hookgate_people import By, InUse, Notices, people_of
 from hookgate_storage import Made, Refused, Store, StoreError
 
@@ -32,7 +34,12 @@ class Register:
         self.notices.tell = self._tell
         self.listeners: list[Callable[[str, str], None]] = []
         """Told of what has changed: kinds ``application``, ``client``, ``key``, ``user`` and ``all``."""
+        self.file: Mapping[str, Any] = {}
+        """What the file says of tiers that is served."""
+        self.tiers_in: NamesIn | None = None
+        """Says which tiers there are; nobody where nothing counts by tiers."""
         store.watchers["subscriptions"] = self.written
+        store.users["subscriptions"] = partial(users, store)
         self.people.users.removed["subscriptions"] = self.without
 
     def _tell(self, kind: str, value: str) -> None:
@@ -69,8 +76,10 @@ class Register:
         """Keep APIs that have subscriptions, and take these along when an API gets another name.
 
         Raises:
-            InUse: an API with subscriptions would be gone.
+            InUse: an API with subscriptions would be gone, or a tier that somebody has.
         """
+        if self.tiers_in is not None:
+            await keep_tiers(connection, self.store, made, self.file, self.tiers_in)
         for each in made:
             both = zip(each.writing.changes, each.before, strict=True)
             of_apis = [(change, before) for change, before in both if change.kind == APIS]

@@ -204,12 +204,24 @@ class Subscribing(Section[SubscribingSection]):
         from hookgate_storage import Storage
 
         try:
-            store = self._host.section("storage", Storage).store
+            served = self._host.section("storage", Storage).served
         except LookupError:
-            store = None
+            served = None
+        store = None if served is None else served.store
         if store is not None and (self._register is None or self._register.store is not store):
             self._register = register_of(store)
+            self._know_tiers(self._register, {} if served is None else served.file.value)
         return self._register
+
+    def _know_tiers(self, register: Register, file: Mapping[str, Any]) -> None:
+        """Say which tiers there are, so that none that somebody has goes."""
+        try:
+            tiers: Section[Any] = self._host.section("tiers")
+        except LookupError:  # nothing counts by tiers
+            register.tiers_in = None
+            return
+        written = file.get("tiers")
+        register.file, register.tiers_in = written if isinstance(written, Mapping) else {}, type(tiers).names_in
 
     async def _tidy(self, register: Register) -> None:
         """Have the key manager remove clients whose application is gone, for as long as it takes."""

@@ -229,7 +229,8 @@ class Changer:
         except Stale as error:
             raise Refusal(412, f"{error}.", "stale") from None
         except InUse as error:
-            raise Refusal(409, f"{error}.", "in-use") from None
+            users = [{"object": user, "detail": how} for user, how in error.users]
+            raise Refusal(409, f"{error}.", "in-use", users) from None
         except Refused as error:
             raise Refusal(422, f"{error}.", "invalid") from None
         except StoreError as error:

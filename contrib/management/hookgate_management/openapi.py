@@ -84,7 +84,7 @@ _REFERENCE = {
     "properties": {
         "kind": _TEXT,
         "name": _TEXT,
-        "from": {"enum": ["file", "store"]},
+        "from": {"enum": ["file", "store", "register"], "description": "What it is of; in a register are no objects."},
         "pointers": {"type": "array", "items": _TEXT, "description": "Where in its body (RFC 6901)."},
     },
 }

@@ -47,6 +47,10 @@ def relations(api: Operations, calls: Calls) -> None:
             for (kind, user, of), places in sorted((await changer.users(section, name)).items())
             if sees(user) and reads(kind)
         ]
+        if reads(""):
+            found = [await changer.asked(each(section, name)) for each in changer.store.users.values()]
+            told = (each for many in found for each in many if sees(each[1]))
+            users += [{"kind": kind, "name": user, "from": "register", "pointers": []} for kind, user in told]
         return as_json({"users": users})
 
     @api.add(

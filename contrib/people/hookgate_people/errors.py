@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hookgate_storage import Refused
 
 
@@ -30,4 +32,10 @@ class TooMany(Exception):
 
 
 class InUse(Refused):
-    """Somebody holds the role, a role contains it, or nobody would be an administrator."""
+    """Somebody holds the role, a role contains it, or nobody would be an administrator; or what is written is used by
+    something that is no object."""
+
+    def __init__(self, kind: str, name: str, message: str, users: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(kind, name, message)
+        self.users = users
+        """Who uses it, as a kind with a name, and how."""

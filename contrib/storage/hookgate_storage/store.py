@@ -36,6 +36,8 @@ CHANNEL = "hookgate"
 
 Watcher = Callable[[AsyncConnection, Sequence[Made]], Awaitable[None]]
 """Is told of writes within their transaction."""
+Users = Callable[[str, str], Awaitable[Sequence[tuple[str, str]]]]
+"""Returns what uses an object, by its kind and name, beside other objects: kinds and names."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ class Store:
     """When this process looks for what is old next, in seconds of the monotonic clock."""
     watchers: dict[str, Watcher] = field(default_factory=dict, repr=False)
     """Told of each write, by a name of their own; what one raises undoes the write."""
+    users: dict[str, Users] = field(default_factory=dict, repr=False)
+    """Asked for what uses an object, by a name of their own."""
 
     async def head(self) -> Generation:
         """Return the newest generation."""
@@ -75,6 +79,11 @@ class Store:
         async with self.database.transaction() as connection:
             found = await connection.execute(wanted.order_by(objects.c.name).limit(limit))
             return [self._object(row) for row in found]
+
+    async def bodies(self, connection: AsyncConnection, kind: str) -> dict[str, Any]:
+        """Return the bodies of a kind by name, within a transaction."""
+        found = await connection.execute(select(objects).where(objects.c.kind == kind))
+        return {row.name: self._object(row).body for row in found}
 
     async def whole(self) -> Whole:
         """Return everything. It is checked against the digest of its generation.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hookgate import Fault, ServiceUnavailable, TooManyRequests
+from hookgate import ServiceUnavailable, TooManyRequests
 
 
 class ApiThrottled(TooManyRequests):
@@ -53,10 +53,8 @@ class BurstThrottled(TooManyRequests):
     default_reason, code = "burst-throttled", 900807
 
 
-class TierUnknown(Fault):
-    """500: the caller has a tier that the document does not know, so nobody can tell its limit."""
-
-    default_reason = "tier-unknown"
+TIER_UNKNOWN = "tier-unknown"
+"""Reason of a level whose tier the document does not know: nobody can tell its limit, so nobody is let in."""
 
 
 class CountersAway(ServiceUnavailable):

@@ -13,6 +13,7 @@ from hookgate.workshop import Addresses
 from hookgate_throttling.addresses import Policy
 from hookgate_throttling.blocks import Blocks
 from hookgate_throttling.faults import (
+    TIER_UNKNOWN,
     ApiThrottled,
     ApplicationThrottled,
     BackendThrottled,
@@ -20,7 +21,6 @@ from hookgate_throttling.faults import (
     ConditionThrottled,
     ResourceThrottled,
     SubscriptionThrottled,
-    TierUnknown,
 )
 from hookgate_throttling.options import LevelOptions, ThrottleOptions
 from hookgate_throttling.tiers import Tiers
@@ -104,7 +104,6 @@ class Levels:
             (each, each.counted, Addresses(each.addresses) if each.addresses else None) for each in options.conditions
         ]
         self._backend = None if options.backend is None else options.backend.counted
-        self._unknown: set[str] = set()
 
     def of(self, exchange: Exchange) -> list[Level]:
         """Return the levels of a call that is not blocked.
@@ -112,7 +111,7 @@ class Levels:
         Raises:
             Blocked: it is.
             Forbidden: an address counts, and that of the client cannot be read (`address-unknown`).
-            TierUnknown: the caller has a tier that the document does not know.
+            TooManyRequests: a level has a tier that the document does not know (`tier-unknown`).
             ExpressionError: an expression cannot be evaluated.
         """
         caller = self._caller(exchange)
@@ -140,12 +139,12 @@ class Levels:
     def _of_api(self, exchange: Exchange, tiers: Tiers, api: str) -> list[Level]:
         levels = []
         if (tier := self._options.api_tier) is not None:
-            limit = self._limit(tiers.limits, tier)
+            limit = self._limit(tiers, tier, ApiThrottled, "the API")
             levels.append(Level("api", _key("api", api), limit, ApiThrottled, "the API", api, tier))
             if limit is not None:  # one that counts nothing is as good as none, and leaves the resource's in force
                 return levels
         if (tier := self._options.resource_tier) is not None:
-            limit = self._limit(tiers.limits, tier)
+            limit = self._limit(tiers, tier, ResourceThrottled, "the resource")
             path, method = _resource(exchange)
             key, who = _key("resource", api, path, method), f"{api} {path} {method}"
             levels.append(Level("resource", key, limit, ResourceThrottled, "the resource", who, tier))
@@ -162,7 +161,8 @@ class Levels:
     def _of_caller(self, caller: Caller, tiers: Tiers) -> list[Level]:
         levels = []
         if (tier := caller.subscription_tier) is not None:
-            limit, burst = self._limit(tiers.limits, tier), self._limit(tiers.bursts, tier)
+            limit = self._limit(tiers, tier, SubscriptionThrottled, "the subscription")
+            burst = tiers.bursts[tier]
             key, who = _key("subscription", caller.subscription), caller.shown[0]
             if burst is not None:
                 whose, short = "the subscription for a short time", _key("burst", PROCESS, caller.subscription)
@@ -171,7 +171,7 @@ class Levels:
         if (tier := caller.application_tier) is not None:
             parts = (caller.application, caller.user) if self._options.per_user else (caller.application,)
             key, who = _key("application", *parts), " ".join((caller.shown[1], *map(str, parts[1:])))
-            self._limit(tiers.limits, tier)
+            self._limit(tiers, tier, ApplicationThrottled, "the application")
             tier = tiers.in_force(key, tier, self._host.clock.wall())
             limit = tiers.limits[tier]
             levels.append(Level("application", key, limit, ApplicationThrottled, "the application", who, tier))
@@ -213,13 +213,12 @@ class Levels:
         shown = (_shown(by_subscription, subscription), _shown(by_application, application))
         return Caller(user, subscription, subscription_tier, application, application_tier, shown)
 
-    def _limit(self, known: Mapping[str, Limit | None], tier: str) -> Limit | None:
-        if tier not in known:
-            if tier not in self._unknown and len(self._unknown) < 1000:
-                self._unknown.add(tier)
-                self._host.log.error("a call has the tier %r, which the document does not know: it is refused", tier)
-            raise TierUnknown(f"there is no tier {tier!r}")
-        return known[tier]
+    def _limit(self, tiers: Tiers, tier: str, fault: type[Fault], whose: str) -> Limit | None:
+        if tier not in tiers.limits:
+            if tiers.miss(tier, self._host.clock.wall()):
+                self._host.log.error("%s of a call has the tier %r, which is not there: it is refused", whose, tier)
+            raise fault(f"There is no tier {tier!r}, which {whose} has; choose another one.", reason=TIER_UNKNOWN)
+        return tiers.limits[tier]
 
     def _network(self, exchange: Exchange) -> str:
         network = exchange.request.client_network(self._options.ipv6_prefix)

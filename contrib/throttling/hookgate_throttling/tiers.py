@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from hookgate import Item, Limit, Problem, Section, Site, hookimpl
+from hookgate import Host, Item, Limit, Problem, Section, Site, hookimpl
 from hookgate_throttling.records import LENGTHS, PRESETS, Level, TierSection
 
 MOST = 100_000
 """Applications whose tier of this window is remembered."""
+MOST_MISSED = 100
+"""Tiers that are not there of which is told."""
+MISSED = 300.0
+"""Seconds for which it is told that calls had them."""
 _FIRST_MONDAY = 4 * 86_400
 """Unix time of 1970-01-05, since weeks begin on Mondays (ISO 8601)."""
 
@@ -32,11 +37,36 @@ class Tiers(Section[TierSection]):
         """What they allow in a shorter time."""
         self.seen = OrderedDict[str, tuple[str, float]]()
         """Which tier an application has, and the window in which it was seen with it."""
+        self._missed: dict[str, float] = {}
+        """Tiers that calls had and that are not there, and when the last one had it, in Unix time."""
+        self._host: Host
 
     @hookimpl
     def take_over(self, old: Tiers) -> None:
         """Go on with what is in force."""
         self.seen = old.seen
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Remember the clock."""
+        self._host = host
+
+    @hookimpl
+    def health(self) -> Mapping[str, Any] | None:
+        """Say which tiers are not there that calls have had lately."""
+        if not self._missed:
+            return None
+        now = self._host.clock.wall()
+        names = sorted(name for name, at in self._missed.items() if at > now - MISSED)
+        told = f"calls are refused whose tier is not there: {', '.join(map(repr, names))}; put it back, or give another"
+        return {"problems": [told]} if names else None
+
+    def miss(self, name: str, wall: float) -> bool:
+        """Note a tier that a call has and that is not there; return whether it is the first call."""
+        first = name not in self._missed
+        if not first or len(self._missed) < MOST_MISSED:
+            self._missed[name] = wall
+        return first and name in self._missed
 
     def names(self) -> Collection[str]:
         """Return the names of the tiers that may be used."""
