@@ -16,10 +16,10 @@ from hookgate.testing import MovableClock, running
 from hookgate_people.shipped import SHIPPED
 
 DOCUMENT = """\
-gateway: {listen: ["127.0.0.1:0"], lame_duck: 0}
+gateway: {listen: ["127.0.0.1:0"], lame_duck: 0, observers: [prometheus]}
 management:
   listen: ["127.0.0.1:0"]
-  apps: [health, management: {callers: {root: {token: token-of-root}}}]
+  apps: [health, prometheus, management: {callers: {root: {token: token-of-root}}}]
 keymanager: {}
 scopes: {news_read: {title: Read, roles: [employee]}, news_write: {roles: [manager]}, others: {}}
 tiers:

@@ -156,6 +156,8 @@ class Subscribing(Section[SubscribingSection]):
         self._follows = register
         register.notices.patience = self.record.cache.stale
         register.listeners.append(self._forget)
+        about = "Seconds from a change of subscriptions until this node has forgotten what it knew of them."
+        register.notices.late = self._host.metrics.histogram("subscription_change_delay_seconds", about).observe
         self._host.start("subscriptions that change", register.notices.follow())
         self._host.start("clients without an application", self._tidy(register))
 

@@ -44,6 +44,8 @@ class BuiltIn(KeyManager[Options]):
             return
         self._endings = endings = Endings(store, self.patience, people_of(store))
         endings.tell = self._tell
+        about = "Seconds from the end of a token, client or user until this node has forgotten what it knew of it."
+        endings.late = host.metrics.histogram("keymanager_revocation_delay_seconds", about).observe
         self._signing = Signing(store, endings, self.signs)
         host.start("what has ended", endings.follow())
 

@@ -31,6 +31,14 @@ Tell = Callable[[str, str], None]
 nothing, where nobody knows what has happened meanwhile."""
 
 
+Late = Callable[[float], None]
+"""Takes the seconds from a notice to the moment when it was told here."""
+
+
+def nobody_measures(seconds: float) -> None:
+    """Forget it."""
+
+
 def nobody_listens(kind: str, value: str) -> None:
     """Forget nothing: nobody has kept answers."""
 
@@ -58,6 +66,7 @@ class Notices:
         self._looked = -1e9
         self._turn = asyncio.Lock()
         self.tell: Tell = nobody_listens
+        self.late: Late = nobody_measures
         self.trouble = ""
         """Why it cannot look."""
 
@@ -104,7 +113,12 @@ class Notices:
         for row in rows:
             self._seen = row.number
             self.tell(row.kind, row.value)
+            self._measure(row.at)
         return len(rows) == AT_ONCE
+
+    def _measure(self, at: float) -> None:
+        """Say how late something was told, by the clocks of both nodes: where they differ, that is in it."""
+        self.late(max(0.0, self._store.clock() - at))
 
     async def _look_at(self, audit: Audit) -> None:
         """Tell of users who were changed or removed, and of roles: what tokens give is no more what it was."""
@@ -117,6 +131,7 @@ class Notices:
             kind, _, name = each.object.partition("/")
             if each.action in ("change", "remove") and kind in ("users", "roles"):
                 self.tell("user", name) if kind == "users" else self.tell("all", "")
+                self._measure(each.at)
         if len(fresh) == ENTRIES:
             self.tell("all", "")  # there may be more, behind them
 
