@@ -1,4 +1,4 @@
-"""Prototypes are called without a token and without a subscription, and a token that is shown has to be good (KC-13)."""
+"""Prototypes are called without a token and without a subscription; a token that is shown has to be good (KC-13)."""
 
 import pytest
 
