@@ -17,6 +17,7 @@ from hookgate.exchange import near
 if TYPE_CHECKING:
     from hookgate_apimanager.register import Register
     from hookgate_apimanager.standing import Key, Remembering, Standing
+    from hookgate_storage.serving import Served
 
 UNLIMITED = "Unlimited"
 TierName = Annotated[str, Field(min_length=1, max_length=200), Refers("tiers")]
@@ -112,13 +113,7 @@ class Subscribing(Section[SubscribingSection]):
     @hookimpl
     def startup(self, host: Host) -> None:
         """Begin to remember; the store is followed once there is a step that asks."""
-        cache, self._host = self.record.cache, host
-        try:
-            from hookgate_apimanager.standing import Remembering
-        except ModuleNotFoundError:  # nothing is stored here
-            return
-        self._standings = Remembering(host, cache.ttl, cache.most, cache.refused_most)
-        self._keys = Remembering(host, cache.ttl, cache.most, cache.refused_most)
+        self._host = host
         self._found()
 
     @hookimpl
@@ -152,7 +147,12 @@ class Subscribing(Section[SubscribingSection]):
         register = self._found()
         if register is None or register is self._follows:
             return
+        from hookgate_apimanager.standing import Remembering
+
         self.shutdown()
+        cache, host = self.record.cache, self._host
+        self._standings = Remembering(host, cache.ttl, cache.most, cache.refused_most)
+        self._keys = Remembering(host, cache.ttl, cache.most, cache.refused_most)
         self._follows = register
         register.notices.patience = self.record.cache.stale
         register.listeners.append(self._forget)
@@ -202,15 +202,15 @@ class Subscribing(Section[SubscribingSection]):
         self._keys.forget(kind, value)
 
     def _found(self) -> Register | None:
-        from hookgate_apimanager.register import register_of
-        from hookgate_storage import Storage
-
         try:
-            served = self._host.section("storage", Storage).served
+            storage: Any = self._host.section("storage")
         except LookupError:
-            served = None
+            return self._register
+        served: Served | None = storage.served
         store = None if served is None else served.store
         if store is not None and (self._register is None or self._register.store is not store):
+            from hookgate_apimanager.register import register_of
+
             self._register = register_of(store)
             self._know_tiers(self._register, {} if served is None else served.file.value)
         return self._register

@@ -7,17 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from hookgate import Host, NotFound, Options, UnprocessableContent, hookimpl
-from hookgate_keymanager.clients import Clients, hash_of
+from hookgate_keymanager.clients import Clients
 from hookgate_keymanager.ending import Endings
-from hookgate_keymanager.family import KeyManager
+from hookgate_keymanager.family import APPLICATION, USER, KeyManager
 from hookgate_keymanager.faults import CannotTell
 from hookgate_keymanager.issuing import Access, Issuing
 from hookgate_keymanager.records import SigningRecord
 from hookgate_keymanager.signing import Signing
 from hookgate_people import People, people_of
 from hookgate_storage import Missing, Refused, Storage, Store, StoreError
-
-APPLICATION, USER = "application", "application-user"
 
 
 class BuiltIn(KeyManager[Options]):
@@ -205,8 +203,3 @@ def _told() -> Iterator[None]:
         raise NotFound(str(error), reason="no-client") from None
     except Refused as error:
         raise UnprocessableContent(str(error), reason="no-such-client") from None
-
-
-def mark_of(token: str) -> str:
-    """Return what stands for a token where it is remembered."""
-    return hash_of(token).hex()

@@ -8,8 +8,7 @@ from typing import Any
 from hookgate import UnprocessableContent as Refused
 from hookgate import hookimpl
 from hookgate.contract import OptionsT
-from hookgate_keymanager.builtin import APPLICATION, USER
-from hookgate_keymanager.family import KeyManager
+from hookgate_keymanager.family import APPLICATION, USER, KeyManager
 
 
 class Elsewhere(KeyManager[OptionsT]):

@@ -6,18 +6,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from hookgate import BadRequest, Exchange, Family, Plugin, Response, ServiceUnavailable, hookspec
 from hookgate.contract import OptionsT
-from hookgate_keymanager.clients import Client
-from hookgate_keymanager.logins import Login
-from hookgate_people import People
-from hookgate_storage import Store
+
+if TYPE_CHECKING:  # a gateway that is no authorization server needs no database
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from hookgate_keymanager.clients import Client
+    from hookgate_keymanager.logins import Login
+    from hookgate_people import People
+    from hookgate_storage import Store
 
 # mypy: disable-error-code="empty-body"
 
-Use = Callable[[AsyncConnection], Awaitable[bool]]
+Use = Callable[["AsyncConnection"], Awaitable[bool]]
 """Uses something up, in the transaction that keeps the token; ``False`` where somebody was faster."""
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hookgate import Family, Plugin, hookspec
 from hookgate.contract import OptionsT
 
+APPLICATION, USER = "application", "application-user"
+"""Whose a token is: of an application itself, or of a user of one."""
+
 # mypy: disable-error-code="empty-body"
 
 

@@ -10,8 +10,9 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 
 from hookgate_keymanager.asked import AskedRequest
-from hookgate_keymanager.builtin import USER, BuiltIn
+from hookgate_keymanager.builtin import BuiltIn
 from hookgate_keymanager.clients import Client
+from hookgate_keymanager.family import USER
 from hookgate_keymanager.grants import AUTH_METHODS, CONFIDENTIAL
 from hookgate_keymanager.issuing import Access, Refresh
 from hookgate_keymanager.waiting import wait

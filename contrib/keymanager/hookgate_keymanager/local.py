@@ -30,8 +30,8 @@ from hookgate.jose import (
     signed,
 )
 from hookgate.workshop import Follower, words_of
-from hookgate_keymanager.builtin import APPLICATION, USER
 from hookgate_keymanager.elsewhere import Elsewhere, told
+from hookgate_keymanager.family import APPLICATION, USER
 from hookgate_keymanager.faults import CannotTell
 
 LONGEST = 8192

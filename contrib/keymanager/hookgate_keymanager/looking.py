@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from hookgate import Fault, Host, Identity
-from hookgate_keymanager.builtin import mark_of
 from hookgate_keymanager.faults import CannotTell
 from hookgate_keymanager.section import KeyManagement
 
@@ -26,7 +26,7 @@ async def asked(host: Host, token: str) -> Mapping[str, Any] | None:
         return None
     management = host.section("keymanager", KeyManagement)
     try:
-        return await management.said(mark_of(token), token)
+        return await management.said(sha256(token.encode(errors="surrogatepass")).hexdigest(), token)
     except Fault:
         raise
     except Exception as error:

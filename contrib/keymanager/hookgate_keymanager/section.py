@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hookgate import Entry, Exchange, Host, Item, Options, Problem, Route, Section, Site, Ways, hookimpl
-from hookgate_keymanager.builtin import BuiltIn
-from hookgate_keymanager.clients import Client
 from hookgate_keymanager.describing import issuer_of
-from hookgate_keymanager.endpoints import ENDPOINTS, IDENTIFYING, Endpoint
 from hookgate_keymanager.extending import Desk
 from hookgate_keymanager.family import KeyManager
 from hookgate_keymanager.records import KeyManagementSection
 from hookgate_keymanager.remembering import Remembering
+
+if TYPE_CHECKING:
+    from hookgate_keymanager.builtin import BuiltIn
+    from hookgate_keymanager.clients import Client
+    from hookgate_keymanager.endpoints import Endpoint
 
 LONGEST_BODY = 65536
 
@@ -26,23 +28,28 @@ class KeyManagement(Section[KeyManagementSection]):
     def __init__(self, items: Sequence[Item[KeyManagementSection]] = ()) -> None:
         super().__init__(items)
         self.built_in: BuiltIn | None = None
-        if self.items and self.record.manager is None:
-            self.built_in = BuiltIn(Options())
-            self.built_in.entry = Entry("keymanager.built-in", "built-in", "key-manager")
-            self.built_in.patience = self.record.stale
-            self.built_in.signs = self.record.signing
-        own = self.built_in
         self._endpoints: list[tuple[Endpoint, str, tuple[str, ...]]] = []
-        if own is not None:
-            for name, place in ENDPOINTS.items():
-                if name in IDENTIFYING and not self.record.identifies:
-                    continue
-                self._endpoints.append((Endpoint(name, self.record, own), place.path, place.methods))
-            for grant in self.record.extension_grants:
-                for word, more in grant.endpoints().items():
-                    name = f"{grant.entry.name} {word}"
-                    self._endpoints.append((Endpoint(name, self.record, own, grant, more), more.path, more.methods))
         self._remembering: Remembering | None = None
+        if self.items and self.record.manager is None:
+            self._build_in()
+
+    def _build_in(self) -> None:
+        # a gateway that is no authorization server need not know what one is made of, nor what a database is
+        from hookgate_keymanager.builtin import BuiltIn
+        from hookgate_keymanager.endpoints import ENDPOINTS, IDENTIFYING, Endpoint
+
+        own = self.built_in = BuiltIn(Options())
+        own.entry = Entry("keymanager.built-in", "built-in", "key-manager")
+        own.patience = self.record.stale
+        own.signs = self.record.signing
+        for name, place in ENDPOINTS.items():
+            if name in IDENTIFYING and not self.record.identifies:
+                continue
+            self._endpoints.append((Endpoint(name, self.record, own), place.path, place.methods))
+        for grant in self.record.extension_grants:
+            for word, more in grant.endpoints().items():
+                name = f"{grant.entry.name} {word}"
+                self._endpoints.append((Endpoint(name, self.record, own, grant, more), more.path, more.methods))
 
     @property
     def manager(self) -> KeyManager[Any]:

@@ -22,11 +22,12 @@ from sqlalchemy.util import greenlet_spawn
 
 from hookgate import Exchange
 from hookgate_keymanager.asked import AskedRequest
-from hookgate_keymanager.builtin import APPLICATION, USER, BuiltIn
+from hookgate_keymanager.builtin import BuiltIn
 from hookgate_keymanager.claims import NoClaims, Subject, gathered
 from hookgate_keymanager.clients import Client
 from hookgate_keymanager.extending import Ask, Grant, GrantRefused, GrantRequest
 from hookgate_keymanager.extensiongrants import extension, refused
+from hookgate_keymanager.family import APPLICATION, USER
 from hookgate_keymanager.grants import AUTH_METHODS, GRANTS
 from hookgate_keymanager.identifying import OPENID, id_claims, token_hash
 from hookgate_keymanager.inspecting import Introspection, Revocation

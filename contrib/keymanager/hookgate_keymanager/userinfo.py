@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hookgate import Exchange
 from hookgate_keymanager.asked import Malformed, form_of
-from hookgate_keymanager.builtin import USER, BuiltIn
+from hookgate_keymanager.builtin import BuiltIn
+from hookgate_keymanager.family import USER
 from hookgate_keymanager.identifying import OPENID, about
 from hookgate_keymanager.server import Told
 
