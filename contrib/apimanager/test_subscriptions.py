@@ -83,14 +83,18 @@ def test_where_the_default_tier_is_taken_away_those_who_have_an_application_keep
     old, new, api = town.person("subscriber"), town.person("subscriber"), town.publish()
     (mine,) = town.told("GET", "/applications", who=old)["applications"]
     renamed = town.told("PATCH", f"/applications/{mine['id']}", {"name": "mine"}, old)
-    town.told("PUT", "/objects/tiers/Unlimited?wait=live", {"enabled": False})
+    document = town.folder / "gateway.yaml"
+    text = document.read_text()
+    document.write_text(text.replace("tiers:\n", "tiers:\n  Unlimited: {enabled: false}\n"))
+    town.gate.reload()
     try:
         assert town.told("GET", "/applications", who=old)["applications"] == [renamed]
         assert town.told("GET", "/applications", who=new)["applications"] == []
         refused = town.api("POST", "/subscriptions", {"api": api, "tier": "Gold"}, new)
         assert (refused.status_code, "default_application.tier" in refused.json()["detail"]) == (409, True)
     finally:
-        town.told("DELETE", "/objects/tiers/Unlimited?wait=live")
+        document.write_text(text)
+        town.gate.reload()
 
 
 def test_many_who_need_their_default_application_at_a_time_get_one(town):
