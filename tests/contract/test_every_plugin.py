@@ -131,6 +131,7 @@ OPTIONS = {
     },
     ("section", "applications"): {"client_ids": ["ann"], "plans": {"orders": "gold"}},
     ("section", "connections"): {"targets": "http://127.0.0.1:9"},
+    ("section", "community"): {"document_visibility_levels": True, "documents": 9},
     ("section", "plugins"): {"respond": {"body": "hello"}},
     ("section", "profiles"): {"inbound": {"basic": {"users": {"ann": "secret-of-ann"}}}},
     ("section", "registration"): {"profile": {"basic": {"users": {"joe": "secret-of-joe"}}}},

@@ -20,6 +20,7 @@ DOWN = {
     "keymanager": {"people", "storage"},
     "ldapclaims": {"keymanager"},
     "apimanager": {"management", "people", "storage"},
+    "community": {"apimanager", "management", "people", "storage"},
     "management": {"apis", "inspect", "people", "storage", "statistics"},
     "statistics": {"storage"},
     "people": {"storage"},

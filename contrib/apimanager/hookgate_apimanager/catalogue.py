@@ -24,6 +24,11 @@ _API = {
         "default_version": {"type": "boolean"},
         "prototype": {"type": "boolean", "description": "It is called without a subscription."},
         "subscribable": {"type": "boolean", "description": "Whether the caller may subscribe to it."},
+        "rating": {
+            "type": "object",
+            "description": "Where ratings are kept.",
+            "properties": {"average": {"type": ["number", "null"]}, "count": {"type": "integer"}},
+        },
     },
 }
 _APIS = {
@@ -60,7 +65,7 @@ def catalogue_pages(api: Operations, calls: Calls, host: Host) -> None:
     async def listing() -> Response:
         limit, behind = number("limit", 100, 1000), request.args.get("after", "")
         seen = [each for each in shop.seen(shop.viewer()) if each["api"] > behind]
-        told = {"apis": seen[:limit], "levels": levels(several=shop.several)}
+        told = {"apis": await shop.rated(seen[:limit]), "levels": levels(several=shop.several)}
         return as_json(told | ({"next": seen[limit - 1]["api"]} if len(seen) > limit else {}))
 
     @api.add(
@@ -76,4 +81,4 @@ def catalogue_pages(api: Operations, calls: Calls, host: Host) -> None:
         )
     )
     async def one(name: str) -> Response:
-        return as_json(shop.one(shop.viewer(), name))
+        return as_json((await shop.rated([shop.one(shop.viewer(), name)]))[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -81,16 +81,9 @@ class Register:
         if self.tiers_in is not None:
             await keep_tiers(connection, self.store, made, self.file, self.tiers_in)
         for each in made:
-            both = zip(each.writing.changes, each.before, strict=True)
-            of_apis = [(change, before) for change, before in both if change.kind == APIS]
-            gone = [(change.name, before) for change, before in of_apis if change.body is None and before is not None]
-            new = [(change.name, change.body) for change, before in of_apis if before is None and change.body]
-            for name, body in gone:
-                if name in {to for to, _ in new}:  # it is put back in the same write
-                    continue
-                renamed = [to for to, other in new if len(gone) == len(new) == 1 and _same(body, other)]
-                if renamed:
-                    await self._move(connection, name, renamed[0])
+            for name, now in fates(each):
+                if now is not None:
+                    await self._move(connection, name, now)
                 elif count := await self._count(connection, name):
                     have = "subscription has" if count == 1 else "subscriptions have"
                     message = f"{count} {have} the API {name}: retire it, and remove them before it"
@@ -107,6 +100,20 @@ class Register:
         await connection.execute(update(subscriptions).where(theirs).values(api=to))
         for each in found:
             await self.notices.note(connection, "application", each)
+
+
+def fates(made: Made) -> Iterator[tuple[str, str | None]]:
+    """Give the names of APIs that are gone with a write, and the name that each of them has now: ``None`` for one that
+    is no more. One that is put back in the same write is not gone.
+    """
+    both = zip(made.writing.changes, made.before, strict=True)
+    of_apis = [(change, before) for change, before in both if change.kind == APIS]
+    gone = [(change.name, before) for change, before in of_apis if change.body is None and before is not None]
+    new = [(change.name, change.body) for change, before in of_apis if before is None and change.body]
+    for name, body in gone:
+        if name not in {to for to, _ in new}:
+            renamed = [to for to, other in new if len(gone) == len(new) == 1 and _same(body, other)]
+            yield name, renamed[0] if renamed else None
 
 
 def _same(body: Any, other: Any) -> bool:

@@ -36,6 +36,14 @@ class Shop:
         tenants = self._maybe("tenants")
         return tenants is not None and bool(tenants.items)
 
+    async def rated(self, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what is told of APIs with their ratings (KC-82), where something is installed that knows of these."""
+        community = self._maybe("community")
+        if community is None:
+            return told
+        ratings = await community.ratings([each["api"] for each in told])
+        return [{**each, "rating": ratings[each["api"]]} if each["api"] in ratings else each for each in told]
+
     def tenant_of(self, name: str) -> str:
         """Return the tenant whose a user or an API is; nothing for what is of none."""
         tenants = self._maybe("tenants")
@@ -62,7 +70,7 @@ class Shop:
         apis = self._maybe("apis")
         there = () if apis is None else apis.items
         for item in sorted((each for each in there if only in (None, each.name)), key=lambda each: each.name):
-            if (offer := self._offer(who, item.name)) is not None:
+            if (offer := self.offer(who, item.name)) is not None:
                 may = may_subscribe(who, offer, several=self.several)
                 yield _told(item, self._state(item.name), self._machine, may=may)
 
@@ -76,6 +84,13 @@ class Shop:
             return each
         raise Refusal(404, f"There is no apis/{name}.", "missing")
 
+    def offer(self, who: Viewer, name: str) -> Offer | None:
+        """Return to whom an API is offered, if somebody sees it."""
+        visibilities: Visibilities = self._maybe("visibilities") or Visibilities()
+        offer = visibilities.offer(name, self.tenant_of(name))
+        inside = who.insider and who.tenant == offer.tenant
+        return offer if sees(who, offer) and (inside or self._machine.states[self._state(name)].shown) else None
+
     def let_subscribe(self, who: Viewer, name: str) -> None:
         """Let somebody subscribe to an API.
 
@@ -84,7 +99,7 @@ class Shop:
                 tenant (403, KC-46).
         """
         self.one(who, name)
-        offer, state = self._offer(who, name), self._state(name)
+        offer, state = self.offer(who, name), self._state(name)
         if offer is None or not may_subscribe(who, offer, several=self.several):
             raise Refusal(403, f"{name} is not for subscribers of your tenant.", "forbidden")
         if not self._machine.states[state].subscribable:
@@ -155,13 +170,6 @@ class Shop:
     def _state(self, name: str) -> str:
         lifecycles: Lifecycles = self._maybe("lifecycles") or Lifecycles()
         return lifecycles.state_of(name, self._machine)
-
-    def _offer(self, who: Viewer, name: str) -> Offer | None:
-        """Return to whom an API is offered, if somebody sees it."""
-        visibilities: Visibilities = self._maybe("visibilities") or Visibilities()
-        offer = visibilities.offer(name, self.tenant_of(name))
-        inside = who.insider and who.tenant == offer.tenant
-        return offer if sees(who, offer) and (inside or self._machine.states[self._state(name)].shown) else None
 
     def _maybe(self, section: str) -> Any:
         try:

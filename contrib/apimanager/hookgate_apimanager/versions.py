@@ -68,6 +68,14 @@ def version_pages(api: Operations, calls: Calls, host: Host) -> None:
     def machine() -> MachineSection:
         return host.section("lifecycle_machine", LifecycleMachine).record
 
+    def along_with(name: str, made: str) -> Any:
+        """Return what is copied within the same transaction: documents, where something is installed that has them."""
+        try:
+            community: Any = host.section("community")
+        except LookupError:
+            return None
+        return community.copying(name, made)
+
     @api.add(
         Operation(
             "POST",
@@ -100,7 +108,7 @@ def version_pages(api: Operations, calls: Calls, host: Host) -> None:
             if said is not None:
                 changes.append(await calls.change(await calls.kind_of(along), changer, made, said, None))
         comment = ": ".join(filter(None, (f"{name} copied to {made}", request.args.get("comment"))))
-        answer = await calls.write(changer, author, changes, comment, more={"api": made})
+        answer = await calls.write(changer, author, changes, comment, within=along_with(name, made), more={"api": made})
         if "dry_run" not in request.args:
             answer.status_code = 201
             answer.headers["Location"] = f"/-/api/objects/{APIS}/{quote(made, safe='')}"
