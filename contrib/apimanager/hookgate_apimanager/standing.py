@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, select
 
-from hookgate import Cache, Fault, Host
+from hookgate import Fault
+from hookgate.workshop import Answer, Tag
 from hookgate_apimanager.faults import Blocked, Inactive, NotSubscribed
 from hookgate_apimanager.keys import hash_of
 from hookgate_apimanager.register import Register
 from hookgate_apimanager.tables import api_keys, applications, clients, subscriptions
-
-MOST_CHANGED = 10_000
-ValueT = TypeVar("ValueT")
-Tag = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,96 +36,6 @@ class Key:
     owner: str
     key_type: str
     ends: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[ValueT]):
-    """What the store has said."""
-
-    value: ValueT
-    tags: tuple[Tag, ...]
-    """What it depends on."""
-    good: bool
-    """One that refuses is kept apart, so that it pushes out none that lets in."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept(Generic[ValueT]):
-    answer: Answer[ValueT]
-    asked: int
-    """How many changes had been told when it was asked for."""
-
-
-class _BadError(Exception):
-    def __init__(self, kept: _Kept[Any]) -> None:
-        super().__init__()
-        self.kept = kept
-
-
-class Remembering(Generic[ValueT]):
-    """Remembers answers, and forgets those that depend on what has changed."""
-
-    def __init__(self, host: Host, ttl: float, most: int, most_bad: int) -> None:
-        self._good: Cache[_Kept[ValueT]] = host.cache(ttl, most)
-        self._bad: Cache[_Kept[ValueT]] = host.cache(ttl, most_bad)
-        self._changed: dict[Tag, int] = {}
-        self._count = 0
-
-    def peek(self, mark: str) -> ValueT | None:
-        """Return what is known, without asking anybody."""
-        kept = self._good.peek(mark)
-        if kept is None and (kept := self._bad.peek(mark)) is None:
-            return None
-        return None if self._changed and self._is_over(kept) else kept.answer.value
-
-    async def get(self, mark: str, ask: Callable[[], Awaitable[Answer[ValueT]]]) -> ValueT:
-        """Return what is known, asking if need be: once, however many want to know at a time."""
-        if (known := self.peek(mark)) is not None:
-            return known
-
-        async def make() -> _Kept[ValueT]:
-            asked = self._count
-            kept = _Kept(await ask(), asked)
-            if not kept.answer.good:
-                raise _BadError(kept)
-            return kept
-
-        for _ in range(2):
-            self._drop(mark)
-            try:
-                kept = await self._good.get(mark, make)
-            except _BadError as error:
-                kept = error.kept
-                await self._bad.get(mark, _returning(kept))
-            if not self._is_over(kept):  # else it has changed while it was asked for
-                break
-        return kept.answer.value
-
-    def forget(self, kind: str, value: str) -> None:
-        """Forget what depends on something; of ``all`` everything."""
-        self._count += 1
-        if kind == "all" or len(self._changed) >= MOST_CHANGED:
-            self._good.forget()
-            self._bad.forget()
-            self._changed.clear()
-        if kind != "all":
-            self._changed[kind, value] = self._count
-
-    def _drop(self, mark: str) -> None:
-        for cache in (self._good, self._bad):
-            kept = cache.peek(mark)
-            if kept is not None and self._is_over(kept):
-                cache.forget(mark)
-
-    def _is_over(self, kept: _Kept[ValueT]) -> bool:
-        return any(self._changed.get(tag, 0) > kept.asked for tag in kept.answer.tags)
-
-
-def _returning(kept: _Kept[ValueT]) -> Callable[[], Awaitable[_Kept[ValueT]]]:
-    async def make() -> _Kept[ValueT]:
-        return kept
-
-    return make
 
 
 async def standing(register: Register, client: str, api: str, *, key: bool = False) -> Answer[Standing]:

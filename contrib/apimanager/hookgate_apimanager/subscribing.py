@@ -13,10 +13,11 @@ from pydantic import Field
 
 from hookgate import Duration, Host, Item, Options, Problem, Refers, Section, Site, hookimpl
 from hookgate.exchange import near
+from hookgate.workshop import Remembering
 
 if TYPE_CHECKING:
     from hookgate_apimanager.register import Register
-    from hookgate_apimanager.standing import Key, Remembering, Standing
+    from hookgate_apimanager.standing import Key, Standing
     from hookgate_storage.serving import Served
 
 UNLIMITED = "Unlimited"
@@ -147,12 +148,10 @@ class Subscribing(Section[SubscribingSection]):
         register = self._found()
         if register is None or register is self._follows:
             return
-        from hookgate_apimanager.standing import Remembering
-
         self.shutdown()
         cache, host = self.record.cache, self._host
-        self._standings = Remembering(host, cache.ttl, cache.most, cache.refused_most)
-        self._keys = Remembering(host, cache.ttl, cache.most, cache.refused_most)
+        self._standings = Remembering(host, cache.ttl, cache.most, cache.ttl, cache.refused_most)
+        self._keys = Remembering(host, cache.ttl, cache.most, cache.ttl, cache.refused_most)
         self._follows = register
         register.notices.patience = self.record.cache.stale
         register.listeners.append(self._forget)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookgate import Entry, Exchange, Host, Item, Options, Problem, Route, Section, Site, Ways, hookimpl
+from hookgate.workshop import Answer, Remembering
 from hookgate_keymanager.describing import issuer_of
 from hookgate_keymanager.extending import Desk
 from hookgate_keymanager.family import KeyManager
 from hookgate_keymanager.records import KeyManagementSection
-from hookgate_keymanager.remembering import Remembering
 
 if TYPE_CHECKING:
     from hookgate_keymanager.builtin import BuiltIn
@@ -29,7 +29,8 @@ class KeyManagement(Section[KeyManagementSection]):
         super().__init__(items)
         self.built_in: BuiltIn | None = None
         self._endpoints: list[tuple[Endpoint, str, tuple[str, ...]]] = []
-        self._remembering: Remembering | None = None
+        self._remembering: Remembering[Mapping[str, Any]] | None = None
+        self._host: Host
         if self.items and self.record.manager is None:
             self._build_in()
 
@@ -101,8 +102,9 @@ class KeyManagement(Section[KeyManagementSection]):
         about = "Tokens that the key manager was asked about."
         self._validations = host.metrics.counter("keymanager_validations_total", about, ("outcome",))
         if record.cache.enabled:
-            self._remembering = Remembering(record.cache, host)
-            self.manager.on_ended = self._remembering.forget
+            cache, self._host = record.cache, host
+            self._remembering = Remembering(host, cache.ttl, cache.most, cache.bad_ttl, cache.bad_most)
+            self.manager.on_ended = self._forget
 
     async def said(self, mark: str, token: str) -> Mapping[str, Any] | None:
         """Return what a token says, or ``None`` for one that is none. ``mark`` stands for it where it is remembered.
@@ -123,7 +125,27 @@ class KeyManagement(Section[KeyManagementSection]):
 
         if kept is None or not manager.is_current():
             return await ask()
-        return await kept.get(mark, ask)
+
+        async def answer() -> Answer[Mapping[str, Any]]:
+            said = await ask()
+            if said is None or self._is_over(said):
+                return Answer({}, (), good=False)
+            named = (("family", said.get("family")), ("client", said.get("client_id")), ("user", said.get("sub")))
+            return Answer(said, tuple((kind, str(name)) for kind, name in named), good=True, ends=said.get("exp"))
+
+        said = await kept.get(mark, answer)
+        return None if not said or self._is_over(said) else said
+
+    def _is_over(self, said: Mapping[str, Any]) -> bool:
+        ends = said.get("exp")
+        return ends is not None and ends <= self._host.clock.wall()
+
+    def _forget(self, kind: str, value: str) -> None:
+        assert self._remembering is not None
+        if kind == "token":
+            self._remembering.forget_one(value)
+        else:
+            self._remembering.forget(kind, value)
 
 
 def desk_of(built_in: BuiltIn, record: KeyManagementSection) -> Desk:

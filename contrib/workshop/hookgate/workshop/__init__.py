@@ -22,6 +22,7 @@ from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
 from hookgate.workshop.loopback import is_loopback
 from hookgate.workshop.masking import SECRET_NAME, Masking
 from hookgate.workshop.nonces import Nonces, refusal_of
+from hookgate.workshop.remembering import Answer, Remembering, Tag
 from hookgate.workshop.standing import note_standing, refused_for, tell_standing
 from hookgate.workshop.unpacking import CannotUnpack, unpacked
 from hookgate.workshop.watching import Follower
@@ -30,6 +31,7 @@ __all__ = [
     "CARRIERS",
     "SECRET_NAME",
     "Addresses",
+    "Answer",
     "Asked",
     "BearerTokens",
     "CallOptions",
@@ -47,11 +49,13 @@ __all__ = [
     "PostgresqlUrl",
     "Prefix",
     "Realm",
+    "Remembering",
     "Scheme",
     "Scopes",
     "Seconds",
     "SecretCaller",
     "Sha256",
+    "Tag",
     "UrlTemplate",
     "VariableOptions",
     "add_credentials",
