@@ -24,7 +24,7 @@ from hookgate.workshop.masking import SECRET_NAME, Masking
 from hookgate.workshop.nonces import Nonces, refusal_of
 from hookgate.workshop.remembering import Answer, Remembering, Tag
 from hookgate.workshop.standing import note_standing, refused_for, tell_standing
-from hookgate.workshop.unpacking import CannotUnpack, unpacked
+from hookgate.workshop.unpacking import CannotUnpack, CodingUnknown, TooLongUnpacked, unpacked
 from hookgate.workshop.watching import Follower
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "CallOptions",
     "Callers",
     "CannotUnpack",
+    "CodingUnknown",
     "ContractFile",
     "FilledSecret",
     "Follower",
@@ -56,6 +57,7 @@ __all__ = [
     "SecretCaller",
     "Sha256",
     "Tag",
+    "TooLongUnpacked",
     "UrlTemplate",
     "VariableOptions",
     "add_credentials",

@@ -1,7 +1,6 @@
 """Bodies: which are looked into, and how they become values."""
 
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -10,14 +9,11 @@ from urllib.parse import unquote_plus
 import orjson
 
 from hookgate import Headers
+from hookgate.workshop import CannotUnpack, CodingUnknown, TooLongUnpacked, unpacked
 from hookgate_interceptor_schema.checking import Check
 from hookgate_interceptor_schema.parameters import Others, Parameter, Read, pairs, values_of
 
 FORM = "application/x-www-form-urlencoded"
-MOST_STREAMS = 10_000
-"""Streams of gzip that may follow each other in one body."""
-_PIECE = 4096
-"""Bytes that are unpacked at once: what is left of them where a stream ends is copied."""
 _KIND = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
 _PIECES = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+|^')
 
@@ -166,35 +162,15 @@ def read(media: Media, data: bytes, headers: Headers, longest: int) -> Read:
 
 def _unpacked(data: bytes, headers: Headers, longest: int) -> bytes:
     for coding in reversed(headers.tokens("content-encoding")):
-        if coding == "identity":
-            continue
-        if coding not in ("gzip", "x-gzip", "deflate"):
-            raise Unknown(coding[:40])
-        data = _inflated(data, coding, longest)
+        try:
+            data = unpacked(data, coding, longest)
+        except CodingUnknown:
+            raise Unknown(coding[:40]) from None
+        except TooLongUnpacked:
+            raise TooLong from None
+        except CannotUnpack as error:
+            raise Unreadable(str(error).removeprefix("it ")) from None
     return data
-
-
-def _inflated(data: bytes, coding: str, longest: int) -> bytes:
-    """Unpack one stream, or of gzip the streams that follow each other (RFC 1952, 2.2)."""
-    found, at = bytearray(), 0
-    for _ in range(MOST_STREAMS):
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # of both kinds, as their heads say
-        while not unpacker.eof:
-            piece = data[at : at + _PIECE]
-            if not piece:
-                raise Unreadable(f"is not one whole {coding} stream")
-            try:
-                found += unpacker.decompress(piece, longest + 1 - len(found))
-                at += len(piece) - len(unpacker.unused_data)
-            except zlib.error:
-                raise Unreadable(f"is not {coding}, as its content coding says") from None
-            if len(found) > longest:
-                raise TooLong
-        if at == len(data):
-            return bytes(found)
-        if coding == "deflate" or data[at : at + 2] != b"\x1f\x8b":
-            break
-    raise Unreadable(f"is not one whole {coding} stream")
 
 
 def is_json(kind: str) -> bool:
