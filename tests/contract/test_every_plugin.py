@@ -14,9 +14,14 @@ from hookgate_keymanager import Client, GrantRequest, Subject
 from hookgate_storage.serving import Served, put
 from hookgate_storage.store import EMPTY
 from hookgate_storage.variables import FILLED
+from hookgate_workflows import TrialCell
 
 from ..clientpair import client_pair  # noqa: TID252 - how tests find each other, wherever they are run from
 
+HELLO = {
+    "cells": {"start": {"original_name": "start"}, "end": {"original_name": "end"}},
+    "transitions": [["start.ok", "end"]],
+}
 OPTIONS = {
     ("app", "management"): {"callers": {"ann": {"token": "token-of-ann"}}},
     ("auth", "api-key"): {"keys": {"ann": "key-of-ann"}},
@@ -114,6 +119,18 @@ OPTIONS = {
     ("interceptor", "when"): {"if": "request.method == 'GET'", "flow": ["security-headers"]},
     ("key-manager", "external"): {"method": {"bearer": {"tokens": {"ann": "token-of-ann"}}}},
     ("key-manager", "jwt"): {"issuer": "https://a.invalid", "audience": ["b"], "jwks_uri": "https://a.invalid/keys"},
+    ("interceptor", "workflow"): {"workflow": "hello"},
+    ("node", "boolean_expression"): {"expression": "request.a > 1"},
+    ("node", "context_setter"): {"key": "a", "value": {"b": "{{ request.a }}"}},
+    ("node", "create_csv"): {"filename": "a.csv", "inputs": "{{ request.rows }}"},
+    ("node", "generate_random_string"): {"output_context_key": "a"},
+    ("node", "goto"): {"target": "a"},
+    ("node", "http_call"): {"url": "https://a.invalid/{{ request.a }}", "output_context_key": "a"},
+    ("node", "multi_context_setter"): {"entries": {"a": "{{ request.a }}", "b": 2}},
+    ("node", "set_request_status"): {"status": "{{ request.a }}"},
+    ("node", "set_task_status"): {"target_id": "a", "status": "OK"},
+    ("node", "switch"): {"expressions": {"many": "request.a > 1"}},
+    ("node", "timer"): {"timeout": "10 ms"},
     ("observer", "trace"): {"path": "nowhere/traces.db"},
     ("observer", "usage"): {"url": "sqlite:///usage.db"},
     ("secret", "vault"): {"address": "http://127.0.0.1:8200", "token": "token-of-ann"},
@@ -151,6 +168,8 @@ OPTIONS = {
     ("section", "plans"): {"flow": ["security-headers"]},
     ("section", "storage"): {"served": "nothing-yet"},
     ("section", "subscriptions"): {"key": "key-of-ann", "quota": 9},
+    ("section", "custom_routes"): {"route": "/demo", "method": "get", "workflow": "hello", "public": True},
+    ("section", "workflows"): HELLO,
     ("section", "tiers"): {"limit": 5, "window": "minute"},
     ("section", "variables"): {"value": 9},
     ("section", "visibilities"): {"level": "roles", "roles": ["staff"]},
@@ -173,6 +192,9 @@ BESIDE = {
     },
     ("interceptor", "access-token"): {"keymanager": {}},
     ("interceptor", "oauth"): {"keymanager": {}},
+    ("interceptor", "workflow"): {"workflows": {"hello": HELLO}, "storage": {"served": FILLED}},
+    ("section", "custom_routes"): {"workflows": {"hello": HELLO}, "storage": {"served": FILLED}},
+    ("section", "workflows"): {"storage": {"served": FILLED}},
     ("section", "lifecycles"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "offers"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
     ("section", "visibilities"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},
@@ -195,7 +217,12 @@ OF_GRANTS = {
     ]
 }
 OF_SOURCES = {"claims": [(Subject("ann", "a-client", "shop"),), (Subject("a/../b ü", "", ""),)]}
+OF_NODES = {
+    "run": [(TrialCell(request={"a": 2, "rows": [["x"]]}),), (TrialCell(request={"a": "ü"}, is_resumed=True),)],
+}
 ARGUMENTS = {
+    **{(line.family, line.name): OF_NODES for line in Catalogue().listing() if line.family == "node"},
+    ("executor", "local"): {"ready": [(1,), (0,)]},
     ("grant", "device-code"): OF_GRANTS,
     ("grant", "jwt-bearer"): OF_GRANTS,
     ("claims", "ldap"): OF_SOURCES,

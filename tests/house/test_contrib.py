@@ -26,6 +26,7 @@ DOWN = {
     "people": {"storage"},
     "usage": {"management", "statistics", "storage"},
     "simulation": {"trace"},
+    "workflows": {"storage"},
     "wsdl": {"openapi"},
 }
 """Contribution -> the others that it stands on."""

@@ -47,6 +47,9 @@ NO_FILES = {
         ],
         "of a URL",
     ),
+    ("CustomRouteSection", "output_schema"): "what a route gives",
+    ("GenerateRandomStringOptions", "output_context_key"): "what a node gives",
+    ("HttpCallOptions", "output_context_key"): "what a node gives",
     ("MutualTlsCredentialOptions", "certificate_pem"): "the text itself",
     ("ScriptOptions", "file"): "the plugin needs code",
 }
@@ -68,6 +71,8 @@ OPENS = {
     "hookgate_observer_prometheus.process": "fixed paths",
     "hookgate_secret_file.__init__": "secret providers are not stored, nor are references to them",
     "hookgate_state_sqlite.file": "`path`",
+    "hookgate_workflows.__init__": "modules of its own",
+    "hookgate_workflows.rendering": "a program of its own, which is fixed",
     "hookgate_trace.file": "`path` of the store of traces",
 }
 """Modules that open files or run code while a gateway serves, and what decides which."""

@@ -1,0 +1,128 @@
+"""The section ``workflow_engine``, which says how workflows are run.
+
+It is always there, so it imports what needs a store only where there are workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from hookgate import Entry, Host, Item, Problem, Route, Section, Site, Ways, hookimpl
+from hookgate_workflows.executors import Executor, JournalAway
+from hookgate_workflows.local import Local, LocalOptions
+from hookgate_workflows.profiles import Profiles, wrong
+from hookgate_workflows.settings import EngineSection
+
+if TYPE_CHECKING:
+    from hookgate_workflows.engine import Engine
+    from hookgate_workflows.graph import Graph
+
+
+class WorkflowEngine(Section[EngineSection]):
+    """How workflows are run, and who may call custom routes. The section is there without being written."""
+
+    shape = "record"
+
+    def __init__(self, items: Sequence[Item[EngineSection]] = ()) -> None:
+        super().__init__(items)
+        self._own: Local | None = None
+        if self.record.executor is None:
+            self._own = Local(LocalOptions())
+            self._own.entry = Entry("workflow_engine.local", "local", "executor")
+        self._problems = wrong(self.record.profiles)
+        self.profiles = Profiles(EngineSection() if self._problems else self.record)
+        """Who may call what."""
+        self._engine: Engine | None = None
+        self._host: Host | None = None
+
+    @property
+    def executor(self) -> Executor[Any]:
+        """Who runs instances."""
+        found = self.record.executor or self._own
+        assert found is not None
+        return found
+
+    @property
+    def engine(self) -> Engine:
+        """What runs workflows.
+
+        Raises:
+            JournalAway: there is no store.
+        """
+        if self._engine is None:
+            host = self._host
+            try:
+                section: Any = None if host is None else host.section("storage")
+                store = None if section is None else section.store
+            except LookupError:
+                store = None
+            if store is None or host is None:
+                raise JournalAway("there is no store, and workflows keep their instances in one")
+            from hookgate_workflows.definitions import older
+            from hookgate_workflows.engine import Engine
+
+            self._engine = Engine(host, store.database, self.record, self._graph)
+            self._engine.older = older
+            self.executor.begin(self._engine)
+        return self._engine
+
+    def auth(self, site: Site) -> tuple[Sequence[Any], tuple[str, ...]]:
+        """Return the entries of the steps that find out who calls, and where they stand."""
+        said: Sequence[Any] = self.record.auth
+        if not said and (manager := site.section("keymanager")) is not None and manager.items:
+            said = ("oauth",)
+        return said, ("workflow_engine", "auth")
+
+    @hookimpl
+    def routes(self, site: Site) -> Iterator[Route | None]:
+        """Make the route to transactions, where there are custom routes and somebody can be known."""
+        if self._own is not None:
+            site.adopt(self._own, ("workflow_engine",))  # type: ignore[arg-type]
+        custom = site.section("custom_routes")
+        entries, path = self.auth(site)
+        if custom is None or not custom.items or not entries:
+            return
+        made = [(index, site.step(entry, (*path, index), "workflow_engine")) for index, entry in enumerate(entries)]
+        steps = tuple((f"auth/{index}", step) for index, step in made if step is not None)
+        from hookgate_workflows.transactions import Transactions
+
+        step = Transactions()
+        site.adopt(step, ("workflow_engine",))
+        written = {
+            "name": "workflow transactions",
+            "match": {"path": f"{self.record.prefix}/transactions/{{id}}", "methods": ["GET"]},
+        }
+        ways = Ways((*steps, ("transactions", step)), steps)
+        yield site.route(written, ("workflow_engine",), {"match.path": "prefix"}, steps=ways)
+
+    @hookimpl
+    def check(self, site: Site) -> Iterator[Problem]:
+        """Tell what is wrong with profiles."""
+        for place, message in self._problems:
+            yield Problem(("workflow_engine", "profiles", *place), message)
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Get ready to run workflows, if there are any."""
+        self._host = host
+        with suppress(LookupError, JournalAway):
+            if host.section("workflows").items:
+                self.engine  # noqa: B018 - what was left is taken over at once
+
+    @hookimpl
+    async def shutdown(self) -> None:
+        """Put down what runs."""
+        if self._engine is not None:
+            await self._engine.close()
+
+    @hookimpl
+    def health(self) -> Mapping[str, Any] | None:
+        """Say what runs."""
+        return None if self._engine is None else {"running": len(self._engine.running)}
+
+    def _graph(self, name: str) -> Graph:
+        assert self._host is not None
+        section: Any = self._host.section("workflows")
+        found: Graph = section.graphs[name]
+        return found

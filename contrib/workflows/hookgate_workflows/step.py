@@ -1,0 +1,189 @@
+"""The step ``workflow``: runs a workflow for a call, and answers with what it has made (CR-1, CR-6, CR-7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote
+
+from pydantic import Field, ValidationInfo, model_validator
+
+from hookgate import (
+    ContentTooLarge,
+    Exchange,
+    Forbidden,
+    GatewayTimeout,
+    Host,
+    Interceptor,
+    NotFound,
+    Options,
+    PositiveDuration,
+    Refers,
+    Response,
+    ServiceUnavailable,
+    Unauthorized,
+    hookimpl,
+)
+from hookgate_storage import StoreError, ask_store
+from hookgate_workflows.answers import answer_of
+from hookgate_workflows.definitions import Workflows
+from hookgate_workflows.executors import JournalAway
+from hookgate_workflows.filters import pattern
+from hookgate_workflows.graph import Graph
+from hookgate_workflows.instance import Instance
+from hookgate_workflows.journal import ACTIVE
+from hookgate_workflows.requests import is_json, request_of
+from hookgate_workflows.schemas import Schema, refused
+from hookgate_workflows.section import WorkflowEngine
+
+TIMEOUT = 60.0
+MARGIN = 0.9
+"""Of `gateway.hook_timeout`, for which this step waits at most: its own answer comes first."""
+WorkflowName = Annotated[str, Refers("workflows")]
+
+
+class RunWorkflowOptions(Options):
+    """Options of `workflow`."""
+
+    workflow: WorkflowName
+    """The workflow that is run."""
+    error_handler: WorkflowName | None = None
+    """The workflow that is run when this one fails; what it answers is answered."""
+    sync: bool = False
+    """Whether the call waits for what the workflow answers. If not, it is answered at once with the `id` and the `guid`
+    of the instance, which is journalled by then."""
+    accepted: Literal[200, 202] = 202
+    """The status of the answer where the call does not wait."""
+    authenticated: bool = True
+    """Whether calls are refused that no step to the left has found out the caller of."""
+    body_schema: Schema | None = Field(default=None, alias="schema")
+    """A JSON Schema that the body has to be as, before anything starts."""
+    timeout: PositiveDuration = TIMEOUT
+    """Seconds that a call waits; then it is answered with 504, and the instance goes on. It is never longer than nine
+    tenths of `gateway.hook_timeout`."""
+    on_missing_response: Literal[500, 204] = 500
+    """The status where the workflow is over and has set no `*response*`."""
+    patterns: dict[str, str] = Field(default_factory=dict)
+    """Regular expressions of RE2 that whole path parameters have to match; other calls are answered with 404."""
+    prefixes: tuple[str, ...] = ()
+    """What is taken off the path for `request.tail`, the first that fits."""
+
+    @model_validator(mode="after")
+    def _right(self, info: ValidationInfo) -> Self:
+        for each in self.patterns.values():
+            pattern(each)
+        ask_store(info, "a workflow keeps its instances in the journal")
+        return self
+
+
+class RunWorkflow(Interceptor[RunWorkflowOptions]):
+    """Runs a workflow, and answers with what it has made.
+
+    A synchronous one answers with the context key `*response*`, or with the file that `*doc_response*` names, once an
+    end is reached. What leaves no response that can be sent is answered with 500, and the trace of the call says why.
+    """
+
+    category = "mediation"
+    sides = {"request"}
+    reads = {"request.body"}
+    writes = {"answer"}
+
+    def __init__(self, options: RunWorkflowOptions) -> None:
+        super().__init__(options)
+        self.path_params = frozenset(options.patterns)
+        self._patterns = {name: pattern(each) for name, each in options.patterns.items()}
+        self._host: Host
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Remember the house."""
+        self._host = host
+
+    @hookimpl
+    async def on_request(self, exchange: Exchange) -> Response:
+        """Run it.
+
+        Raises:
+            NotFound: a path parameter is not as its pattern says.
+            Unauthorized: nobody knows who calls.
+            Forbidden: the profiles of the caller do not allow it.
+            BadRequest: the query or the form is none.
+            GatewayTimeout: it takes too long; the instance goes on.
+            ServiceUnavailable: the journal is away.
+            NoAnswer: there is nothing that could be answered.
+        """
+        options, host = self.options, self._host
+        for name, expression in self._patterns.items():
+            if not expression.fullmatch(unquote(exchange.params.get(name, ""))):
+                raise NotFound("There is no such route.")
+        section = host.section("workflow_engine", WorkflowEngine)
+        self._let(exchange, section)
+        body = bytes(await exchange.request.body.read())
+        if len(body) > section.record.limits.request:
+            raise ContentTooLarge(f"A body here has at most {section.record.limits.request} bytes.")
+        request = request_of(exchange, body, self._prefix(exchange))
+        if options.body_schema is not None:
+            media_type = exchange.request.headers.get("content-type") or ""
+            if isinstance(request["body"], str) and (is_json(media_type) or not media_type):
+                return refused([{"pointer": "", "detail": "is no JSON"}])
+            if found := options.body_schema.mistakes(request["body"]):
+                return refused(found)
+        graph = host.section("workflows", Workflows).graphs[options.workflow]
+        try:
+            return await self._run(exchange, section, graph, request)
+        except (JournalAway, StoreError) as error:
+            host.log.warning("the workflow %s cannot be journalled: %s", options.workflow, error)
+            raise ServiceUnavailable("The journal of workflows is away.", reason="journal-away") from None
+
+    def _let(self, exchange: Exchange, section: WorkflowEngine) -> None:
+        identity = exchange.identity
+        if not self.options.authenticated:
+            return
+        if identity is None:
+            challenge = {"WWW-Authenticate": 'Bearer realm="hookgate"'}
+            raise Unauthorized("This route needs a caller who is known.", headers=challenge)
+        if not section.profiles.allow(identity, exchange.request.method, exchange.request.path):
+            raise Forbidden("No profile of the caller allows this call.", reason="profile")
+
+    def _prefix(self, exchange: Exchange) -> str:
+        return next((each for each in self.options.prefixes if exchange.request.path.startswith(f"{each}/")), "")
+
+    async def _run(
+        self, exchange: Exchange, section: WorkflowEngine, graph: Graph, request: Mapping[str, Any]
+    ) -> Response:
+        options, engine = self.options, section.engine
+        if engine.leaving:
+            raise ServiceUnavailable("The gateway is about to stop.", reason="leaving")
+        owner = exchange.identity.subject if exchange.identity is not None and options.authenticated else None
+        instance = await engine.make(
+            graph,
+            request,
+            owner=None if owner is None else owner[:200],
+            route=exchange.request.path[:300],
+            method=exchange.request.method[:20],
+            handler=options.error_handler or "",
+        )
+        exchange.facts["workflow"] = {"id": instance.id, "guid": instance.guid}
+        if not options.sync:
+            await engine.store(instance, hold=section.executor.holds)
+            if (waiting := section.executor.ready(instance.id)) is not None:
+                await waiting
+            return Response.json({"id": instance.id, "guid": instance.guid}, options.accepted)
+        engine.go(instance)
+        assert instance.answered is not None
+        patience = min(options.timeout, self._host.section("gateway").record.hook_timeout * MARGIN)
+        try:
+            async with asyncio.timeout(patience):
+                await asyncio.shield(instance.answered)  # the instance goes on when the client is gone
+        except TimeoutError:
+            raise GatewayTimeout("The workflow takes too long.", reason="workflow-timeout") from None
+        return self._answer(exchange, instance)
+
+    def _answer(self, exchange: Exchange, instance: Instance) -> Response:
+        if instance.waits:
+            exchange.note(f"workflow: the instance {instance.guid} waits: {instance.reason}")
+            raise GatewayTimeout("The workflow waits for something.", reason="workflow-waits")
+        if instance.status == ACTIVE and not instance.ended_at:
+            raise ServiceUnavailable("The workflow cannot be journalled.", reason="journal-away")
+        return answer_of(exchange, instance, self.options.on_missing_response)

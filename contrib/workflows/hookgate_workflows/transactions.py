@@ -1,0 +1,125 @@
+"""The endpoint ``/api/v01/transactions/{id}``: what became of an instance, by its number or GUID (CR-8, CR-32)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from hookgate import (
+    Entry,
+    Exchange,
+    Forbidden,
+    Host,
+    Interceptor,
+    NotFound,
+    Options,
+    Response,
+    ServiceUnavailable,
+    Unauthorized,
+    hookimpl,
+)
+from hookgate_storage import StoreError
+from hookgate_workflows.executors import JournalAway
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Transactions(Interceptor[Options]):
+    """Answers with what the journal has of an instance, to those who have started it and to operators."""
+
+    category = "mediation"
+    sides = {"request"}
+    writes = {"answer"}
+    path_params = frozenset({"id"})
+
+    def __init__(self) -> None:
+        super().__init__(Options())
+        self.entry = Entry("workflow_engine.transactions", "workflow-transactions", "interceptor")
+        self._host: Host
+
+    @hookimpl
+    def startup(self, host: Host) -> None:
+        """Remember the house."""
+        self._host = host
+
+    @hookimpl
+    async def on_request(self, exchange: Exchange) -> Response:
+        """Answer.
+
+        Raises:
+            Unauthorized: nobody knows who calls.
+            NotFound: there is no such instance.
+            Forbidden: it is of somebody else.
+            ServiceUnavailable: the journal is away.
+        """
+        identity = exchange.identity
+        if identity is None:
+            challenge = {"WWW-Authenticate": 'Bearer realm="hookgate"'}
+            raise Unauthorized("This route needs a caller who is known.", headers=challenge)
+        section: Any = self._host.section("workflow_engine")
+        written = exchange.params["id"].lower()
+        wanted = int(written) if _NUMBER.fullmatch(written) else written if _GUID.fullmatch(written) else None
+        try:
+            found = None if wanted is None else await section.engine.journal.read(wanted)
+        except (JournalAway, StoreError) as error:
+            self._host.log.warning("the journal of workflows cannot be read: %s", error)
+            raise ServiceUnavailable("The journal of workflows is away.", reason="journal-away") from None
+        if found is None:
+            raise NotFound("There is no such transaction.", reason="no-transaction")
+        if found["owner"] != identity.subject and not section.profiles.is_operator(identity):
+            raise Forbidden("This transaction is of somebody else.", reason="not-owner")
+        return Response.json(shown(found))
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what people see of an instance: what it was asked, what it knows, its tasks, calls and documents."""
+    return {
+        **listed(row),
+        "request": orjson.loads(row["request"]),
+        "context": orjson.loads(row["context"]),
+        "errors": orjson.loads(row["errors"]),
+        "tasks": [_task(each) for each in row["cells"]],
+        "calls": [_call(each) for each in row.get("calls", ())],
+        "documents": [
+            {name: each[name] for name in ("name", "media_type", "description")} for each in row["documents"]
+        ],
+    }
+
+
+def listed(row: Any) -> dict[str, Any]:
+    """Return what a list shows of an instance."""
+    plain = ("id", "guid", "workflow", "label", "route", "method", "owner", "status", "request_status", "reason")
+    times = {name: _time(row[name]) for name in ("created", "updated", "closed")}
+    return {**{name: row[name] for name in plain}, "waits_for": row["waits"] or None, "parent": row["parent"], **times}
+
+
+def _task(row: Any) -> dict[str, Any]:
+    ended = row["ended"]
+    return {
+        "number": row["number"],
+        "cell": row["cell"],
+        "node": row["node"],
+        "status": row["status"],
+        "output": row["output"] or None,
+        "attempt": row["attempt"],
+        "started": _time(row["started"]),
+        "seconds": None if ended is None else round(ended - row["started"], 6),
+        "input": orjson.loads(row["given"]),
+        "changes": orjson.loads(row["changes"]),
+        "messages": orjson.loads(row["messages"]),
+        "error": row["error"] or None,
+    }
+
+
+def _call(row: Any) -> dict[str, Any]:
+    names = ("number", "method", "url", "host", "connection", "status")
+    told = {name: row[name] for name in names}
+    return {**told, "error": row["error"] or None, "at": _time(row["at"]), "seconds": round(row["seconds"], 6)}
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
