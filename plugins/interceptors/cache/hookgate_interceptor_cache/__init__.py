@@ -9,9 +9,9 @@ from email.utils import formatdate
 from hookgate import Answered, Exchange, Faulted, GatewayTimeout, Host, Interceptor, Response, hookimpl
 from hookgate_interceptor_cache import rules
 from hookgate_interceptor_cache.app import CacheApp
-from hookgate_interceptor_cache.call import CONDITIONS, Call, Spot, begun, places_changed
+from hookgate_interceptor_cache.call import CONDITIONS, Call, begun, places_changed
 from hookgate_interceptor_cache.entry import Entry, selected
-from hookgate_interceptor_cache.flight import Flight, Flights
+from hookgate_interceptor_cache.flight import Flight, Flights, Spot
 from hookgate_interceptor_cache.keeping import Keeper
 from hookgate_interceptor_cache.making import Maker, Unkept
 from hookgate_interceptor_cache.options import CacheOptions

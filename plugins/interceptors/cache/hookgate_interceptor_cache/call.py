@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from hookgate import Application, Exchange, Headers, Identity, Request
 from hookgate_interceptor_cache.directives import Directives
 from hookgate_interceptor_cache.entry import Entry, Place
+from hookgate_interceptor_cache.flight import Flight
 from hookgate_interceptor_cache.options import CacheOptions
-
-if TYPE_CHECKING:
-    from hookgate_interceptor_cache.flight import Flight
 
 CONDITIONS = ("if-none-match", "if-modified-since")
 """What asks whether the client has what is there; this cache answers it from what it keeps."""
@@ -22,14 +19,6 @@ NOT_OURS = ("range", "if-range", "if-match", "if-unmodified-since")
 """What only the backend can answer (RFC 9111, 3.3 and 4.3.2)."""
 _PASSING = frozenset({"exp", "iat", "nbf", "jti", "auth_time"})
 """Claims that differ in each token of one caller."""
-
-
-class Spot(NamedTuple):
-    """Calls of one spot wait for the same answer."""
-
-    place: Place
-    credentials: bool
-    selecting: tuple[str | None, ...]
 
 
 @dataclass(slots=True)

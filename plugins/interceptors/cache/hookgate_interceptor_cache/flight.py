@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from hookgate_interceptor_cache.call import Spot
+from hookgate_interceptor_cache.entry import Place
 
 End = Literal["kept", "unkept", "failed", "gone"]
 """The answer is kept; it may not be; the backend failed; or the call ended before the answer was whole."""
@@ -15,6 +15,14 @@ UNKEPT_FOR = 10.0
 """Seconds for which nobody waits at a spot where the last answer could not be kept."""
 MOST_UNKEPT = 10_000
 """Spots that are remembered for that."""
+
+
+class Spot(NamedTuple):
+    """Calls of one spot wait for the same answer."""
+
+    place: Place
+    credentials: bool
+    selecting: tuple[str | None, ...]
 
 
 class Flight:
