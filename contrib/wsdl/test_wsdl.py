@@ -11,7 +11,8 @@ from hookgate import ConfigError, MachineError
 from hookgate.commands import app
 from hookgate.document import parse
 from hookgate.testing import running, upstream
-from hookgate_wsdl import Wishes, imported, parsed
+from hookgate_wsdl import Wishes, imported, parsed, reading
+from hookgate_wsdl.importing import LONGEST
 from hookgate_wsdl.reading import LARGEST
 
 WEATHER = (Path(__file__).parent / "examples" / "weather.wsdl").read_text(encoding="utf-8")
@@ -129,6 +130,88 @@ def test_of_several_services_one_has_to_be_named():
         service(two, service="None")
     with pytest.raises(ConfigError, match="no port"):
         service(two, service="Other")
+
+
+def test_comments_and_instructions_may_stand_anywhere():
+    text = WEATHER
+    for place in ("<soap:address", "<soap:binding", "<soap:operation", "<port ", "<binding ", "</service>"):
+        text = text.replace(place, f"<!-- a remark --><?word told?>{place}")
+
+    assert document(text) == document()
+
+
+def test_an_address_is_read_as_people_write_it():
+    for written, origin, path in (
+        (" http://127.0.0.1:9000/a ", "http://127.0.0.1:9000", "/a"),
+        ("HTTP://Weather.Test", "http://weather.test", "/"),
+        ("https://[::1]:8443/a/b%20c?x=1", "https://[::1]:8443", "/a/b%20c"),
+    ):
+        (port, _) = service(WEATHER.replace(ADDRESS, written)).ports
+        assert (port.origin, port.path) == (origin, path)
+
+
+def test_only_what_is_wrong_is_told_and_in_few_words():
+    told = refused(WEATHER.replace(ADDRESS, "ftp://a/" + "b" * 1000))
+
+    assert "has no port" not in told
+    assert "b" * 192 in told
+    assert "b" * 193 not in told
+
+
+def test_a_service_has_a_bound_of_operations(monkeypatch):
+    monkeypatch.setattr(reading, "MOST", 1)
+    twice = WEATHER.replace("  </binding>", '  <operation name="Other"/></binding>')
+    service()
+
+    assert "has more than 1 operations" in refused(twice)
+
+
+def test_texts_of_strangers_are_shortened_and_refer_to_nothing():
+    names = [f"Get{number}" for number in range(25)]
+    more = "".join(f'<operation name="{each}"/>' for each in [*names, *names])
+    text = WEATHER.replace("  </binding>", f"{more}</binding>")
+    text = text.replace("Temperatures of cities.", "Costs ${env:SECRET}. " + "long " * 100)
+    (api,) = document(text)["apis"]
+
+    assert api["description"].startswith("Costs $${env:SECRET}. long")
+    assert (len(api["description"]), api["description"][-1]) == (LONGEST + 1, "…")  # of the text, before a $ is doubled
+    shown = imported(service(text), Wishes()).document["apis"][0]["resources"][0]["description"]
+    assert shown.startswith("SOAP 1.1 and 1.2: GetTemperature, Get0, Get1")
+    (port, _) = service(text).ports
+    assert len(port.operations) == 51
+    brief = WEATHER.replace("  </binding>", "".join(f'<operation name="o{n}"/>' for n in range(25)) + "</binding>")
+    told = document(brief)["apis"][0]["resources"][0]["description"]
+    assert told.endswith(", o17, o18 and 6 more")
+    assert told.count("o5,") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kebab"),
+    [("WeatherService", "weather-service"), ("___", "service"), ("v2API", "v2-api"), ("A" * 59 + "_bc", "a" * 59)],
+)
+def test_a_service_gives_its_name_to_the_api(name, kebab):
+    (api,) = document(WEATHER.replace('name="WeatherService"', f'name="{name}"'))["apis"]
+
+    assert api["name"] == kebab
+
+
+def test_the_command_takes_wishes_and_says_what_it_leaves_out(tmp_path):
+    source, target = tmp_path / "two.wsdl", tmp_path / "gateway.yaml"
+    other = '<service name="Other"><port name="P" binding="tns:Soap11"><soap:address location="http://b.test/o?x=1"/>'
+    source.write_text(WEATHER.replace("</definitions>", f"{other}</port><port name='Q'/></service></definitions>"))
+
+    wishes = ["--service", "Other", "--name", "n", "--base-path", "/b", "--connection", "c"]
+    done = CliRunner().invoke(app, ["wsdl", "import", str(source), "-o", str(target), *wishes])
+    assert done.exit_code == 0, done.output
+    made = parse(target.read_bytes(), "gateway.yaml").value
+    assert (made["apis"][0]["name"], made["apis"][0]["base_path"]) == ("n", "/b")
+    assert made["connections"] == {"c": {"targets": "http://b.test"}}
+    assert "warning:" in done.stderr
+    assert "the port Q has no SOAP address" in done.stderr
+    assert "the query of the address of the port P is left out" in " ".join(done.stderr.split())
+    same = CliRunner().invoke(app, ["wsdl", "import", str(source), "-o", str(source), "--force", *wishes])
+    assert same.exit_code == 2
+    assert source.read_text().startswith("<?xml")
 
 
 LAUGHS = '<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'

@@ -9,7 +9,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from hookgate import ServiceUnavailable
 from hookgate.testing import MovableClock, Reset, running, upstream
+from hookgate_interceptor_faults.finding import found
 from hookgate_interceptor_faults.table import TABLE
 
 SECRET = "a secret of this test, longer than 32 bytes"
@@ -298,6 +300,7 @@ def test_a_fault_that_brings_a_code_has_the_line_of_that_code(gate, form, code):
         (502, "proxy-failed", 101503),
         (504, "request-timeout", 101504),
         (502, "response-too-large", 101510),
+        (502, "too-large", 101510),
         (502, "tls-failed", 101500),
         (502, "upstream-protocol", 101506),
         (504, "upstream-timeout", 101504),
@@ -391,3 +394,10 @@ def test_where_it_does_not_stand_faults_are_problem_details():
         kinds = [answer.headers["content-type"].partition(";")[0] for answer in answers]
         assert kinds == ["application/problem+json", "application/json", "application/problem+json"]
         assert json.loads(answers[0].text)["reason"] == "missing-credentials"
+
+
+@pytest.mark.parametrize("name", ["x-hookgate-reason", "X-Hookgate-Reason"])
+def test_a_suspended_backend_is_known_by_a_header_however_it_is_written(name):
+    fault = ServiceUnavailable("No target may be called.", reason="no-target", headers={name: "circuit-open"})
+
+    assert found(fault, None, 403)[:2] == (303001, 503)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hookgate import ConfigError, Outcome, Target
 from hookgate.testing import MovableClock, Reset, build, running, upstream
 from hookgate_authoring.conformance import conformance
-from hookgate_monitor_suspension import REASON, Suspension
+from hookgate_monitor_suspension import REASON, Suspension, SuspensionOptions
 
 OK, DEAD, LATE, BUSY = Outcome("ok", 200), Outcome("connect-failed"), Outcome("timeout"), Outcome("ok", 503)
 
@@ -42,6 +42,23 @@ def test_each_suspension_is_longer_than_the_last_up_to_the_longest_and_a_good_an
     assert (found, lasts(plugin, clock, target)) == ([5, 10, 20, 30], 5)
 
 
+def test_health_says_why_a_target_is_left_alone_and_that_it_is_well_again():
+    plugin, clock, target = watched(on=["timeout", 503], initial=5)
+
+    for outcome, why in ((BUSY, "503"), (LATE, "timeout")):
+        told = plugin.observe(target, outcome)
+        assert (told.healthy, told.reason, told.lasts) == (False, f"suspended for 5 s: {why}", 5)
+        asyncio.run(clock.advance(5))
+    told = plugin.observe(target, OK)
+    assert (told.healthy, told.reason) == (True, "calls succeed")
+
+
+def test_codes_of_transport_errors_stand_in_the_schema():
+    told = str(SuspensionOptions.model_json_schema()["properties"]["on"])
+    for bound in ("'minimum': 101500", "'maximum': 101510", "'minimum': 400", "'maximum': 599", "connect-failed"):
+        assert bound in told
+
+
 def test_without_a_word_it_lasts_thirty_seconds_each_time():
     plugin, clock, target = watched()
 
@@ -68,12 +85,15 @@ def test_minus_one_and_zero_suspend_nothing(initial):
         ([101505, 503], [False, False, True, True]),
         ([101508], [True, False, False, True]),
         (["timeout"], [False, True, False, False]),
+        (("timeout", 101503), [True, True, False, False]),
+        (None, [True, True, False, True]),
+        *(([code], [False, False, False, True]) for code in (101500, 101501, 101502, 101505, 101506, 101509, 101510)),
     ],
     ids=str,
 )
 def test_only_what_is_listed_suspends(on, suspends):
     for outcome, wanted in zip((DEAD, LATE, BUSY, Outcome("broken")), suspends, strict=True):
-        plugin, _, target = watched(on=on)
+        plugin, _, target = watched(**{} if on is None else {"on": on})
         plugin.observe(target, outcome)
         assert (plugin.admit(target) == REASON) is wanted
 
@@ -132,6 +152,9 @@ def test_as_many_targets_as_there_may_be_are_remembered():
         ({"initial": -2}, "-1"),
         ({"factor": 0.5}, "greater than or equal to 1"),
         ({"on": [101511]}, "on"),
+        ({"on": [101499]}, "on"),
+        ({"on": "timeout"}, "on"),
+        ({"backoff": 2}, "backoff"),
         ({"unhealthy_after": 2}, "unhealthy_after"),
     ],
     ids=str,

@@ -50,7 +50,7 @@ class _State:
 
     def __init__(self) -> None:
         self.row = 0
-        """Failures in a row, while it is well."""
+        """Failures since it was well."""
         self.times = 0
         """Suspensions in a row."""
         self.since = float("-inf")
@@ -102,7 +102,7 @@ class Suspension(Monitor[SuspensionOptions]):
                 self._states = {url: each for url, each in self._states.items() if each.until > now}
             state = self._states[target.url] = _State()
         state.row += 1
-        if not state.times and state.row < self.options.failures:
+        if state.row < self.options.failures:  # the row of one that was suspended goes on
             return None
         seconds = self._seconds(state.times)
         state.times += 1
