@@ -60,6 +60,15 @@ def test_a_document_is_seen_by_whom_its_level_says_and_is_404_to_others(square, 
                 assert answer.status_code == (200 if each in seen else 404), (level, who, each, place)
 
 
+@pytest.mark.row("KC-48")
+def test_where_an_api_is_of_no_tenant_its_domain_is_who_is_of_none_and_has_logged_in(square, people):
+    api, who = square.publish(), square.person("subscriber")
+    for each in LEVELS:
+        square.document(api, name=each, visibility=each)
+    seen = {None: {"same"}, people["publisher"]: {"same"}, who: {"same", "domain"}, "reader": {*LEVELS}}
+    assert {each: {*listed(square, api, each)} for each in seen} == seen
+
+
 def test_what_is_hidden_is_404_also_to_who_would_change_it_and_what_is_seen_403(square, people):
     api = square.publish(f"asked@{A}")
     there = {each: square.document(api, people["publisher"], name=each, visibility=each)["id"] for each in LEVELS}

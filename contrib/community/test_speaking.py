@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from hookgate_community.pruning import old_writing
 from hookgate_community.writing import Author, TooOften, let_write
+from hookgate_storage import Keep
 
 from .square import A, B
 
@@ -151,7 +153,9 @@ def test_who_has_not_said_who_they_are_reads_and_writes_nothing_and_neither_does
     ]
     assert square.statuses(writes, None) == [401] * 4
     assert square.statuses(writes, nobody) == square.statuses(writes, "reader") == [403] * 4
-    assert square.statuses(writes, "root") == [409] * 4  # stands in the document, and is nobody of the store
+    taken_back = ("DELETE", f"/apis/{api}/rating")
+    assert square.statuses([taken_back], None) == [401]
+    assert square.statuses([*writes, taken_back], "root") == [409] * 5  # stands in the document, and is no user
     assert square.statuses(writes, pat) == [403, 201, 201, 201]  # who publishes it answers, and does not rate
     reads = [("GET", path) for _, path, _ in writes]
     assert square.statuses(reads, None) == square.statuses(reads, nobody) == [200] * 4
@@ -246,6 +250,15 @@ async def test_what_was_written_counts_for_a_while_also_where_two_write_at_once(
         await write(1059.0)
     await write(1059.0, replace(author, name="joe"))
     await write(1060.0)
+
+
+async def test_who_has_written_when_is_forgotten_once_it_cannot_count_any_more(stored):
+    old = replace(stored, clock=lambda: 1000.0 + 31 * 86400)
+    async with stored.aside() as connection:
+        for name, at in (("eva", 1000.0), ("joe", 1000.0 + 2 * 86400)):
+            await let_write(connection, Author(name, "", most=3, per=60.0), at)
+    found = [[count async for _, count in old_writing(old, Keep(), dry)] for dry in (True, False, False)]
+    assert found == [[1], [1], []]
 
 
 @pytest.mark.stores

@@ -76,5 +76,6 @@ def rating_pages(visits: Visits) -> None:
     )
     async def take_back(name: str) -> Response:
         visit = visits.come(name)
-        await Ratings(await visits.store()).take_back(visit.by.who, visit.api)
+        user = visits.user(visit).name
+        await Ratings(await visits.store()).take_back(user, visit.api)
         return await answer(visit)

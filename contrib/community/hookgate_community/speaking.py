@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import delete, func, insert, select
 
 from hookgate_community.tables import comments, new_id
 from hookgate_community.writing import Author, let_write
@@ -44,11 +44,11 @@ class Comments:
         else:
             asked = asked.order_by(comments.c.id.desc())
             asked = asked.where(comments.c.id < after) if after else asked
-        return await self._found(asked)
+        return await self._found(api, asked)
 
     async def get(self, api: str, comment: str) -> Said | None:
         """Return one of them."""
-        found = await self._found(select(comments).where(comments.c.api == api, comments.c.id == comment))
+        found = await self._found(api, select(comments).where(comments.c.api == api, comments.c.id == comment))
         return found[0] if found else None
 
     async def make(self, author: Author, api: str, text: str, reply_to: str = "") -> Said:
@@ -64,7 +64,7 @@ class Comments:
         async with self._store.aside() as connection:
             if reply_to:
                 asked = select(comments.c.parent).where(comments.c.api == api, comments.c.id == reply_to)
-                above = (await connection.execute(asked)).scalar()
+                above = (await connection.execute(asked.with_for_update())).scalar()  # or it may be removed meanwhile
                 if above is None:
                     raise Missing(KIND, reply_to[:50], f"there is no comment {reply_to[:50]}")
                 if above:
@@ -80,20 +80,22 @@ class Comments:
         Raises:
             Missing: it is gone already.
         """
-        here = or_(comments.c.id == found.id, comments.c.parent == found.id)
+        here = (comments.c.api == api) & (comments.c.id == found.id)
         async with self._store.database.transaction(writes=True) as connection:
+            # first this one, for which those wait who reply to it; then all replies are there
             if not (await connection.execute(delete(comments).where(here))).rowcount:
                 raise Missing(KIND, found.id, f"there is no comment {found.id}")
+            await connection.execute(delete(comments).where(comments.c.api == api, comments.c.parent == found.id))
             if by.who != found.author:
                 said = {"author": found.author, "text": found.text}
                 await people_of(self._store).audit.note(connection, by, "remove", f"{KIND}/{found.id} on {api}", said)
 
-    async def _found(self, asked: Any) -> list[Said]:
+    async def _found(self, api: str, asked: Any) -> list[Said]:
         counts: dict[str, int]
         async with self._store.database.transaction() as connection:
             rows = (await connection.execute(asked)).all()
             ids = [row.id for row in rows]
-            counted = select(comments.c.parent, func.count()).where(comments.c.parent.in_(ids))
+            counted = select(comments.c.parent, func.count()).where(comments.c.api == api, comments.c.parent.in_(ids))
             answered = await connection.execute(counted.group_by(comments.c.parent))
             counts = dict(answered.tuples().all())
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy import UniqueConstraint as Unique
 
 metadata = MetaData()
@@ -52,12 +52,13 @@ comments = Table(
     "hookgate_comments",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("api", String(200), nullable=False, index=True),
-    Column("parent", String(32), nullable=False, index=True),
+    Column("api", String(200), nullable=False),
+    Column("parent", String(32), nullable=False),
     Column("author", String(200), nullable=False, index=True),
     Column("display", String(200), nullable=False),
     Column("text", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Index("ix_hookgate_comments_in_order", "api", "parent", "id"),
 )
 """``parent`` is the comment that one replies to, or empty. Where ``author`` is empty there is no such user any more."""
 
@@ -65,24 +66,26 @@ topics = Table(
     "hookgate_forum_topics",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("api", String(200), nullable=False, index=True),
+    Column("api", String(200), nullable=False),
     Column("author", String(200), nullable=False, index=True),
     Column("display", String(200), nullable=False),
     Column("title", String(200), nullable=False),
     Column("text", Text, nullable=False),
     Column("closed", Boolean, nullable=False),
     Column("at", Float, nullable=False),
+    Index("ix_hookgate_forum_topics_in_order", "api", "id"),
 )
 
 posts = Table(
     "hookgate_forum_posts",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("topic", ForeignKey("hookgate_forum_topics.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("topic", ForeignKey("hookgate_forum_topics.id", ondelete="CASCADE"), nullable=False),
     Column("author", String(200), nullable=False, index=True),
     Column("display", String(200), nullable=False),
     Column("text", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Index("ix_hookgate_forum_posts_in_order", "topic", "id"),
 )
 
 written = Table(

@@ -143,6 +143,18 @@ class Visits:
         self._calls.callers.caller()
         return self.look(name)
 
+    def user(self, visit: Visit) -> Caller:
+        """Return who wants to change something of their own.
+
+        Raises:
+            Refusal: they stand in the document, and have nothing here (409).
+        """
+        caller = visit.caller
+        assert caller is not None
+        if caller.person is None:
+            raise Refusal(409, "You stand in the document: only users of the store write here.", "in-file")
+        return caller
+
     async def author(self, visit: Visit, *, rates: bool = False) -> Author:
         """Return who writes. Who moderates answers; it does not rate.
 
@@ -154,8 +166,7 @@ class Visits:
         if not {ADMIN, SPEAK} & caller.permissions and (rates or not visit.moderates):
             detail = f"{caller.name} may not do that; it takes the permission {SPEAK}."
             raise Refusal(403, detail, "forbidden")
-        if caller.person is None:
-            raise Refusal(409, "You stand in the document: only users of the store write here.", "in-file")
+        self.user(visit)
         if not may_speak(visit.viewer, visit.offer, several=self.shop.several):
             raise Refusal(403, f"{visit.api} is not for people of your tenant to write about.", "forbidden")
         user = await people_of(await self.store()).users.get(caller.name)

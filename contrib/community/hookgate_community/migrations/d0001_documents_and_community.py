@@ -39,6 +39,10 @@ def _number(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, nullable=False)
 
 
+def _in_order(table: str, *columns: str) -> None:
+    op.create_index(f"ix_hookgate_{table}_in_order", f"hookgate_{table}", [*columns, "id"])
+
+
 def upgrade() -> None:
     """Make the tables."""
     op.create_table(
@@ -78,33 +82,36 @@ def upgrade() -> None:
     op.create_table(
         "hookgate_comments",
         _id(),
-        _text("api", 200, index=True),
-        _text("parent", 32, index=True),
+        _text("api", 200),
+        _text("parent", 32),
         *author,
         _long("text"),
         _at(),
     )
+    _in_order("comments", "api", "parent")
     author = (_text("author", 200, index=True), _text("display", 200))
     op.create_table(
         "hookgate_forum_topics",
         _id(),
-        _text("api", 200, index=True),
+        _text("api", 200),
         *author,
         _text("title", 200),
         _long("text"),
         sa.Column("closed", sa.Boolean, nullable=False),
         _at(),
     )
+    _in_order("forum_topics", "api")
     author = (_text("author", 200, index=True), _text("display", 200))
     topic = sa.ForeignKey("hookgate_forum_topics.id", ondelete="CASCADE")
     op.create_table(
         "hookgate_forum_posts",
         _id(),
-        sa.Column("topic", sa.String(32), topic, nullable=False, index=True),
+        sa.Column("topic", sa.String(32), topic, nullable=False),
         *author,
         _long("text"),
         _at(),
     )
+    _in_order("forum_posts", "topic")
     op.create_table(
         "hookgate_community_writes",
         _id(),
