@@ -83,6 +83,8 @@ def test_what_is_hidden_is_404_also_to_who_would_change_it_and_what_is_seen_403(
     assert square.api("POST", made, said, None).status_code == 401
     assert square.api("POST", f"/apis/nothing@{A} 1.0/documents", said, people["publisher"]).status_code == 404
     assert square.told("GET", f"{made}/{there['private']}", who=people["creator"])["name"] == "private"
+    through = f"/apis/{square.publish()}/documents/{there['same']}"
+    assert square.statuses([("GET", through), ("GET", f"{through}/content"), ("DELETE", through)], "root") == [404] * 3
     hidden = square.publish(f"unpublished@{A}", state="CREATED")
     place = f"/apis/{hidden}/documents"
     assert square.api("POST", place, said, people["registered"]).status_code == 404

@@ -203,8 +203,10 @@ def test_what_is_said_of_an_api_is_hidden_with_it_and_tenants_are_apart(square):
         assert square.statuses(calls, None) == [404 if hidden else 200] * len(calls)
         assert square.statuses(calls, ann) == [200] * len(calls)
     # what is of one API is not to be had through another one
-    assert square.api("DELETE", f"/apis/{api}/comments/{comment}", who=ann).status_code == 404
-    assert square.api("GET", f"/apis/{api}/topics/{topic}/posts", who=ann).status_code == 404
+    others = [("GET", f"/apis/{api}/comments/{comment}"), ("DELETE", f"/apis/{api}/comments/{comment}")]
+    others += [("GET", f"/apis/{api}/topics/{topic}"), ("GET", f"/apis/{api}/topics/{topic}/posts")]
+    others += [("DELETE", f"/apis/{api}/posts/{post}"), ("GET", f"/apis/{api}/comments?reply_to={comment}")]
+    assert square.statuses(others, ann) == [404] * len(others)
     # people of others do not learn what somebody logs in with
     told = {who: square.told("GET", f"/apis/{shown}/comments/{comment}", who=who) for who in (ann, bob, None, "root")}
     assert {who: (each["author"], each["own"]) for who, each in told.items()} == {
