@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 
 from quart import Response, request
 
 from hookgate import Host
 from hookgate_apimanager import answers
 from hookgate_apimanager.applications import ApplicationChange, Kept
-from hookgate_apimanager.desk import Desk, asked, etag, query
+from hookgate_apimanager.desk import Desk, asked, kept_as, query
 from hookgate_apimanager.key_pages import key_pages
 from hookgate_management.pages import (
     ADMIN,
@@ -23,7 +22,6 @@ from hookgate_management.pages import (
     READS,
     Body,
     Calls,
-    Operation,
     Operations,
     Parameter,
     Refusal,
@@ -75,18 +73,7 @@ def _list(desk: Desk) -> None:
     about = "List applications, the own ones if not told otherwise; the default one is there when it is asked for"
     takes = (LIMIT, AFTER, owner_of)
 
-    @desk.api.add(
-        Operation(
-            "GET",
-            "/applications",
-            "applications",
-            about,
-            {200: "applications"},
-            READS | {400, 404},
-            takes,
-            of_tenants=True,
-        )
-    )
+    @desk.add("GET", "/applications", "applications", about, {200: "applications"}, READS | {400, 404}, takes)
     async def page() -> Response:
         caller, whose = desk.looker(), request.args.get("owner")
         kept, limit, scope = await desk.applications(), number("limit", 100, 1000), current.get()
@@ -104,18 +91,15 @@ def _list(desk: Desk) -> None:
 
 
 def _make(desk: Desk) -> None:
-    @desk.api.add(
-        Operation(
-            "POST",
-            "/applications",
-            "make-application",
-            "Make an application",
-            {201: "application"},
-            CHANGES,
-            sends=schema_of(NewApplication),
-            headers=("ETag", "Location"),
-            of_tenants=True,
-        )
+    @desk.add(
+        "POST",
+        "/applications",
+        "make-application",
+        "Make an application",
+        {201: "application"},
+        CHANGES,
+        sends=schema_of(NewApplication),
+        headers=("ETag", "Location"),
     )
     async def make() -> Response:
         caller, found = desk.subscriber(), await sent_as(NewApplication)
@@ -128,43 +112,30 @@ def _make(desk: Desk) -> None:
         kept, tenant = await desk.applications(), desk.shop.tenant_of(owner)
         most = desk.shop.settings.applications
         made = await kept.make(desk.by(caller), owner, found.name, tier, tenant, found.description, most=most)
-        headers = {"Location": f"/-/api/applications/{made.id}", **etag(made.version)}
-        return as_json(asdict(made), 201, headers)
+        return kept_as(made, f"/-/api/applications/{made.id}")
 
 
 def _one(desk: Desk) -> None:
     place = "/applications/<name>"
 
-    @desk.api.add(
-        Operation(
-            "GET",
-            place,
-            "application",
-            "Return an application",
-            {200: "application"},
-            READS | {404},
-            headers=("ETag",),
-            of_tenants=True,
-        )
+    @desk.add(
+        "GET", place, "application", "Return an application", {200: "application"}, READS | {404}, headers=("ETag",)
     )
     async def one(name: str) -> Response:
         found = await desk.application(name, desk.looker(), looks=True)
-        return as_json(asdict(found), headers=etag(found.version))
+        return kept_as(found)
 
-    @desk.api.add(
-        Operation(
-            "PATCH",
-            place,
-            "change-application",
-            "Change an application; owner and block are for administrators",
-            {200: "application"},
-            CHANGES,
-            (IF_MATCH,),
-            schema_of(ChangedApplication),
-            PATCH,
-            headers=("ETag",),
-            of_tenants=True,
-        )
+    @desk.add(
+        "PATCH",
+        place,
+        "change-application",
+        "Change an application; owner and block are for administrators",
+        {200: "application"},
+        CHANGES,
+        (IF_MATCH,),
+        schema_of(ChangedApplication),
+        PATCH,
+        headers=("ETag",),
     )
     async def change(name: str) -> Response:
         caller, found = desk.subscriber(), await sent_as(ChangedApplication)
@@ -180,19 +151,16 @@ def _one(desk: Desk) -> None:
         new = await kept.change(desk.by(caller), old.id, wanted, expected())
         if found.name is not None or owner is not None:  # also where it was told to somebody before who did not answer
             await _tell_key_manager(desk, new)
-        return as_json(asdict(new), headers=etag(new.version))
+        return kept_as(new)
 
-    @desk.api.add(
-        Operation(
-            "DELETE",
-            place,
-            "remove-application",
-            "Remove an application with its keys and subscriptions",
-            {200: "nothing"},
-            READS | {404, 412},
-            (IF_MATCH,),
-            of_tenants=True,
-        )
+    @desk.add(
+        "DELETE",
+        place,
+        "remove-application",
+        "Remove an application with its keys and subscriptions",
+        {200: "nothing"},
+        READS | {404, 412},
+        (IF_MATCH,),
     )
     async def remove(name: str) -> Response:
         caller = desk.subscriber()
@@ -207,9 +175,7 @@ def _tiers(desk: Desk) -> None:
     level = Parameter("level", "For what.", {"enum": ["application", "subscription"]})
     api_of = Parameter("api", "Of that API, for subscriptions.")
 
-    @desk.api.add(
-        Operation("GET", "/tiers", "tiers", about, {200: "tiers"}, ASKS | {400, 404}, (level, api_of), of_tenants=True)
-    )
+    @desk.add("GET", "/tiers", "tiers", about, {200: "tiers"}, ASKS | {400, 404}, (level, api_of))
     async def tiers() -> Response:
         desk.looker()
         viewer, api, wanted = desk.shop.viewer(), query("api"), request.args.get("level", "subscription")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
 from typing import Any
 
-from quart import request
+from quart import Response, request
 
 from hookgate import Fault, Host
 from hookgate_apimanager.applications import Applications
@@ -14,9 +16,22 @@ from hookgate_apimanager.register import Register, register_of
 from hookgate_apimanager.shop import Shop
 from hookgate_apimanager.subscriptions import Kept as Subscription
 from hookgate_apimanager.subscriptions import Subscriptions
-from hookgate_management.pages import ADMIN, READ, Caller, Calls, Operations, Refusal, clean_name, current, where
+from hookgate_management.pages import (
+    ADMIN,
+    READ,
+    Caller,
+    Calls,
+    Operation,
+    Operations,
+    Refusal,
+    as_json,
+    clean_name,
+    current,
+    where,
+)
 from hookgate_people import By
 
+Page = Callable[..., Awaitable[Response]]
 SUBSCRIBE = "subscribe"
 """The permission to have applications and subscriptions; subscribers have it (KC-11)."""
 MANAGE = "subscriptions"
@@ -30,6 +45,10 @@ class Desk:
         self.api, self.host = api, host
         self.calls, self.callers = calls, calls.callers
         self.shop = Shop(calls, host)
+
+    def add(self, *told: Any, **more: Any) -> Callable[[Page], Page]:
+        """Return what adds a page, which people of tenants may call, too; all else is as for :class:`Operation`."""
+        return self.api.add(replace(Operation(*told, **more), of_tenants=True))
 
     async def register(self) -> Register:
         """Return the register of the store.
@@ -168,9 +187,10 @@ def query(name: str) -> str | None:
     return None if written is None else clean_name(written)
 
 
-def etag(version: int) -> dict[str, str]:
-    """Return the header that tells a version."""
-    return {"ETag": f'"{version}"'}
+def kept_as(kept: Application | Subscription, made: str = "") -> Response:
+    """Return an answer with what is kept, and its version; where it was ``made``, it says where it is."""
+    version = {"ETag": f'"{kept.version}"'}
+    return as_json(asdict(kept), 201, {"Location": made, **version}) if made else as_json(asdict(kept), headers=version)
 
 
 async def asked(answer: Any) -> Any:

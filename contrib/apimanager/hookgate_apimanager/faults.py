@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from hookgate import Fault, Forbidden, Unauthorized
-
-
-class NobodyKnown(Unauthorized):
-    """401: no step before has found out who calls."""
-
-    default_reason, code = "missing-credentials", 900902
+from hookgate import Forbidden, Unauthorized
+from hookgate.workshop import CannotTell
 
 
 class Blocked(Unauthorized):
@@ -29,8 +24,7 @@ class Inactive(Unauthorized):
     default_reason, code = "subscription-inactive", 900909
 
 
-class SubscriptionsAway(Fault):
+class SubscriptionsAway(CannotTell):
     """500: nobody can tell now who is subscribed."""
 
-    status = 500
-    default_reason, code = "subscriptions-away", 900900
+    default_reason = "subscriptions-away"

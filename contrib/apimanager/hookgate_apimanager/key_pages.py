@@ -19,7 +19,6 @@ from hookgate_management.pages import (
     CHANGES,
     READS,
     Body,
-    Operation,
     Refusal,
     as_json,
     schema_of,
@@ -65,33 +64,27 @@ def key_pages(desk: Desk) -> None:
 def _clients(desk: Desk) -> None:
     place = "/applications/<name>/keys"
 
-    @desk.api.add(
-        Operation(
-            "GET",
-            place,
-            "application-keys",
-            "List the clients by which an application gets tokens",
-            {200: "all-application-keys"},
-            READS | {404},
-            of_tenants=True,
-        )
+    @desk.add(
+        "GET",
+        place,
+        "application-keys",
+        "List the clients by which an application gets tokens",
+        {200: "all-application-keys"},
+        READS | {404},
     )
     async def page(name: str) -> Response:
         found = await desk.application(name, desk.looker(), looks=True)
         return as_json({"keys": [asdict(each) for each in await (await desk.clients()).of(found.id)]})
 
-    @desk.api.add(
-        Operation(
-            "POST",
-            place,
-            "make-application-keys",
-            "Have the key manager make a client, whose secret is shown this once; or as an administrator name one "
-            "that was made elsewhere",
-            {201: "application-keys"},
-            CHANGES,
-            sends=schema_of(NewKeys),
-            of_tenants=True,
-        )
+    @desk.add(
+        "POST",
+        place,
+        "make-application-keys",
+        "Have the key manager make a client, whose secret is shown this once; or as an administrator name one "
+        "that was made elsewhere",
+        {201: "application-keys"},
+        CHANGES,
+        sends=schema_of(NewKeys),
     )
     async def make(name: str) -> Response:
         caller, found = desk.subscriber(), await sent_as(NewKeys)
@@ -131,17 +124,14 @@ def _one_client(desk: Desk) -> None:
         if found.mapped:
             raise Refusal(409, "The client was made elsewhere: change it there.", "key-manager-elsewhere")
 
-    @desk.api.add(
-        Operation(
-            "PATCH",
-            place,
-            "change-application-keys",
-            "Change grants and callbacks of a client",
-            {200: "application-keys"},
-            CHANGES,
-            sends=schema_of(ChangedKeys),
-            of_tenants=True,
-        )
+    @desk.add(
+        "PATCH",
+        place,
+        "change-application-keys",
+        "Change grants and callbacks of a client",
+        {200: "application-keys"},
+        CHANGES,
+        sends=schema_of(ChangedKeys),
     )
     async def change(name: str, key: str) -> Response:
         _, found = await one(name, key)
@@ -150,16 +140,13 @@ def _one_client(desk: Desk) -> None:
         await asked(desk.key_manager().update_client(found.client_id, wanted))
         return as_json(asdict(found))
 
-    @desk.api.add(
-        Operation(
-            "POST",
-            f"{place}/regenerate",
-            "regenerate-secret",
-            "Have the key manager make another secret, which is shown this once; the one before counts no more",
-            {200: "application-keys"},
-            CHANGES,
-            of_tenants=True,
-        )
+    @desk.add(
+        "POST",
+        f"{place}/regenerate",
+        "regenerate-secret",
+        "Have the key manager make another secret, which is shown this once; the one before counts no more",
+        {200: "application-keys"},
+        CHANGES,
     )
     async def regenerate(name: str, key: str) -> Response:
         _, found = await one(name, key)
@@ -170,16 +157,13 @@ def _one_client(desk: Desk) -> None:
         made = await asked(manager.renew_secret(found.client_id))
         return as_json({**asdict(found), "client_secret": made["client_secret"]})
 
-    @desk.api.add(
-        Operation(
-            "DELETE",
-            place,
-            "remove-application-keys",
-            "Remove a client, with all its tokens",
-            {200: "nothing"},
-            READS | {404, 422},
-            of_tenants=True,
-        )
+    @desk.add(
+        "DELETE",
+        place,
+        "remove-application-keys",
+        "Remove a client, with all its tokens",
+        {200: "nothing"},
+        READS | {404, 422},
     )
     async def remove(name: str, key: str) -> Response:
         application, found = await one(name, key)
@@ -192,32 +176,19 @@ def _one_client(desk: Desk) -> None:
 def _api_keys(desk: Desk) -> None:
     place = "/applications/<name>/api-keys"
 
-    @desk.api.add(
-        Operation(
-            "GET",
-            place,
-            "api-keys",
-            "List the API keys of an application",
-            {200: "api-keys"},
-            READS | {404},
-            of_tenants=True,
-        )
-    )
+    @desk.add("GET", place, "api-keys", "List the API keys of an application", {200: "api-keys"}, READS | {404})
     async def page(name: str) -> Response:
         found = await desk.application(name, desk.looker(), looks=True)
         return as_json({"api_keys": [asdict(each) for each in await (await desk.api_keys()).of(found.id)]})
 
-    @desk.api.add(
-        Operation(
-            "POST",
-            place,
-            "make-api-key",
-            "Make an API key, which is shown this once",
-            {201: "api-key"},
-            CHANGES,
-            sends=schema_of(NewApiKey),
-            of_tenants=True,
-        )
+    @desk.add(
+        "POST",
+        place,
+        "make-api-key",
+        "Make an API key, which is shown this once",
+        {201: "api-key"},
+        CHANGES,
+        sends=schema_of(NewApiKey),
     )
     async def make(name: str) -> Response:
         caller, found = desk.subscriber(), await sent_as(NewApiKey)
@@ -227,16 +198,8 @@ def _api_keys(desk: Desk) -> None:
         key, made = await kept.make(desk.by(caller), *given, most=most)
         return as_json({**asdict(made), "key": key}, 201)
 
-    @desk.api.add(
-        Operation(
-            "DELETE",
-            f"{place}/<key>",
-            "remove-api-key",
-            "Remove an API key, by its id",
-            {200: "nothing"},
-            READS | {404},
-            of_tenants=True,
-        )
+    @desk.add(
+        "DELETE", f"{place}/<key>", "remove-api-key", "Remove an API key, by its id", {200: "nothing"}, READS | {404}
     )
     async def remove(name: str, key: str) -> Response:
         caller = desk.subscriber()
@@ -246,16 +209,13 @@ def _api_keys(desk: Desk) -> None:
 
 
 def _scopes(desk: Desk) -> None:
-    @desk.api.add(
-        Operation(
-            "GET",
-            "/applications/<name>/scopes",
-            "offered-scopes",
-            "List the scopes that the APIs of an application ask for, and that its owner may have (KC-65)",
-            {200: "offered-scopes"},
-            READS | {404},
-            of_tenants=True,
-        )
+    @desk.add(
+        "GET",
+        "/applications/<name>/scopes",
+        "offered-scopes",
+        "List the scopes that the APIs of an application ask for, and that its owner may have (KC-65)",
+        {200: "offered-scopes"},
+        READS | {404},
     )
     async def offered(name: str) -> Response:
         found = await desk.application(name, desk.looker(), looks=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from quart import Response
 
 from hookgate import Host
 from hookgate_apimanager import answers
 from hookgate_apimanager.application_pages import PATCH
-from hookgate_apimanager.desk import MANAGE, Desk, etag, query
+from hookgate_apimanager.desk import MANAGE, Desk, kept_as, query
 from hookgate_apimanager.subscriptions import Status, Wanted
 from hookgate_management.pages import (
     ADMIN,
@@ -21,7 +21,6 @@ from hookgate_management.pages import (
     READS,
     Body,
     Calls,
-    Operation,
     Operations,
     Parameter,
     Refusal,
@@ -66,17 +65,8 @@ def _list(desk: Desk) -> None:
     takes = tuple(Parameter(each, f"Only those with this {each}.") for each in FILTERS)
     about = "List subscriptions: the own ones, or those to the APIs that the caller manages"
 
-    @desk.api.add(
-        Operation(
-            "GET",
-            "/subscriptions",
-            "subscriptions",
-            about,
-            {200: "subscriptions"},
-            READS | {400},
-            (LIMIT, AFTER, *takes),
-            of_tenants=True,
-        )
+    @desk.add(
+        "GET", "/subscriptions", "subscriptions", about, {200: "subscriptions"}, READS | {400}, (LIMIT, AFTER, *takes)
     )
     async def page() -> Response:
         caller, kept, scope = desk.looker(), await desk.subscriptions(), current.get()
@@ -96,18 +86,15 @@ def _list(desk: Desk) -> None:
 def _make(desk: Desk) -> None:
     about = "Subscribe an application to an API; the default application, if none is named"
 
-    @desk.api.add(
-        Operation(
-            "POST",
-            "/subscriptions",
-            "subscribe",
-            about,
-            {201: "subscription"},
-            CHANGES,
-            sends=schema_of(NewSubscription),
-            headers=("ETag", "Location"),
-            of_tenants=True,
-        )
+    @desk.add(
+        "POST",
+        "/subscriptions",
+        "subscribe",
+        about,
+        {201: "subscription"},
+        CHANGES,
+        sends=schema_of(NewSubscription),
+        headers=("ETag", "Location"),
     )
     async def make() -> Response:
         caller, found = desk.subscriber(), await sent_as(NewSubscription)
@@ -121,43 +108,30 @@ def _make(desk: Desk) -> None:
         status: Status = "PENDING" if shop.asks_for_approval(found.api) else "ACTIVE"
         most, tenant = shop.settings.subscriptions, shop.tenant_of(found.api)
         made = await kept.make(desk.by(caller), application.id, found.api, tier, tenant, status, most=most)
-        headers = {"Location": f"/-/api/subscriptions/{made.id}", **etag(made.version)}
-        return as_json(asdict(made), 201, headers)
+        return kept_as(made, f"/-/api/subscriptions/{made.id}")
 
 
 def _one(desk: Desk) -> None:
     place = "/subscriptions/<name>"
 
-    @desk.api.add(
-        Operation(
-            "GET",
-            place,
-            "subscription",
-            "Return a subscription",
-            {200: "subscription"},
-            READS | {404},
-            headers=("ETag",),
-            of_tenants=True,
-        )
+    @desk.add(
+        "GET", place, "subscription", "Return a subscription", {200: "subscription"}, READS | {404}, headers=("ETag",)
     )
     async def one(name: str) -> Response:
         found, _ = await desk.subscription(name, desk.looker(), looks=True)
-        return as_json(asdict(found), headers=etag(found.version))
+        return kept_as(found)
 
-    @desk.api.add(
-        Operation(
-            "PATCH",
-            place,
-            "change-subscription",
-            "Change tier or status; who manages the API approves, rejects and blocks",
-            {200: "subscription"},
-            CHANGES,
-            (IF_MATCH,),
-            schema_of(ChangedSubscription),
-            PATCH,
-            headers=("ETag",),
-            of_tenants=True,
-        )
+    @desk.add(
+        "PATCH",
+        place,
+        "change-subscription",
+        "Change tier or status; who manages the API approves, rejects and blocks",
+        {200: "subscription"},
+        CHANGES,
+        (IF_MATCH,),
+        schema_of(ChangedSubscription),
+        PATCH,
+        headers=("ETag",),
     )
     async def change(name: str) -> Response:
         caller, found = desk.looker(), await sent_as(ChangedSubscription)
@@ -170,19 +144,16 @@ def _one(desk: Desk) -> None:
         _let_status(old.status, found.status)
         kept = await desk.subscriptions()
         new = await kept.change(desk.by(caller), old.id, tier=found.tier, status=found.status, version=expected())
-        return as_json(asdict(new), headers=etag(new.version))
+        return kept_as(new)
 
-    @desk.api.add(
-        Operation(
-            "DELETE",
-            place,
-            "unsubscribe",
-            "Remove a subscription; a blocked one only who manages the API",
-            {200: "nothing"},
-            READS | {404, 412},
-            (IF_MATCH,),
-            of_tenants=True,
-        )
+    @desk.add(
+        "DELETE",
+        place,
+        "unsubscribe",
+        "Remove a subscription; a blocked one only who manages the API",
+        {200: "nothing"},
+        READS | {404, 412},
+        (IF_MATCH,),
     )
     async def remove(name: str) -> Response:
         caller = desk.looker()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from hookgate import Exchange, Host, Identity, Interceptor, Options, hookimpl
+from hookgate.workshop import MissingCredentials
 from hookgate_apimanager.application_key import METHOD
-from hookgate_apimanager.faults import NobodyKnown, NotSubscribed, SubscriptionsAway
+from hookgate_apimanager.faults import NotSubscribed, SubscriptionsAway
 from hookgate_apimanager.standing import Standing
 from hookgate_apimanager.step import VARIABLE as LIFECYCLE
 from hookgate_apimanager.subscribing import Subscribing
@@ -52,7 +53,7 @@ class Subscription(Interceptor[Options]):
         """Look the subscription up; nobody waits for what is known.
 
         Raises:
-            NobodyKnown: no step before has found out who calls.
+            MissingCredentials: no step before has found out who calls.
             NotSubscribed: the application is not subscribed to the API.
             Blocked: it is, and may not call for a while.
             Inactive: the subscription is not active.
@@ -62,7 +63,7 @@ class Subscription(Interceptor[Options]):
             return None
         identity, api = exchange.identity, exchange.api
         if identity is None:
-            raise NobodyKnown("The call has no token.")
+            raise MissingCredentials("The call has no token.")
         client = identity.claims.get("client_id")
         if api is None or not isinstance(client, str) or not 0 < len(client) <= LONGEST:
             raise NotSubscribed("The caller is no application that is subscribed to APIs.")

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from hookgate import Host, NotFound, Options, UnprocessableContent, hookimpl
+from hookgate.workshop import CannotTell
 from hookgate_keymanager.clients import Clients
 from hookgate_keymanager.ending import Endings
 from hookgate_keymanager.family import APPLICATION, USER, KeyManager
-from hookgate_keymanager.faults import CannotTell
 from hookgate_keymanager.issuing import Access, Issuing
 from hookgate_keymanager.records import SigningRecord
 from hookgate_keymanager.signing import Signing

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from hookgate import AuthMethod, Exchange, Fault, Headers, Identity, Options, Request, Unauthorized, hookimpl
+from hookgate.workshop import CannotTell
 from hookgate_keymanager.elsewhere import Elsewhere, told
-from hookgate_keymanager.faults import CannotTell
 
 
 class ExternalOptions(Options):

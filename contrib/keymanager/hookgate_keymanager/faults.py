@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from hookgate import Fault, Forbidden, Unauthorized
-
-
-class CannotTell(Fault):
-    """500: nobody can tell now whether the token is good."""
-
-    status = 500
-    code = 900900
-    default_reason = "unclassified-authentication-failure"
+from hookgate import Forbidden, Unauthorized
 
 
 class InvalidCredentials(Unauthorized):
@@ -18,13 +10,6 @@ class InvalidCredentials(Unauthorized):
 
     code = 900901
     default_reason = "invalid-credentials"
-
-
-class MissingCredentials(Unauthorized):
-    """401: there is no token."""
-
-    code = 900902
-    default_reason = "missing-credentials"
 
 
 class WrongKind(Unauthorized):

@@ -29,10 +29,9 @@ from hookgate.jose import (
     parsed,
     signed,
 )
-from hookgate.workshop import Follower, words_of
+from hookgate.workshop import CannotTell, Follower, words_of
 from hookgate_keymanager.elsewhere import Elsewhere, told
 from hookgate_keymanager.family import APPLICATION, USER
-from hookgate_keymanager.faults import CannotTell
 
 LONGEST = 8192
 """Characters of a token."""

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from hookgate import Fault, Host, Identity
-from hookgate_keymanager.faults import CannotTell
+from hookgate.workshop import CannotTell
 from hookgate_keymanager.section import KeyManagement
 
 LIFECYCLE = "lifecycle"

@@ -8,11 +8,10 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from hookgate import Exchange, Fault, Host, Interceptor, Options, hookimpl
-from hookgate.workshop import BearerTokens, HeaderName, Prefix, Realm, Scopes, challenge_of
+from hookgate.workshop import BearerTokens, HeaderName, MissingCredentials, Prefix, Realm, Scopes, challenge_of
 from hookgate_keymanager.family import APPLICATION, USER
 from hookgate_keymanager.faults import (
     InvalidCredentials,
-    MissingCredentials,
     ScopeMissing,
     WrongKind,
 )

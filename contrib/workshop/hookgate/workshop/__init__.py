@@ -22,6 +22,7 @@ from hookgate.workshop.limits import LimitKey, Seconds, in_one_message, read_by
 from hookgate.workshop.loopback import is_loopback
 from hookgate.workshop.masking import SECRET_NAME, Masking
 from hookgate.workshop.nonces import Nonces, refusal_of
+from hookgate.workshop.refusals import CannotTell, MissingCredentials
 from hookgate.workshop.remembering import Answer, Remembering, Tag
 from hookgate.workshop.standing import note_standing, refused_for, tell_standing
 from hookgate.workshop.unpacking import CannotUnpack, CodingUnknown, TooLongUnpacked, unpacked
@@ -36,6 +37,7 @@ __all__ = [
     "BearerTokens",
     "CallOptions",
     "Callers",
+    "CannotTell",
     "CannotUnpack",
     "CodingUnknown",
     "ContractFile",
@@ -44,6 +46,7 @@ __all__ = [
     "HeaderName",
     "LimitKey",
     "Masking",
+    "MissingCredentials",
     "Nonces",
     "Password",
     "PostgresqlPool",
