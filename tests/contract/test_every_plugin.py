@@ -10,7 +10,8 @@ from hookgate.document import Document
 from hookgate.document.catalogue import Catalogue
 from hookgate.testing import postgresql, valkey
 from hookgate_authoring.conformance import conformance
-from hookgate_keymanager import Client, GrantRequest, Subject
+from hookgate_keymanager import GrantRequest, Subject
+from hookgate_keymanager.clients import Client
 from hookgate_storage.serving import Served, put
 from hookgate_storage.store import EMPTY
 from hookgate_storage.variables import FILLED
