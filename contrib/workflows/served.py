@@ -3,12 +3,18 @@
 import asyncio
 import gc
 import json
+import os
+import re
+import subprocess
+import sys
+import threading
 import time
 import warnings
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 
+import httpx
 import pytest
 
 from hookgate import ConfigError
@@ -74,14 +80,18 @@ class Farm:
 
     def closed(self, number, patience=10.0):
         """Wait until a transaction is over, and return it."""
+        return self.until(number, lambda told: told["status"] != "ACTIVE", patience)
+
+    def until(self, number, holds, patience=10.0):
+        """Wait until something holds of a transaction, and return it."""
         until = time.monotonic() + patience
         while True:
             found = self.transaction(number)
             assert found.status_code == 200, found.text
-            if found.json()["status"] != "ACTIVE":
+            if holds(found.json()):
                 return found.json()
             assert time.monotonic() < until, found.json()
-            time.sleep(0.01)
+            time.sleep(0.02)
 
 
 def document(workflows, routes, **more):
@@ -138,6 +148,66 @@ def refused(folder, made):
     except ConfigError as error:
         told = str(error)
     return told
+
+
+class Process:
+    """A gateway in a process of its own, which can be killed."""
+
+    def __init__(self, folder, url):
+        options = json.dumps({"url": url, "key": str(folder / "store.key"), "poll": "100ms"})
+        environ = {**os.environ, "HOOKGATE_SOURCE": "store", "HOOKGATE_SOURCE_OPTIONS": options}
+        environ["HOOKGATE_PLUGINS_DIR"] = str(folder / "plugins")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hookgate", "serve", "gateway.yaml"],
+            cwd=folder,
+            env={**environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines = []
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if found := re.search(r"serves (http://[0-9.:]+)", line):
+                self.url = found[1]
+                break
+        else:
+            raise AssertionError("".join(self.lines))
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
+        self.reader.start()
+
+    def request(self, method, path, **more):
+        """Call it."""
+        return httpx.request(method, f"{self.url}{path}", timeout=30, trust_env=False, **more)
+
+    def kill(self):
+        """End it as a failure of power would."""
+        self.process.kill()
+        self.process.wait(30)
+        self.reader.join(30)
+        self.process.stdout.close()
+
+
+@contextmanager
+def processes(folder, url, made):
+    """Give what starts a gateway in a process of its own; all are ended."""
+    (folder / "gateway.yaml").write_text(json.dumps(made))
+    (folder / "plugins").mkdir(exist_ok=True)
+    (folder / "plugins" / "who.py").write_text(WHO)
+    asyncio.run(tables(url))
+    Keys.in_file(folder / "store.key", make=True)
+    started = []
+
+    def start():
+        started.append(Process(folder, url))
+        return Farm(started[-1], url, folder / "gateway.yaml")
+
+    try:
+        yield start
+    finally:
+        for each in started:
+            if each.process.returncode is None:
+                each.kill()
 
 
 async def tables(url):

@@ -10,7 +10,6 @@ import orjson
 
 from hookgate import Exchange, Fault, Response
 from hookgate_workflows.instance import Document, Instance
-from hookgate_workflows.journal import SUCCESS
 from hookgate_workflows.running import FRAMING, is_file_name
 
 RESPONSE, SYNC_RESPONSE, DOC_RESPONSE = "*response*", "*sync_response*", "*doc_response*"
@@ -31,12 +30,12 @@ def answer_of(exchange: Exchange, instance: Instance, on_missing: int) -> Respon
         NoAnswer: it has failed, or what it has left is no response.
     """
     context = instance.context
-    if instance.status == SUCCESS and (name := context.get(DOC_RESPONSE)) is not None:
+    if not instance.errors and (name := context.get(DOC_RESPONSE)) is not None:
         return _file(exchange, instance.documents, name)
     value = context.get(RESPONSE, context.get(SYNC_RESPONSE))
+    if instance.errors and (value is None or not instance.handled):
+        raise _none(exchange, "workflow-failed", f"the instance {instance.guid} failed: {instance.errors[-1:]}")
     if value is None:
-        if instance.status != SUCCESS:
-            raise _none(exchange, "workflow-failed", f"the instance {instance.guid} failed: {instance.errors[-1:]}")
         if on_missing == 204 and RESPONSE not in context:
             return Response(204)
         raise _none(exchange, "no-response", f"the instance {instance.guid} has set no {RESPONSE}")

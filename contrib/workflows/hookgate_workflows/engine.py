@@ -349,12 +349,10 @@ class Engine:
                 return
             context, status = orjson.loads(row["context"]), row["status"]
         if status == SUCCESS:
+            instance.handled = True
             for key in MOVED_KEYS:
                 if key in context:
                     instance.context[key] = context[key]
-        else:
-            instance.context.pop("*response*", None)
-            instance.context.pop("*sync_response*", None)
 
     def _close(self, instance: Instance) -> None:
         if not instance.errors and not instance.ended_at:

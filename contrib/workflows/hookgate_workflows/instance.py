@@ -143,6 +143,8 @@ class Instance:
     """The number of the last run."""
     ended_at: str = ""
     """The end that was reached first."""
+    handled: bool = False
+    """Whether its handler for errors was closed in success."""
     child: int | None = None
     """The instance of the handler for errors, once there is one."""
     documents: dict[str, Document] = field(default_factory=dict)

@@ -1,0 +1,121 @@
+"""Processes that are killed, by `kill -9`: nothing is lost, and nothing that was done is done again."""
+
+import asyncio
+import threading
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from hookgate.testing import upstream
+
+from .served import document, processes, setter
+
+ENGINE = {"lease": 1, "executor": {"local": {"poll": "100ms"}}}
+
+
+def call(path, method="GET", **more):
+    return {"original_name": "http_call", "params": {"connection": "shop", "url": path, "method": method, **more}}
+
+
+def straight(*cells):
+    names = ["start", *(f"c{index}" for index in range(len(cells))), "end"]
+    made = {
+        "start": {"original_name": "start"},
+        **dict(zip(names[1:], cells, strict=False)),
+        "end": {"original_name": "end"},
+    }
+    return {"cells": made, "transitions": [[f"{a}.ok", b] for a, b in pairwise(names)]}
+
+
+WORKFLOWS = {
+    "orders": straight(
+        call("/first", "POST"),
+        setter("x", 1),
+        call("/second", "PUT"),
+        setter("y", "{{ context.x + 1 }}"),
+        call("/third", "POST"),
+    ),
+    "risky": straight(call("/one", "POST"), call("/risky", "POST"), call("/three", "POST")),
+    "slow": straight(
+        call("/before"),
+        {"original_name": "timer", "params": {"timeout": "3 sec", "discard_idle_limit": True}},
+        call("/after"),
+    ),
+}
+ROUTES = [{"route": f"/{name}", "method": "post", "workflow": name, "public": True} for name in WORKFLOWS]
+
+
+class Backend:
+    """Holds `/second` and `/risky` until they may go on."""
+
+    def __init__(self):
+        self.seen = Counter()
+        self.go = threading.Event()
+
+    async def __call__(self, request):
+        self.seen[request.path] += 1
+        if request.path in ("/second", "/risky"):
+            while not self.go.is_set():
+                await asyncio.sleep(0.01)
+        return 200, {}, "done"
+
+
+@pytest.fixture
+def shop():
+    with upstream() as made:
+        made.answer = Backend()
+        try:
+            yield made
+        finally:
+            made.answer.go.set()
+
+
+def seen(shop, path):
+    return sum(each.path == path for each in shop.requests)
+
+
+def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, database_url, shop):
+    """One instance is amid a call that may be repeated, one amid a call that may not, and one waits."""
+    made = document(WORKFLOWS, ROUTES, workflow_engine=ENGINE, connections={"shop": {"targets": shop.url}})
+    with processes(tmp_path, database_url, made) as start:
+        first = start()
+        orders, risky, slow = (first.public(f"/{name}", "POST").json()["id"] for name in WORKFLOWS)
+        shop.wait_for(lambda each: seen(each, "/second") == seen(each, "/risky") == 1, 10)
+        first.until(slow, lambda told: told["waits_for"] == "time")
+        first.gate.kill()
+        shop.answer.go.set()
+        second = start()
+        told = second.closed(orders)
+        waited = second.closed(slow)
+        stands = second.until(risky, lambda told: told["waits_for"] is not None)
+
+    assert told["status"] == waited["status"] == "CLOSED_IN_SUCCESS"
+    assert told["context"] == {"x": 1, "y": 2}
+    assert [task["attempt"] for task in told["tasks"] if task["cell"] == "c2"] == [2]
+    assert (stands["status"], stands["waits_for"]) == ("ACTIVE", "person")
+    assert stands["reason"] == "c1: the process that ran it has ended, and nobody knows whether it was done"
+    assert shop.answer.seen == {
+        "/first": 1,
+        "/second": 2,
+        "/third": 1,
+        "/one": 1,
+        "/risky": 1,
+        "/before": 1,
+        "/after": 1,
+    }
+
+
+def test_a_process_that_lives_takes_over_what_one_that_was_killed_left(tmp_path, postgres_url, shop):
+    """A second node is there all the time: it finishes everything within the lease, and does nothing twice."""
+    made = document(WORKFLOWS, ROUTES, workflow_engine=ENGINE, connections={"shop": {"targets": shop.url}})
+    with processes(tmp_path, postgres_url, made) as start:
+        first, second = start(), start()
+        numbers = [first.public("/orders", "POST").json()["id"] for _ in range(10)]
+        shop.wait_for(lambda each: seen(each, "/second") == 10, 10)
+        first.gate.kill()
+        shop.answer.go.set()
+        told = [second.closed(number) for number in numbers]
+
+    assert {each["status"] for each in told} == {"CLOSED_IN_SUCCESS"}
+    assert shop.answer.seen == {"/first": 10, "/second": 20, "/third": 10}
