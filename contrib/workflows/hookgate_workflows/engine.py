@@ -16,16 +16,15 @@ from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any
 
-import orjson
-
 from hookgate import Host
 from hookgate_storage import Database, StoreError
+from hookgate_workflows.ending import close, fail, handle
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.family import ERROR as ERROR_OUTPUT
 from hookgate_workflows.family import Done, NodeFailed, Pause
 from hookgate_workflows.graph import Graph, Place
 from hookgate_workflows.instance import ERROR, OK, RUNNING, WAITING, Instance, Run, Token, dumped
-from hookgate_workflows.journal import ACTIVE, ERRORS, SUCCESS, Fenced, Journal
+from hookgate_workflows.journal import ACTIVE, Fenced, Journal
 from hookgate_workflows.rendering import Rendering
 from hookgate_workflows.running import Cache, RunningCell
 from hookgate_workflows.settings import EngineSection
@@ -33,8 +32,6 @@ from hookgate_workflows.settings import EngineSection
 log = logging.getLogger("hookgate.workflows")
 
 LONGEST_ERROR = 4000
-MOVED_KEYS = ("*response*", "*cb_response*")
-"""Keys of the context that a handler for errors hands to the instance it was called for (CR-12)."""
 PERSON = "person"
 
 
@@ -166,9 +163,9 @@ class Engine:
         try:
             await self._advance(instance)
             if instance.errors and not instance.waits:
-                await self._handle(instance)
+                await handle(self, instance)
             if not instance.waits:
-                self._close(instance)
+                close(instance, self.host.clock.wall())
             await self.save(instance)
         except Fenced:
             log.warning("the instance %d was taken over by another process", instance.id)
@@ -254,7 +251,7 @@ class Engine:
             token.passed = frozenset(each for passed in come.values() for each in passed)
             del instance.joined[place.name]
         if instance.last >= self.settings.limits.cells:
-            self._fail(instance, None, token.cell, f"more than {self.settings.limits.cells} cells were run")
+            fail(instance, None, token.cell, f"more than {self.settings.limits.cells} cells were run")
             return None
         instance.last += 1
         run = Run(instance.last, token, place.kind, started=self.host.clock.wall())
@@ -303,69 +300,9 @@ class Engine:
         if not targets:
             failed = run.status == ERROR and output == ERROR_OUTPUT
             why = run.error if failed else f"it ended at {output!r}, which leads nowhere"
-            self._fail(instance, run, place.name, why)
+            fail(instance, run, place.name, why)
             return
         instance.ready += [Token(target, f"{place.name}.{output}", token.passed) for target in targets]
-
-    def _fail(self, instance: Instance, run: Run | None, cell: str, why: str) -> None:
-        instance.errors.append({"cell": cell, "node": "" if run is None else run.node, "message": why})
-
-    # --- being over -------------------------------------------------------------------------------------------------
-
-    async def _handle(self, instance: Instance) -> None:
-        """Run the handler for errors, and take over what it answers (CR-9 to CR-12)."""
-        if not instance.handler or instance.parent is not None:
-            return
-        child: Instance | None = None
-        if instance.child is None:
-            try:
-                graph = self.graph(instance.handler)
-            except LookupError:
-                instance.errors.append({"cell": "", "node": "", "message": f"there is no workflow {instance.handler}"})
-                return
-            request = {
-                "instance": instance.told,
-                "context": instance.context,
-                "request": instance.request,
-                "errors": instance.errors,
-            }
-            child = await self.make(graph, request, parent=instance.id, owner=instance.owner, route=instance.route)
-            child.method = instance.method
-            instance.child = child.id
-        else:
-            child = await self.claim(instance.child)
-        if child is not None:
-            await self.go(child)
-            context, status = child.context, child.status
-            if child.waits:
-                instance.waits, instance.wake = child.waits, child.wake
-                instance.reason = f"its handler for errors waits: {child.reason}"
-                return
-        else:
-            row = await self.journal.read(instance.child)
-            if row is None or row["status"] == ACTIVE:  # another process holds it, or has held it a moment ago
-                instance.waits, instance.wake = "time", self.host.clock.wall() + 1
-                instance.reason = "its handler for errors is under way"
-                return
-            context, status = orjson.loads(row["context"]), row["status"]
-        if status == SUCCESS:
-            instance.handled = True
-            for key in MOVED_KEYS:
-                if key in context:
-                    instance.context[key] = context[key]
-
-    def _close(self, instance: Instance) -> None:
-        if not instance.errors and not instance.ended_at:
-            missing = ", ".join(sorted(instance.joined))
-            why = f"{missing} waits for inputs that never come" if missing else "no end was reached"
-            self._fail(instance, None, missing, why)
-        instance.status = ERRORS if instance.errors else SUCCESS
-        instance.closed = self.host.clock.wall()
-        instance.ready.clear()
-        for run in instance.active.values():
-            run.status, run.dirty = ERROR, True
-            run.error = run.error or "the instance was closed while it waited"
-        instance.active.clear()
 
     async def save(self, instance: Instance) -> None:
         """Write down what has changed.

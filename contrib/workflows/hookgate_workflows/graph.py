@@ -143,7 +143,7 @@ def _endless(cells: Mapping[str, CellSection], leads: Mapping[str, list[str]]) -
     """Return a circle of cells that neither choose a way nor take time; nothing if there is none."""
     plain = {name for name, cell in cells.items() if not cell.node.loops}
     done: set[str] = set()
-    for first in plain:
+    for first in (name for name in cells if name in plain):
         trail: list[str] = []
         waiting: list[tuple[str, int]] = [(first, 0)]
         while waiting:

@@ -90,9 +90,10 @@ class Local(Executor[LocalOptions]):
             pause = self.options.poll
             try:
                 free = self.options.at_once - len(self._tasks)
-                for instance in await self.runner.overdue(max(free, 0)) if free > 0 else ():
+                # whoever is told to stop amid a connection that is being made would leave it open
+                for instance in await asyncio.shield(self.runner.overdue(free)) if free > 0 else ():
                     self._take(instance)
-                wake = await self.runner.next_wake()
+                wake = await asyncio.shield(self.runner.next_wake())
                 if wake is not None:
                     pause = min(pause, max(wake - host.clock.wall(), 0.01))
                 self._trouble = ""
@@ -105,7 +106,7 @@ class Local(Executor[LocalOptions]):
             assert self.runner is not None
             await asyncio.sleep(self.runner.lease / 3)
             try:
-                await self.runner.renew()
+                await asyncio.shield(self.runner.renew())
             except JournalAway as error:
                 self._trouble = str(error)
 

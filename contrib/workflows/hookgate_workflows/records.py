@@ -76,7 +76,7 @@ class CellSection(Options):
 
 
 def _moved(problem: Any, name: str) -> Any:
-    if len(problem.path) == 1:
+    if len(problem.path) == 1 and problem.at_key:
         return type(problem)(("original_name",), problem.message)
     return type(problem)(("params", *problem.path[1:]), problem.message, at_key=problem.at_key)
 

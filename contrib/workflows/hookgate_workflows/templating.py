@@ -56,7 +56,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         super().__init__(autoescape=False, cache_size=0)
         self.filters.update(FILTERS)
         self.tests.update(TESTS)
-        self.globals = {**FUNCTIONS, "range": self.globals["range"], "dict": dict}
+        self.globals = {**self.globals, **FUNCTIONS}
+        del self.globals["lipsum"]
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Refuse what makes long texts and large numbers of small ones."""
