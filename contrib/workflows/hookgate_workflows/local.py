@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 from pydantic import Field
 
 from hookgate import Duration, Host, Options, ServiceUnavailable, hookimpl
 from hookgate_workflows.executors import Executor, JournalAway, Runner
 
+ResultT = TypeVar("ResultT")
 log = logging.getLogger("hookgate.workflows")
 
 
@@ -33,6 +34,7 @@ class Local(Executor[LocalOptions]):
     def __init__(self, options: LocalOptions) -> None:
         super().__init__(options)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._questions: set[asyncio.Task[Any]] = set()
         self._host: Host | None = None
         self._looks = False
         self._trouble = ""
@@ -59,7 +61,7 @@ class Local(Executor[LocalOptions]):
         """Look no more."""
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._questions, return_exceptions=True)
 
     @hookimpl
     async def ready(self, instance: int) -> None:
@@ -84,16 +86,22 @@ class Local(Executor[LocalOptions]):
         except JournalAway as error:
             log.warning("the instance %d cannot be taken: %s", instance, error)
 
+    async def _asked(self, question: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Ask the journal. Whoever is told to stop meanwhile does not leave a connection open that is being made."""
+        task = asyncio.get_running_loop().create_task(question)
+        self._questions.add(task)
+        task.add_done_callback(self._questions.discard)
+        return await asyncio.shield(task)
+
     async def _look(self, host: Host) -> None:
         while True:
             assert self.runner is not None
             pause = self.options.poll
             try:
                 free = self.options.at_once - len(self._tasks)
-                # whoever is told to stop amid a connection that is being made would leave it open
-                for instance in await asyncio.shield(self.runner.overdue(free)) if free > 0 else ():
+                for instance in await self._asked(self.runner.overdue(free)) if free > 0 else ():
                     self._take(instance)
-                wake = await asyncio.shield(self.runner.next_wake())
+                wake = await self._asked(self.runner.next_wake())
                 if wake is not None:
                     pause = min(pause, max(wake - host.clock.wall(), 0.01))
                 self._trouble = ""
@@ -106,7 +114,7 @@ class Local(Executor[LocalOptions]):
             assert self.runner is not None
             await asyncio.sleep(self.runner.lease / 3)
             try:
-                await asyncio.shield(self.runner.renew())
+                await self._asked(self.runner.renew())
             except JournalAway as error:
                 self._trouble = str(error)
 
