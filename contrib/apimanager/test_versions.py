@@ -75,6 +75,7 @@ def body(gate, api):
 
 
 @pytest.mark.stores
+@pytest.mark.row("KC-82")
 def test_the_default_version_is_called_without_a_version_and_is_another_one_when_that_is_said(gate, name):
     first = make(gate, name, default_version=True)
     made = copied(gate, first, "2.0").json()

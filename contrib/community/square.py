@@ -45,7 +45,8 @@ class Square:
         for role in roles:
             permissions = SHIPPED[role].permissions if role in SHIPPED else ()
             self.api("POST", "/roles", {"name": role + tenant, "permissions": permissions})
-        said = {"name": name, "roles": [role + tenant for role in roles], "service": True, "display": display}
+        said = {"name": name, "roles": [role + tenant for role in roles], "service": True}
+        said |= {"display": display} if display else {}
         self.told("POST", "/users", said)
         self.tokens[name] = self.told("POST", "/tokens", {"name": "of the test", "user": name})["token"]
         return name

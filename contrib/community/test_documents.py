@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 
+from hookgate_community.documents import Documents, Written
 from hookgate_community.visibility import LEVELS
+from hookgate_people import By
 
-from .square import A, B
+from .square import A, B, serving
 from .test_document_levels import ROLE, SEEN
 
 PDF = b"%PDF-1.7 \x00\xff <script>alert(1)</script>"
@@ -289,6 +291,22 @@ def test_a_new_version_gets_copies_of_the_documents_with_files_and_levels(square
     square.told("DELETE", f"/apis/{api}/documents/{file}", who=who)
     assert square.api("GET", f"/apis/{copy}/documents/{mine['second']['id']}/content", who=who).content == PDF
     assert square.api("GET", f"/apis/{api}/documents/{mine['first']['id']}", who=who).status_code == 404
+
+
+def test_documents_go_with_their_api_also_where_nobody_has_asked_for_any_since_the_gateway_runs(tmp_path):
+    """It takes a gateway of its own, of which nothing was asked yet."""
+    with serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}") as square:
+        api = square.publish()
+
+        async def write(store):
+            wanted = Written("left", "OTHER", visibility="private", text="x")
+            await Documents(store).make(By("the test"), api, wanted, 9)
+
+        square.store(write)
+        body = square.told("GET", f"/objects/apis/{api}")["body"]
+        square.live("DELETE", f"/objects/apis/{api}")
+        square.live("POST", "/apply", {"changes": [{"kind": "apis", "name": api, "body": body}]})
+        assert listed(square, api) == {}
 
 
 @pytest.mark.stores

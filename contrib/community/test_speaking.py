@@ -215,6 +215,10 @@ def test_what_is_said_of_an_api_is_hidden_with_it_and_tenants_are_apart(square):
         None: (None, False),
         "root": (ann, False),
     }
+    assert [(each["display"], ann in str(told[who])) for who, each in told.items() if who in (bob, None)] == [
+        ("", False),
+        ("", False),
+    ]
     # whom an API is offered to has a say
     square.live("PUT", f"/objects/visibilities/{shown}", {"subscriptions": "listed", "tenants": [B]})
     assert square.told("PUT", f"/apis/{shown}/rating", {"rating": 2}, bob)["count"] == 1

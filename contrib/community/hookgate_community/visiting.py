@@ -170,7 +170,9 @@ class Visits:
         if not may_speak(visit.viewer, visit.offer, several=self.shop.several):
             raise Refusal(403, f"{visit.api} is not for people of your tenant to write about.", "forbidden")
         user = await people_of(await self.store()).users.get(caller.name)
-        return Author(caller.name, "" if user is None else user.display, self.settings.writes, self.settings.per)
+        # who has said nothing else is called as they log in, which is not for everybody
+        display = "" if user is None or user.display == user.name else user.display
+        return Author(caller.name, display, self.settings.writes, self.settings.per)
 
     def told(self, visit: Visit, said: Any) -> dict[str, Any]:
         """Return something that was said. The name of a user, which is what they log in with, is told to the people of
