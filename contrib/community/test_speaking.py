@@ -72,6 +72,7 @@ def test_comments_have_replies_of_one_level_and_come_in_pages(square, sue, joe):
         page = square.told("GET", f"{place}?limit=3&after={after}", who=None)
         assert len(page["comments"]) <= 3
         seen += [each["id"] for each in page["comments"]]
+        assert len(seen) <= 4
         after = page.get("next")
     assert seen == [*reversed(others), first]
     assert ids(square, f"{place}?reply_to={first}", "comments") == replies
