@@ -2,15 +2,13 @@
 
 import itertools
 import json
-import warnings
 from contextlib import contextmanager
 from functools import partial
-from gc import collect
 
 import httpx
 import pytest
 
-from contrib.keymanager.town import PASSWORD, Town, _apart
+from contrib.keymanager.town import PASSWORD, Town
 from hookgate.server import starting
 from hookgate.testing import MovableClock, running
 from hookgate_people.shipped import SHIPPED
@@ -127,7 +125,3 @@ def serving(folder, url, backend, sections=""):
         with running(folder / "gateway.yaml", clock=made.clock) as gate:
             made.gate = gate
             yield made
-    _apart(gate.gateway.source._store.close())  # a process closes it with its end, and this one goes on
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # of a connection that was being made when all ended
-        collect()

@@ -1,10 +1,8 @@
 """A gateway with a key manager, its people, and clients that ask for tokens."""
 
 import asyncio
-import gc
 import json
 import os
-import warnings
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -160,11 +158,6 @@ def serving(folder, url, *given, plugins=None, **more):
         with running(folder / "gateway.yaml", plugins_dir=plugins) as gate:
             made.gate = gate
             yield made
-    _apart(gate.gateway.source._store.close())  # a process closes it with its end, and this one goes on
-    with warnings.catch_warnings():
-        # so it is with a connection that was being made when whoever wanted it was told to stop
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def _apart(coroutine):

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -26,6 +26,7 @@ ASIDE_LOCK = LOCK + 1
 """The one that nodes hold while they say how far they are, or remove what is old: writers need not wait for that."""
 TURN_LOCK = LOCK + 2
 """The one that a process holds while it checks and stores, where several of them write."""
+_T = TypeVar("_T")
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
@@ -54,6 +55,8 @@ class Database:
         if self.file is not None:
             with suppress(OSError):  # told when it is opened
                 os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
+        self._left: set[asyncio.Task[Any]] = set()
+        """Connections that are being made or closed."""
         self.engine: AsyncEngine = create_async_engine(parsed.set(drivername=driver), **options)
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _as_wanted)
@@ -73,7 +76,7 @@ class Database:
         if self.file is not None and not self.file.exists():
             raise StoreError(f"the store {self.shown} is away: there is no such file, and none can be made")
         try:
-            async with asyncio.timeout(PATIENCE + more), self.engine.connect() as plain:
+            async with asyncio.timeout(PATIENCE + more), self._connected() as plain:
                 options: dict[str, Any] = {"hookgate_writes": writes}
                 if not writes and not self.is_sqlite:
                     options["isolation_level"] = "REPEATABLE READ"  # one snapshot, as SQLite has it
@@ -89,6 +92,31 @@ class Database:
             raise StoreError(f"the store {self.shown} does not answer within {PATIENCE:g} s") from None
         except (SQLAlchemyError, OSError) as error:
             raise self.failed(error) from error
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """Take a connection. One that is being made is made to its end, also where nobody waits for it any more: the
+        driver of SQLite would leave it open.
+        """
+        making = self._kept(asyncio.ensure_future(_made(self.engine)))
+        try:
+            connection = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._unwanted)
+            raise
+        try:
+            yield connection
+        finally:
+            await asyncio.shield(self._kept(asyncio.ensure_future(connection.close())))
+
+    def _kept(self, task: asyncio.Task[_T]) -> asyncio.Task[_T]:
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
+        return task
+
+    def _unwanted(self, making: asyncio.Task[AsyncConnection]) -> None:
+        if not making.cancelled() and making.exception() is None:
+            self._kept(asyncio.ensure_future(making.result().close()))
 
     async def revision(self) -> set[str]:
         """Return the revisions of the tables; none for a database without them.
@@ -113,7 +141,13 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection. Without it SQLite's threads keep the process alive."""
+        while self._left:
+            await asyncio.wait(set(self._left))
         await self.engine.dispose()
+
+
+async def _made(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
 
 
 _TOLD = (

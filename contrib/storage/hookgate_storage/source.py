@@ -125,6 +125,13 @@ class Store(Source[StoreOptions]):
         return await asyncio.to_thread(self._merged)
 
     @hookimpl
+    async def shutdown(self) -> None:
+        """Close the store."""
+        store, self._store = self._store, None
+        if store is not None:
+            await store.close()
+
+    @hookimpl
     async def instead(self, error: ConfigError) -> Mapping[str, Any] | None:
         """Leave out the stored objects that are bad, and in turn what refers to them; nothing more can be done where
         the mistake is that of the file."""

@@ -50,8 +50,8 @@ async def bring_up(house: House, config: Configuration, number: int) -> Generati
 
 
 async def _brought_up(house: House, config: Configuration, number: int) -> Generation:
-    held = house.live.config.instances.values() if house.live is not None else ()
-    running = {id(plugin) for plugin in held}
+    before = house.live.config.instances if house.live is not None else {}
+    running = await asyncio.to_thread(lambda: {id(plugin) for plugin in before.values()})  # calls are served meanwhile
     providers = [plugin for plugin in config.secrets if id(plugin) not in running]  # started by whoever asked them
     started: list[Plugin[Any]] = []
     culprit, hook = "document", ""
@@ -66,8 +66,7 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
             if backend.probes is not None:
                 config.instances[backend.probes.entry.id] = backend.probes
         ready = running | {id(provider) for provider in providers}
-        before = house.live.config.instances if house.live is not None else {}
-        for plugin in [plugin for plugin in config.instances.values() if id(plugin) not in ready]:
+        for plugin in await asyncio.to_thread(lambda: [p for p in config.instances.values() if id(p) not in ready]):
             started.append(plugin)
             culprit, hook = plugin.entry.id, "take_over"
             old = before.get(plugin.entry.id)

@@ -246,6 +246,7 @@ class Gateway:
         if self._endings:
             await asyncio.wait(set(self._endings))
         await self.hosting.end_others((), patience_with_one)
+        await self.hosting.end([self.source], patience_with_one)
         await self.http.aclose()
         self.state = "stopped"
 
