@@ -77,7 +77,8 @@ class WorkflowEngine(Section[EngineSection]):
     @hookimpl
     def routes(self, site: Site) -> Iterator[Route | None]:
         """Make the route to transactions, where there are custom routes and somebody can be known."""
-        if self._own is not None:
+        workflows = site.section("workflows")
+        if self._own is not None and workflows is not None and workflows.items:
             site.adopt(self._own, ("workflow_engine",))  # type: ignore[arg-type]
         custom = site.section("custom_routes")
         entries, path = self.auth(site)
