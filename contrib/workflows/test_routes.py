@@ -1,8 +1,11 @@
 """Custom routes through the public door: where they are, who may call them, and what starts."""
 
+import time
 import uuid
 
 import pytest
+
+from hookgate_workflows.retention import forget
 
 from .served import document, refused, serving, setter, workflow
 
@@ -188,6 +191,18 @@ def test_a_call_is_stored_with_its_tasks(farm):
     assert told["tasks"][1]["error"].startswith("a template of the cell cannot be rendered: UndefinedError")
     assert told["errors"][0]["cell"] == "bad"
     assert told["tasks"][0]["seconds"] >= 0
+
+
+@pytest.mark.row("CR-32")
+def test_what_is_old_goes_and_what_a_get_has_started_goes_earlier(farm):
+    farm.public("/users/7")
+    farm.public("/posted", "POST")
+    ids = [each.facts["workflow"]["id"] for each in farm.gate.wait_for_exchanges(2) if "workflow" in each.facts][-2:]
+    day, engine = 86_400, farm.gate.gateway.live.config.sections["workflow_engine"].engine
+
+    for days, there in ((6, [200, 200]), (8, [404, 200]), (91, [404, 404])):
+        farm.gate.run(forget(engine, time.time() + days * day))
+        assert [farm.transaction(each).status_code for each in ids] == there
 
 
 @pytest.mark.row("CR-5")

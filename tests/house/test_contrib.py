@@ -26,7 +26,7 @@ DOWN = {
     "people": {"storage"},
     "usage": {"management", "statistics", "storage"},
     "simulation": {"trace"},
-    "workflows": {"storage"},
+    "workflows": {"management", "storage"},
     "wsdl": {"openapi"},
 }
 """Contribution -> the others that it stands on."""

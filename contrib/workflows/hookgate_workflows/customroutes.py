@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field
@@ -84,6 +84,14 @@ class CustomRoutes(Section[CustomRouteSection]):
     """Routes that run workflows; each becomes a route of the gateway, whose flow ends in the step `workflow`."""
 
     shape, kind, plural, key = "list", "custom route", "custom routes", ("route", "method")
+
+    @classmethod
+    def name_of(cls, written: Mapping[str, Any]) -> str:
+        """Return what a route is called: `get users:{id}` for `/users/{id}`, as names of objects have no slashes."""
+        method, route = written.get("method"), written.get("route")
+        if not isinstance(method, str) or not isinstance(route, str):
+            return ""
+        return f"{method.lower()} {route.removeprefix('/').replace(':', '::').replace('/', ':')}"
 
     @hookimpl
     def routes(self, site: Site) -> Iterator[Route | None]:

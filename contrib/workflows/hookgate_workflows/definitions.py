@@ -9,6 +9,7 @@ import orjson
 
 from hookgate import Item, Loaded, Problem, Section, Site, hookimpl
 from hookgate.document import Catalogue, checked
+from hookgate.exchange import Path
 from hookgate_workflows.graph import Graph, problems, warnings
 from hookgate_workflows.records import WorkflowSection
 
@@ -36,6 +37,23 @@ class Workflows(Section[WorkflowSection]):
             yield from warnings(item.record, item.path)
 
 
+def built(section: WorkflowSection, path: Path) -> list[Problem]:
+    """Build the nodes of a definition where no document is loaded; return what is wrong with them."""
+    found: list[Problem] = []
+    catalogue = Catalogue()
+    for name, cell in section.cells.items():
+        at = (*path, "cells", name)
+        try:
+            cls: Any = catalogue.get("node", cell.original_name)
+        except LookupError as error:
+            found.append(Problem((*at, "original_name"), str(error)))
+            continue
+        options = checked(cls.options_type, cell.params, (*at, "params"), found)
+        if options is not None:
+            cell.take(cls(options))
+    return found
+
+
 def older(name: str, row: Mapping[str, Any]) -> Graph:
     """Build the graph of a definition that is not live any more.
 
@@ -45,10 +63,8 @@ def older(name: str, row: Mapping[str, Any]) -> Graph:
     found: list[Problem] = []
     section = checked(WorkflowSection, orjson.loads(row["body"]), (), found)
     if section is not None:
-        catalogue = Catalogue()
-        for cell in section.cells.values():
-            cls: Any = catalogue.get("node", cell.original_name)
-            cell.take(cls(cls.options_type.model_validate(cell.params)))
+        found += built(section, ())
+    if section is not None and not found:
         found += problems(section, ())
     if section is None or found:
         raise ValueError("; ".join(map(str, found)))

@@ -61,10 +61,12 @@ class WorkflowEngine(Section[EngineSection]):
                 raise JournalAway("there is no store, and workflows keep their instances in one")
             from hookgate_workflows.definitions import older
             from hookgate_workflows.engine import Engine
+            from hookgate_workflows.retention import in_background
 
             self._engine = Engine(host, store.database, self.record, self._graph)
             self._engine.older = older
             self.executor.begin(self._engine)
+            host.start("what is old", in_background(self._engine))
         return self._engine
 
     def auth(self, site: Site) -> tuple[Sequence[Any], tuple[str, ...]]:
