@@ -43,7 +43,7 @@ def test_a_definition_alone_is_drawn(tmp_path):
 def test_what_is_wrong_is_told_with_its_place(tmp_path):
     file = tmp_path / "csv.json"
     file.write_text(json.dumps({**CSV, "transitions": [["start.ok", "b2"]]}))
-    assert "csv.json:1:1: transitions[0][1]: there is no cell 'b2'" in str(run("show", file).exception)
+    assert "csv.json:1:401: transitions[0][1]: there is no cell 'b2'" in str(run("show", file).exception)
 
     file.write_text(json.dumps({"workflows": {"w": {**CSV, "transitions": [["start.ok", "b2"]]}}}))
     assert "workflows.w.transitions[0][1]: there is no cell 'b2'" in str(run("show", file).exception)

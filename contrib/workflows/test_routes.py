@@ -217,6 +217,22 @@ def test_a_route_is_switched_off_and_on_while_the_gateway_serves(tmp_path):
             assert farm.public("/demo").status_code == status
 
 
+@pytest.mark.row("WF-4")
+def test_an_instance_that_runs_stays_on_the_definition_that_it_was_started_with(tmp_path):
+    def waits(value):
+        pause = {"original_name": "timer", "params": {"timeout": "1 sec", "discard_idle_limit": True}}
+        return workflow(("pause", pause), ("told", setter("told", value)))
+
+    made = document({"w": waits("before")}, [route("/demo", "w", sync=False, public=True)])
+    with serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}", made) as farm:
+        first = farm.public("/demo").json()["id"]
+        made["workflows"]["w"] = waits("after")
+        farm.write(made)
+        second = farm.public("/demo").json()["id"]
+
+        assert [farm.closed(each)["context"] for each in (first, second)] == [{"told": "before"}, {"told": "after"}]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
