@@ -242,7 +242,7 @@ class _Loader:
         builder.warn_of_unused()
         counters = self._default("counters") if gateway.counters is None else gateway.counters  # empty ones are false
         state = self._default("state") if gateway.state is None else gateway.state
-        made = [*(p for p in (state, counters) if p is not None), *sections.values(), *builder.instances.values()]
+        own = [*(each for each in (state, counters) if each is not None), *sections.values()]  # they start first
         return Configuration(
             gateway,
             sections["management"].record,
@@ -252,7 +252,7 @@ class _Loader:
             apps_alone(gateway.expose),
             connections,
             tuple(table.routes),
-            await asyncio.to_thread(lambda: {each.entry.id: each for each in made}),  # others ask the first ones early
+            await asyncio.to_thread(dict, ((p.entry.id, p) for p in (*own, *builder.instances.values()))),
             counters=counters,
             state=state,
             sections=sections,
