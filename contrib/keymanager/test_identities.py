@@ -20,6 +20,7 @@ from .test_signed import rotate
 from .town import CALLBACK, PASSWORD, serving
 
 ISSUER = "https://login.example"
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 OAUTH = "operations: {GET: {scopes: [news_read]}}"
 KNOWN = {"full": "Tom Thumb", "mail": "tom@a.example", "checked": True, "desk": "D 3"}
 CLAIMS = {"name": "full", "email": "mail", "email_verified": "checked", "desk": "desk"}
@@ -39,7 +40,7 @@ def section(source="", algorithm="RS256"):
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory, backend, directory):
     folder = tmp_path_factory.mktemp("identities")
-    source = f", claims: [{{http: {{connection: directory, path: '/u/{{username}}', claims: {json.dumps(CLAIMS)}}}}}]"
+    source = f", extension_grants: [device-code], claims: [{{http: {{connection: directory, path: '/u/{{username}}', claims: {json.dumps(CLAIMS)}}}}}]"
     more = f'  directory: {{targets: "{directory.url}"}}\n'
     given = {"oauth": OAUTH, "keymanager": section(source), "scopes": SCOPES, "more": more}
     with serving(folder, f"sqlite:///{folder / 'store.db'}", backend.url, **given) as made:
@@ -128,6 +129,22 @@ def test_a_refreshed_one_says_the_first_login_and_no_nonce(gate, browser, client
     assert "id_token" not in gate.ask(client, **form).json()
 
 
+def test_a_device_gets_an_id_token_of_the_user_who_types_its_code(gate, browser):
+    device = gate.client(DEVICE, "refresh_token", public=True, callbacks=())
+    codes_of = gate.ask(None, "/device_authorization", client_id=device[0], scope="openid news_read").json()
+    form = {"user_code": codes_of["user_code"], "name": "tom", "password": PASSWORD}
+    consent = browser.post("/device", data={**hidden(browser.get("/device")), **form})
+    assert "Know who you are" in consent.text
+    assert browser.post("/device", data={**hidden(consent), "answer": "yes"}).status_code == 200
+
+    got = gate.ask(None, grant_type=DEVICE, client_id=device[0], device_code=codes_of["device_code"]).json()
+    said = read(gate, got["id_token"]).claims
+    assert (said["sub"], said["aud"], "nonce" in said) == ("tom", device[0], False)
+    again = {"grant_type": "refresh_token", "client_id": device[0], "refresh_token": got["refresh_token"]}
+    refreshed = read(gate, gate.ask(None, **again).json()["id_token"]).claims
+    assert refreshed["auth_time"] == said["auth_time"]
+
+
 def test_whoever_has_not_logged_in_on_a_page_of_ours_gets_no_id_token(gate, client):
     for form in ({}, {"grant_type": "client_credentials"}):
         got = gate.token(client, scope="openid profile news_read", **form)
@@ -172,6 +189,7 @@ def test_userinfo_refuses_with_the_errors_of_bearer_tokens(gate, browser, client
     nobody = browser.get("/userinfo")
     assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, 'Bearer realm="hookgate"')
     assert browser.get("/userinfo", params={"access_token": good}).status_code == 401
+    assert browser.get("/userinfo", headers={"authorization": f"Basic {good}"}).status_code == 401
     for token in ("x", "hga_" + "x" * 43, "y" * 9000):
         refused = ask(token)
         assert (refused.status_code, refused.json()["error"]) == (401, "invalid_token")
@@ -308,3 +326,16 @@ def test_a_code_of_before_has_no_login_and_gives_no_id_token(gate, browser, clie
     gate.store(older)
     got = exchanged(gate, client, back)
     assert (got["scope"], "id_token" in got) == ("news_read", False)
+
+
+def test_where_everybody_may_have_openid_a_user_who_has_not_logged_in_here_is_told_of_all_the_same(tmp_path, backend):
+    allowed = f"{section()}, allow_scopes: [openid]"
+    with serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}", backend.url, keymanager=allowed) as made:
+        client = made.client()
+        got = made.token(client, scope="openid")
+        own = made.token(client, grant_type="client_credentials", scope="openid")
+
+        assert (got["scope"], own["scope"]) == ("openid", "openid")
+        assert not {"id_token"} & {*got, *own}
+        assert made.call(got["access_token"], "/userinfo").json() == {"sub": "tom"}
+        assert made.call(own["access_token"], "/userinfo").status_code == 403  # of nobody
