@@ -40,7 +40,8 @@ def section(source="", algorithm="RS256"):
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory, backend, directory):
     folder = tmp_path_factory.mktemp("identities")
-    source = f", extension_grants: [device-code], claims: [{{http: {{connection: directory, path: '/u/{{username}}', claims: {json.dumps(CLAIMS)}}}}}]"
+    http = {"connection": "directory", "path": "/u/{username}", "claims": CLAIMS}
+    source = f", extension_grants: [device-code], claims: [{{http: {json.dumps(http)}}}]"
     more = f'  directory: {{targets: "{directory.url}"}}\n'
     given = {"oauth": OAUTH, "keymanager": section(source), "scopes": SCOPES, "more": more}
     with serving(folder, f"sqlite:///{folder / 'store.db'}", backend.url, **given) as made:
