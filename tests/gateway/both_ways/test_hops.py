@@ -20,11 +20,6 @@ def gateway(backend, lane, transport, *flow):
     }
 
 
-@pytest.fixture(params=[True, False], ids=["lane", "edge"])
-def lane(request):
-    return request.param
-
-
 @pytest.mark.parametrize("transport", ["http", "httpx"])
 def test_no_header_of_the_backends_hop_reaches_a_client(lane, transport):
     with upstream(answers) as backend, running(gateway(backend, lane, transport)) as gate:
