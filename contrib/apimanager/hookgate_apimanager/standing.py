@@ -44,7 +44,7 @@ async def standing(register: Register, client: str, api: str, *, key: bool = Fal
     Raises:
         StoreError: the store is away.
     """
-    async with register.store.database.transaction() as connection:
+    async with register.store.database.transaction(snapshot=False) as connection:
         asked = _OF_KEY if key else _OF_CLIENT
         row = (await connection.execute(asked, {"client": client, "api": api})).first()
         enabled = row is not None and await register.people.users.known(connection, row.owner, enabled=True)

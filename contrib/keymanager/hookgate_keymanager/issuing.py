@@ -196,7 +196,7 @@ class Issuing:
         mark = hash_of(text)
         wanted = select(tokens, *(each.label(f"c_{each.name}") for each in clients.c))
         wanted = wanted.join(clients, clients.c.id == tokens.c.client).where(tokens.c.hash == mark)
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(snapshot=False) as connection:
             row = (await connection.execute(wanted)).first()
         if row is None or (row.ends is not None and row.ends <= self._store.clock()):
             return None

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from logging import Logger
+from typing import Any
 
 from sqlalchemy import Table, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -73,7 +74,7 @@ class Notices:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Run statements that make notices, one transaction after the other."""
-        held = {} if self._lock is None else {"lock": self._lock}
+        held: dict[str, Any] = {} if self._lock is None else {"lock": self._lock}
         async with self._store.database.transaction(writes=True, **held) as connection:
             yield connection
 

@@ -142,7 +142,7 @@ class People:
         Raises:
             StoreError: the store cannot be asked.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(snapshot=False) as connection:
             wanted = select(users.c.name).where(users.c.name == name, users.c.disabled.is_(False))
             if (await connection.execute(wanted)).first() is None:
                 return None

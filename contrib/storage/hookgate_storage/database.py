@@ -64,11 +64,18 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, *, writes: bool = False, more: float = 0.0, lock: int = LOCK, idle: float | None = None
+        self,
+        *,
+        writes: bool = False,
+        more: float = 0.0,
+        lock: int = LOCK,
+        idle: float | None = None,
+        snapshot: bool = True,
     ) -> AsyncIterator[AsyncConnection]:
         """Run statements in one transaction. Those that write come one after the other, on PostgreSQL those with the
         same number of a lock. One that does much may have so many seconds more. ``idle`` is how many may lie between
-        two of its statements, where that is known better.
+        two of its statements, where that is known better. Without a ``snapshot`` reading sees what is there with each
+        statement, and PostgreSQL is asked less.
 
         Raises:
             StoreError: the database is away, full, locked, slow or damaged.
@@ -79,7 +86,8 @@ class Database:
             async with asyncio.timeout(PATIENCE + more), self._connected() as plain:
                 options: dict[str, Any] = {"hookgate_writes": writes}
                 if not writes and not self.is_sqlite:
-                    options["isolation_level"] = "REPEATABLE READ"  # one snapshot, as SQLite has it
+                    # one snapshot, as SQLite has it, or no transaction at all
+                    options["isolation_level"] = "REPEATABLE READ" if snapshot else "AUTOCOMMIT"
                 connection = await plain.execution_options(**options)
                 async with connection.begin():
                     if writes and not self.is_sqlite:
