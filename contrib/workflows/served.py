@@ -180,6 +180,13 @@ class Process:
         """Call it."""
         return httpx.request(method, f"{self.url}{path}", timeout=30, trust_env=False, **more)
 
+    def says(self, words, times, patience=10.0):
+        """Wait until it has said something so many times."""
+        until = time.monotonic() + patience
+        while sum(words in line for line in self.lines) < times:
+            assert time.monotonic() < until, "".join(self.lines[-20:])
+            time.sleep(0.02)
+
     def kill(self):
         """End it as a failure of power would."""
         self.process.kill()

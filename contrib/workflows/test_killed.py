@@ -1,6 +1,7 @@
 """Processes that are killed, by `kill -9`: nothing is lost, and nothing that was done is done again."""
 
 import asyncio
+import signal
 import threading
 from collections import Counter
 from itertools import pairwise
@@ -106,16 +107,20 @@ def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, database
     }
 
 
-def test_a_process_that_lives_takes_over_what_one_that_was_killed_left(tmp_path, postgres_url, shop):
-    """A second node is there all the time: it finishes everything within the lease, and does nothing twice."""
+def test_a_process_that_was_only_slow_does_nothing_that_another_one_has_taken_over(tmp_path, postgres_url, shop):
+    """One node stands still, and another finishes all of its instances within the lease. When it goes on it is fenced:
+    nothing is done twice."""
     made = document(WORKFLOWS, ROUTES, workflow_engine=ENGINE, connections={"shop": {"targets": shop.url}})
     with processes(tmp_path, postgres_url, made) as start:
         first, second = start(), start()
         numbers = [first.public("/orders", "POST").json()["id"] for _ in range(10)]
         shop.wait_for(lambda each: seen(each, "/second") == 10, 10)
-        first.gate.kill()
+        first.gate.process.send_signal(signal.SIGSTOP)
+        shop.wait_for(lambda each: seen(each, "/second") == 20, 20)
         shop.answer.go.set()
         told = [second.closed(number) for number in numbers]
+        first.gate.process.send_signal(signal.SIGCONT)
+        first.gate.says("was taken over by another process", 10)
 
     assert {each["status"] for each in told} == {"CLOSED_IN_SUCCESS"}
     assert shop.answer.seen == {"/first": 10, "/second": 20, "/third": 10}
