@@ -42,7 +42,10 @@ ANSWERS = {
     "high": {"status": 600, "body": "x"},
     "word": {"status": "fine"},
     "smuggled": {"headers": {"x-a": "b\r\nx-c: d"}, "body": "x"},
-    "framed": {"headers": {"transfer-encoding": "chunked", "content-length": "3", "x-kept": "yes"}, "body": "hello"},
+    "framed": {
+        "headers": {"transfer-encoding": "chunked", "content-length": "3", "keep-alive": "timeout=5", "x-kept": "yes"},
+        "body": "hello",
+    },
 }
 
 
@@ -54,6 +57,9 @@ def farm(tmp_path_factory):
         "csv": CSV,
         "missing": workflow(),
         "elsewhere": workflow(("set", setter("*doc_response*", "../doc1.csv"))),
+        "failed": workflow(
+            ("file", CSV["cells"]["a"]), ("set", CSV["cells"]["b"]), ("bad", setter("x", "{{ request.no.thing }}"))
+        ),
         "nowhere": workflow(("set", setter("*doc_response*", "doc2.csv"))),
         "both": workflow(
             ("file", CSV["cells"]["a"]), ("set", CSV["cells"]["b"]), ("more", setter("*response*", HELLO))
@@ -113,6 +119,7 @@ def test_fields_of_the_framing_are_never_replayed(farm):
     told = farm.public("/framed")
 
     assert (told.text, told.headers["x-kept"], told.headers["content-length"]) == ("hello", "yes", "5")
+    assert not {"keep-alive", "transfer-encoding"} & told.headers.keys()
 
 
 @pytest.mark.row("CR-19")
@@ -145,6 +152,7 @@ def test_the_csv_workflow_of_the_seed_answers_with_its_file(farm):
 @pytest.mark.row("CR-20")
 def test_a_file_comes_before_a_response_and_has_to_be_of_the_instance(farm):
     assert farm.public("/both").content == b"hello,world\r\nfoo,bar\r\n"
+    assert farm.public("/failed").json()["reason"] == "workflow-failed"
     for name in ("elsewhere", "nowhere"):
         told = farm.public(f"/{name}")
         assert (told.status_code, told.json()["reason"]) == (500, "no-document")

@@ -43,7 +43,10 @@ def answer(request):
 WORKFLOWS = {
     "through": straight(call(url="/status/{{ request.params.status }}")),
     "coded": straight(
-        call(url="/status/{{ request.params.status }}", http_codes=["2**", 404]), "2**", missing="404", bad="error"
+        call(url="/status/{{ request.params.status }}", http_codes=["4**", "2**", 404]),
+        "2**",
+        missing="404",
+        bad="error",
     ),
     "strict": straight(call(url="/status/{{ request.params.status }}", http_codes="200"), "200"),
     "sent": straight(

@@ -66,7 +66,7 @@ def _written(exchange: Exchange, instance: Instance, value: Any) -> Response:
         content, kind = orjson.dumps(body), "application/json"
     response = Response(status, (), b"" if status in EMPTY else content)
     for name, each in (headers or {}).items():
-        if str(name).lower() in FRAMING:
+        if str(name).lower() in FRAMING - {"set-cookie"}:
             continue
         try:
             for one in each if isinstance(each, list) else (each,):
