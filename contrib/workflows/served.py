@@ -99,7 +99,10 @@ def document(workflows, routes, **more):
     engine = {"auth": ["who"], "operators": ["operator"], **more.pop("workflow_engine", {})}
     return {
         "gateway": {"listen": ["127.0.0.1:0"], "lame_duck": 0, **more.pop("gateway", {})},
-        "management": {"listen": ["127.0.0.1:0"], "apps": ["health"]},
+        "management": {
+            "listen": ["127.0.0.1:0"],
+            "apps": ["health", {"management": {"callers": {"ann": {"token": "token-of-ann"}}}}],
+        },
         "workflows": workflows,
         "custom_routes": routes,
         "workflow_engine": engine,
@@ -165,20 +168,28 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.lines = []
+        self.lines, found = [], {}
         for line in self.process.stdout:
             self.lines.append(line)
-            if found := re.search(r"serves (http://[0-9.:]+)", line):
-                self.url = found[1]
+            for what in ("serves", "management on"):
+                if match := re.search(rf"{what} (http://[0-9.:]+)", line):
+                    found[what] = match[1]
+            if len(found) == 2:
                 break
-        else:
-            raise AssertionError("".join(self.lines))
+        assert len(found) == 2, "".join(self.lines)
+        self.url, self.management = found["serves"], found["management on"]
         self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
         self.reader.start()
 
     def request(self, method, path, **more):
         """Call it."""
         return httpx.request(method, f"{self.url}{path}", timeout=30, trust_env=False, **more)
+
+    def manage(self, method, path, body):
+        """Call its management API."""
+        headers = {"authorization": "Bearer token-of-ann"}
+        url = f"{self.management}/-/api{path}"
+        return httpx.request(method, url, json=body, headers=headers, timeout=30, trust_env=False)
 
     def says(self, words, times, patience=10.0):
         """Wait until it has said something so many times."""

@@ -78,6 +78,7 @@ def seen(shop, path):
 
 def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, database_url, shop):
     """One instance is amid a call that may be repeated, one amid a call that may not, and one waits."""
+    verdict = "repeat" if database_url.startswith("sqlite") else "done"
     made = document(WORKFLOWS, ROUTES, workflow_engine=ENGINE, connections={"shop": {"targets": shop.url}})
     with processes(tmp_path, database_url, made) as start:
         first = start()
@@ -90,13 +91,20 @@ def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, database
         told = second.closed(orders)
         waited = second.closed(slow)
         stands = second.until(risky, lambda told: told["waits_for"] is not None)
+        before = dict(shop.answer.seen)
+        (task,) = [each["number"] for each in stands["tasks"] if each["status"] == "WAITING"]
+        decided = [
+            second.gate.manage("POST", f"/transactions/{risky}/decisions", body).status_code
+            for body in ({"task": 99, "verdict": "repeat"}, {"task": task, "verdict": verdict})
+        ]
+        ends = second.closed(risky)
 
     assert told["status"] == waited["status"] == "CLOSED_IN_SUCCESS"
     assert told["context"] == {"x": 1, "y": 2}
     assert [task["attempt"] for task in told["tasks"] if task["cell"] == "c2"] == [2]
     assert (stands["status"], stands["waits_for"]) == ("ACTIVE", "person")
     assert stands["reason"] == "c1: the process that ran it has ended, and nobody knows whether it was done"
-    assert shop.answer.seen == {
+    assert before == {
         "/first": 1,
         "/second": 2,
         "/third": 1,
@@ -105,6 +113,8 @@ def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, database
         "/before": 1,
         "/after": 1,
     }
+    assert (decided, ends["status"]) == ([409, 202], "CLOSED_IN_SUCCESS")
+    assert (shop.answer.seen["/risky"], shop.answer.seen["/three"]) == (2 if verdict == "repeat" else 1, 1)
 
 
 def test_a_process_that_was_only_slow_does_nothing_that_another_one_has_taken_over(tmp_path, postgres_url, shop):

@@ -18,21 +18,22 @@ from typing import Any
 
 from hookgate import Host
 from hookgate_storage import Database, StoreError
+from hookgate_workflows.deciding import PERSON, Verdict, decide
 from hookgate_workflows.ending import close, fail, handle
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.family import ERROR as ERROR_OUTPUT
 from hookgate_workflows.family import Done, NodeFailed, Pause
 from hookgate_workflows.graph import Graph, Place
-from hookgate_workflows.instance import ERROR, OK, RUNNING, WAITING, Instance, Run, Token, dumped
-from hookgate_workflows.journal import ACTIVE, Fenced, Journal
+from hookgate_workflows.instance import ERROR, OK, RUNNING, WAITING, Instance, Run, Token
+from hookgate_workflows.journal import Fenced, Journal
 from hookgate_workflows.rendering import Rendering
 from hookgate_workflows.running import Cache, RunningCell
+from hookgate_workflows.saving import save
 from hookgate_workflows.settings import EngineSection
 
 log = logging.getLogger("hookgate.workflows")
 
 LONGEST_ERROR = 4000
-PERSON = "person"
 
 
 class Gone(Exception):
@@ -112,17 +113,39 @@ class Engine:
     async def claim(self, number: int) -> Instance | None:
         """Take an instance; ``None`` where somebody else holds it, or there is nothing to do."""
         now = self.host.clock.wall()
-        row = await self.journal.claim(number, now, now + self.settings.lease)
+        instance = await self._taken(number, now)
+        if instance is not None:
+            instance.waits, instance.reason, instance.wake = "", "", None
+            self._recover(instance, now)
+        return instance
+
+    async def decide(self, number: int, run: int, verdict: Verdict, output: str, by: str, *, hold: bool) -> bool:
+        """Have an instance go on that waits for a person; ``False`` where somebody else has just taken it. Whoever
+        asks tells the executor.
+
+        Raises:
+            Undecidable: the task waits for nothing of that kind; the instance is as it was.
+            StoreError: the journal is away.
+        """
+        instance = await self._taken(number, self.host.clock.wall(), waiting=True)
+        if instance is None:
+            return False
+        try:
+            decide(self, instance, run, verdict, output, by)
+            instance.waits, instance.reason, instance.wake = "", "", None
+        finally:
+            await self.store(instance, hold=hold and not instance.waits)
+        return True
+
+    async def _taken(self, number: int, now: float, *, waiting: bool = False) -> Instance | None:
+        row = await self.journal.claim(number, now, now + self.settings.lease, waiting=waiting)
         if row is None:
             return None
         try:
-            instance = Instance.of(row, await self._graph_of(row["workflow"], row["digest"]))
+            return Instance.of(row, await self._graph_of(row["workflow"], row["digest"]))
         except Gone as error:
             log.warning("the instance %d of %s cannot go on: %s", number, row["workflow"], error)
             return None
-        instance.waits, instance.reason, instance.wake = "", "", None
-        self._recover(instance, now)
-        return instance
 
     async def _graph_of(self, name: str, digest: str) -> Graph:
         try:
@@ -286,9 +309,9 @@ class Engine:
             output = ERROR_OUTPUT
         run.output, run.ended, run.dirty = output, self.host.clock.wall(), True
         del instance.active[run.number]
-        self._go_on(instance, run, place, output)
+        self.go_on(instance, run, place, output)
 
-    def _go_on(self, instance: Instance, run: Run, place: Place, output: str) -> None:
+    def go_on(self, instance: Instance, run: Run, place: Place, output: str) -> None:
         """Make what is next ready."""
         token = run.token
         if place.node.role == "end":
@@ -311,50 +334,8 @@ class Engine:
             Fenced: another process has taken the instance.
             StoreError: the journal is away.
         """
-        async with instance.saving:
-            now = self.host.clock.wall()
-            row = instance.row(self.owner, now, now + self.settings.lease)
-            runs = [run for run in instance.runs.values() if run.dirty]
-            for run in runs:
-                run.dirty = False
-            files = [instance.documents[name] for name in instance.new_documents]
-            instance.new_documents = set()
-            made, instance.calls = instance.calls, []
-            definition = None
-            if not instance.defined and instance.status == ACTIVE:
-                definition = self._definition(instance.graph, now)
-            try:
-                await self.journal.write(
-                    self.journal.saving(
-                        row,
-                        new=not instance.stored,
-                        definition=definition,
-                        runs=[run.row(instance.id, instance.fence) for run in runs],
-                        files=[
-                            {
-                                "instance": instance.id,
-                                "name": each.name,
-                                "media_type": each.media_type,
-                                "description": each.description,
-                                "content": each.content,
-                            }
-                            for each in files
-                        ],
-                        made=made,
-                    )
-                )
-            except StoreError:
-                for run in runs:
-                    run.dirty = True
-                instance.new_documents |= {each.name for each in files}
-                instance.calls = [*made, *instance.calls]
-                raise
-            instance.stored = True
-            instance.defined = instance.defined or definition is not None
-
-    @staticmethod
-    def _definition(graph: Graph, now: float) -> dict[str, Any]:
-        return {"digest": graph.digest, "name": graph.name, "body": dumped(graph.body), "made": now}
+        now = self.host.clock.wall()
+        await save(self.journal, instance, now, now + self.settings.lease)
 
     # --- for executors ----------------------------------------------------------------------------------------------
 

@@ -132,13 +132,15 @@ class Journal:
 
         return write
 
-    async def claim(self, instance: int, now: float, until: float) -> dict[str, Any] | None:
-        """Take an instance that is ready and that nobody holds; return its row, its cells and its documents."""
+    async def claim(self, instance: int, now: float, until: float, *, waiting: bool = False) -> dict[str, Any] | None:
+        """Take an instance that is ready, or one that is ``waiting``, and that nobody holds; return its row, its cells
+        and its documents."""
+        here = _waiting(now) if waiting else _ready(now)
 
         async def write(connection: AsyncConnection) -> dict[str, Any] | None:
             taken = (
                 update(instances)
-                .where(instances.c.id == instance, _ready(now))
+                .where(instances.c.id == instance, here)
                 .values(lease=self.owner, lease_until=until, fence=instances.c.fence + 1)
             )
             if (await connection.execute(taken)).rowcount != 1:
@@ -223,6 +225,11 @@ LISTED = (
     *("id", "guid", "workflow", "label", "route", "method", "owner", "status", "request_status", "waits", "reason"),
     *("created", "updated", "closed", "parent"),
 )
+
+
+def _waiting(now: float) -> Any:
+    free = or_(instances.c.lease.is_(None), instances.c.lease_until < now)
+    return and_(instances.c.status == ACTIVE, instances.c.waits != "", free)
 
 
 def _ready(now: float) -> Any:

@@ -18,18 +18,20 @@ from hookgate_management.pages import (
     Operations,
     Parameter,
     Refusal,
+    a_text,
     as_json,
     members,
     number,
 )
 from hookgate_storage import Change, StoreError
 from hookgate_workflows.customroutes import CustomRouteSection
+from hookgate_workflows.deciding import Undecidable
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.transactions import listed, shown
 
 ROUTES = "custom_routes"
-TRANSACTIONS = "transactions"
-"""The permission to see what calls of others have come to."""
+TRANSACTIONS, OPERATE = "transactions", "operate_transactions"
+"""The permissions to see what calls of others have come to, and to decide what becomes of them."""
 MOST_ON_PAGE = 1000
 WHERE = ("status", "workflow", "owner", "route", "method", "label", "guid")
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -74,6 +76,20 @@ _ROUTE = {
     "properties": {"route": _TEXT, "method": _TEXT},
     "description": "A custom route, as the section `custom_routes` has it.",
 }
+_DECISION = {
+    "type": "object",
+    "required": ["task", "verdict"],
+    "properties": {
+        "task": {"type": "integer", "description": "The number of the task."},
+        "verdict": {"enum": ["repeat", "done", "failed"]},
+        "output": {**_TEXT, "description": "Where it goes on when it was done; the first output if left out."},
+    },
+}
+_ACCEPTED = {
+    "type": "object",
+    "required": ["id", "guid"],
+    "properties": {"id": {"type": "integer"}, "guid": _TEXT},
+}
 _RENAMED = {"type": "object", "required": ["name"], "properties": {"name": {**_TEXT, "maxLength": 200}}}
 ASKED = (
     *(Parameter(name, f"Only those of this {name}.") for name in WHERE),
@@ -84,7 +100,12 @@ ASKED = (
 
 def workflow_pages(api: Operations, calls: Calls, host: Host) -> None:
     """Add the pages."""
-    api.schemas |= {"api.transactions": _PAGE, "api.transaction": _WHOLE, "api.routes": _LISTED}
+    api.schemas |= {
+        "api.transactions": _PAGE,
+        "api.transaction": _WHOLE,
+        "api.routes": _LISTED,
+        "api.accepted": _ACCEPTED,
+    }
     _of_routes(api, calls)
     _of_transactions(api, calls, host)
 
@@ -207,6 +228,39 @@ def _of_transactions(api: Operations, calls: Calls, host: Host) -> None:
         if found is None:
             raise Refusal(404, "There is no such transaction.", "missing")
         return as_json(shown(found))
+
+    @api.add(
+        Operation(
+            "POST",
+            "/transactions/<key>/decisions",
+            "decide",
+            "Decide of a task that waits for a person: it is run again, was done, or has failed",
+            {202: "accepted"},
+            CHANGES | {409},
+            (),
+            _DECISION,
+        )
+    )
+    async def decision(key: str) -> Response:
+        author = calls.callers.let(OPERATE)
+        found = await members(needs=("task", "verdict"), also=("output",))
+        task, verdict, output = found["task"], found["verdict"], a_text(found, "output")
+        if type(task) is not int or verdict not in ("repeat", "done", "failed"):
+            raise Refusal(422, "task is a number, and verdict is repeat, done or failed.", "invalid")
+        section, engine = host.section("workflow_engine"), _engine(host)
+        wanted = int(key) if _NUMBER.fullmatch(key) else key[:100]
+        row = await _asked(engine.journal.read(wanted)) if "\0" not in key else None
+        if row is None:
+            raise Refusal(404, "There is no such transaction.", "missing")
+        executor: Any = section.executor  # type: ignore[attr-defined]
+        try:
+            taken = await _asked(engine.decide(row["id"], task, verdict, output, author, hold=executor.holds))
+        except Undecidable as error:
+            raise Refusal(409, f"{error}.", "undecidable") from None
+        if not taken:
+            raise Refusal(409, "The transaction does not wait, or somebody else has just taken it.", "undecidable")
+        await executor.ready(row["id"])
+        return as_json({"id": row["id"], "guid": row["guid"]}, 202)
 
 
 def _engine(host: Host) -> Any:
