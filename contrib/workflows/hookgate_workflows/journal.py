@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import Table, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,14 @@ ACTIVE, SUCCESS, ERRORS = "ACTIVE", "CLOSED_IN_SUCCESS", "CLOSED_IN_ERRORS"
 Write = Callable[[AsyncConnection], Awaitable[Any]]
 
 
+_BEGIN = insert(instances)
+_GO_ON = (
+    update(instances)
+    .where(instances.c.id == bindparam("its_id"), instances.c.fence == bindparam("its_fence"))
+    .values({each.name: bindparam(each.name) for each in instances.c if each.name not in ("id", "fence")})
+)
+
+
 class Fenced(Exception):
     """Somebody else has taken the instance: what this process knows of it counts no more."""
 
@@ -40,6 +48,14 @@ class Journal:
         self._numbers: list[int] = []
         self._numbering = asyncio.Lock()
         self._insert: Any = sqlite.insert if database.is_sqlite else postgresql.insert
+        # statements are made once: to make one takes longer than to run it
+        self._define = self._insert(definitions).on_conflict_do_nothing()
+        self._put = {table.name: self._putting(table) for table in (cells, documents, calls)}
+
+    def _putting(self, table: Table) -> Any:
+        begun = self._insert(table)
+        fresh = {each.name: begun.excluded[each.name] for each in table.c if not each.primary_key}
+        return begun.on_conflict_do_update(index_elements=[each.name for each in table.primary_key], set_=fresh)
 
     async def write(self, write: Write) -> Any:
         """Do a write, together with others that wait, in one transaction; return when it is on disk.
@@ -111,24 +127,17 @@ class Journal:
 
         async def write(connection: AsyncConnection) -> None:
             if definition is not None:
-                known = self._insert(definitions).values(**definition).on_conflict_do_nothing()
-                await connection.execute(known)
+                await connection.execute(self._define, definition)
             if new:
-                await connection.execute(insert(instances).values(**row))
+                await connection.execute(_BEGIN, row)
             else:
-                mine = and_(instances.c.id == row["id"], instances.c.fence == row["fence"])
+                mine = {"its_id": row["id"], "its_fence": row["fence"]}
                 fresh = {name: value for name, value in row.items() if name not in ("id", "fence")}
-                if (await connection.execute(update(instances).where(mine).values(**fresh))).rowcount != 1:
+                if (await connection.execute(_GO_ON, {**fresh, **mine})).rowcount != 1:
                     raise Fenced
-            for table, rows, keys in (
-                (cells, runs, ("instance", "number")),
-                (documents, files, ("instance", "name")),
-                (calls, made, ("instance", "ordinal")),
-            ):
-                for each in rows:
-                    begun = self._insert(table).values(**each)
-                    others = {name: begun.excluded[name] for name in each if name not in keys}
-                    await connection.execute(begun.on_conflict_do_update(index_elements=keys, set_=others))
+            for table, rows in ((cells, runs), (documents, files), (calls, made)):
+                if rows:
+                    await connection.execute(self._put[table.name], list(rows))
 
         return write
 
