@@ -80,6 +80,9 @@ WORKFLOWS = {
 }
 
 
+WORKFLOWS["hook"] = straight(call(url="/hook", method="post", body={"guid": "{{ request.instance.guid }}"}))
+
+
 @pytest.fixture(scope="module")
 def backend():
     with upstream() as made:
@@ -95,6 +98,7 @@ def farm(tmp_path_factory, backend):
         {"route": f"/{name}", "method": "get", "workflow": name, "sync": name != "later", "public": True}
         for name in workflows
     ]
+    routes.append({"route": "/told", "method": "get", "workflow": "strict", "error_handler": "hook", "public": True})
     made = document(workflows, routes, connections={"shop": {"targets": backend.url}})
     with serving(folder, f"sqlite:///{folder / 'store.db'}", made) as served:
         yield served
@@ -174,6 +178,15 @@ def test_calls_to_others_are_found(farm, backend):
     (told,) = farm.closed(guid)["calls"]
     assert (told["method"], told["url"], told["status"]) == ("GET", f"{backend.url}/echo", 200)
     assert told["host"] == backend.url.removeprefix("http://")
+
+
+@pytest.mark.row("CR-13")
+def test_a_handler_of_an_asynchronous_route_tells_somebody(farm, backend):
+    started = farm.public("/told?status=500").json()
+
+    assert farm.closed(started["id"])["status"] == "CLOSED_IN_ERRORS"
+    (hook,) = [each for each in backend.requests if each.path == "/hook"]
+    assert json.loads(hook.body) == {"guid": started["guid"]}
 
 
 def test_a_path_never_leads_to_another_host(farm, backend):

@@ -180,6 +180,21 @@ def test_a_workflow_sees_the_call(farm):
     assert farm.public("/posted", "POST", data={"x": "1"}).json()["body"] == {"x": "1"}
 
 
+@pytest.mark.row("CR-31")
+def test_files_that_are_sent_belong_to_the_instance(farm):
+    files = {"file": ("a.txt", b"hello", "text/plain")}
+    told = farm.public("/posted", "POST", data={"x": "1"}, files=files).json()["body"]
+    assert told == {"x": "1", "file": {"filename": "a.txt", "content_type": "text/plain", "size": 5}}
+    done = [each.facts for each in farm.gate.wait_for_exchanges(1) if "workflow" in each.facts]
+    (kept,) = farm.transaction(done[-1]["workflow"]["guid"]).json()["documents"]
+    assert (kept["name"], kept["media_type"]) == ("a.txt", "text/plain")
+
+    for wrong in ("../a.txt", ".."):
+        assert farm.public("/posted", "POST", files={"file": (wrong, b"hello")}).json()["reason"] == "bad-fields"
+    headers = {"content-type": "multipart/form-data"}
+    assert farm.public("/posted", "POST", content=b"no parts", headers=headers).status_code == 400
+
+
 @pytest.mark.row("CR-32")
 def test_a_call_is_stored_with_its_tasks(farm):
     farm.public("/caught")

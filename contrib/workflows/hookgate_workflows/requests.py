@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+from werkzeug.http import parse_options_header
 
 from hookgate import BadRequest, Exchange
+from hookgate_workflows.instance import Document
+from hookgate_workflows.running import is_file_name
 
 MOST_FIELDS = 1000
 
@@ -58,6 +64,39 @@ def request_of(exchange: Exchange, body: bytes, prefix: str) -> dict[str, Any]:
         "tail": path.removeprefix(prefix),
         "url": f"{request.scheme}://{request.host}{request.target}",
     }
+
+
+def multipart_of(body: bytes, media_type: str) -> tuple[dict[str, Any], list[Document]] | None:
+    """Return the fields and the files of a body of several parts; ``None`` for any other. A file is told among the
+    fields by its name, content type and size in bytes.
+
+    Raises:
+        BadRequest: it is none, or has too many parts, or a file whose name is a path.
+    """
+    kind, _, rest = media_type.partition(";")
+    if kind.strip().lower() != "multipart/form-data":
+        return None
+    boundary = parse_options_header(f"x;{rest}")[1].get("boundary", "")
+    try:
+        parser = MultiPartParser(max_form_memory_size=len(body) + 1, max_form_parts=MOST_FIELDS)
+        form, sent = parser.parse(io.BytesIO(body), boundary.encode("latin-1"), len(body))
+    except (ValueError, RequestEntityTooLarge):
+        raise BadRequest(f"The body has no parts, or more than {MOST_FIELDS}.", reason="bad-fields") from None
+    fields: dict[str, Any] = {
+        name: values[0] if len(values) == 1 else values for name, values in form.to_dict(flat=False).items()
+    }
+    files: list[Document] = []
+    for name, file in sent.items(multi=True):
+        with file.stream:
+            content = file.read()
+        kind = file.content_type or "application/octet-stream"
+        files.append(Document(file.filename or "", kind[:200], content))
+        fields[name] = {"filename": file.filename, "content_type": kind, "size": len(content)}
+    if not all(is_file_name(each.name) for each in files):
+        raise BadRequest(
+            "A file that is sent has a name of up to 200 characters, without slashes.", reason="bad-fields"
+        )
+    return fields, files
 
 
 def _body(body: bytes, media_type: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
@@ -31,9 +31,9 @@ from hookgate_workflows.definitions import Workflows
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.filters import pattern
 from hookgate_workflows.graph import Graph
-from hookgate_workflows.instance import Instance
+from hookgate_workflows.instance import Document, Instance
 from hookgate_workflows.journal import ACTIVE
-from hookgate_workflows.requests import is_json, request_of
+from hookgate_workflows.requests import is_json, multipart_of, request_of
 from hookgate_workflows.schemas import Schema, refused
 from hookgate_workflows.section import WorkflowEngine
 
@@ -122,7 +122,11 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
         body = bytes(await exchange.request.body.read())
         if len(body) > section.record.limits.request:
             raise ContentTooLarge(f"A body here has at most {section.record.limits.request} bytes.")
-        request = request_of(exchange, body, self._prefix(exchange))
+        parts = multipart_of(body, exchange.request.headers.get("content-type") or "")
+        request = request_of(exchange, b"" if parts else body, self._prefix(exchange))
+        files: list[Document] = []
+        if parts is not None:
+            request["body"], files = parts
         if options.body_schema is not None:
             media_type = exchange.request.headers.get("content-type") or ""
             if isinstance(request["body"], str) and (is_json(media_type) or not media_type):
@@ -131,7 +135,7 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
                 return refused(found)
         graph = host.section("workflows", Workflows).graphs[options.workflow]
         try:
-            return await self._run(exchange, section, graph, request)
+            return await self._run(exchange, section, graph, request, files)
         except (JournalAway, StoreError) as error:
             host.log.warning("the workflow %s cannot be journalled: %s", options.workflow, error)
             raise ServiceUnavailable("The journal of workflows is away.", reason="journal-away") from None
@@ -150,7 +154,12 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
         return next((each for each in self.options.prefixes if exchange.request.path.startswith(f"{each}/")), "")
 
     async def _run(
-        self, exchange: Exchange, section: WorkflowEngine, graph: Graph, request: Mapping[str, Any]
+        self,
+        exchange: Exchange,
+        section: WorkflowEngine,
+        graph: Graph,
+        request: Mapping[str, Any],
+        files: Sequence[Document],
     ) -> Response:
         options, engine = self.options, section.engine
         if engine.leaving:
@@ -164,6 +173,9 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
             method=exchange.request.method[:20],
             handler=options.error_handler or "",
         )
+        for each in files:
+            instance.documents[each.name] = each
+            instance.new_documents.add(each.name)
         exchange.facts["workflow"] = {"id": instance.id, "guid": instance.guid}
         if not options.sync:
             await engine.store(instance, hold=section.executor.holds)
@@ -177,6 +189,7 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
             async with asyncio.timeout(patience):
                 await asyncio.shield(instance.answered)  # the instance goes on when the client is gone
         except TimeoutError:
+            await engine.save(instance)  # so that it is found while it goes on
             raise GatewayTimeout("The workflow takes too long.", reason="workflow-timeout") from None
         return self._answer(exchange, instance)
 
