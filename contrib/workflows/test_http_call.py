@@ -206,3 +206,27 @@ def test_a_call_that_hangs_ends(tmp_path):
         served = document(workflows, routes, connections={"shop": {"targets": made.url}})
         with serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}", served) as farm:
             assert farm.public("/hangs").text == "bad"
+
+
+def test_a_process_runs_so_many_instances_at_once_and_the_others_have_their_turn(tmp_path):
+    most, now = 0, 0
+
+    async def counted(request):
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.05)
+        now -= 1
+        return 200, {}, "ok"
+
+    with upstream() as made:
+        made.answer = counted
+        routes = [{"route": "/call", "method": "get", "workflow": "w", "public": True}]
+        engine = {"executor": {"local": {"at_once": 2}}}
+        served = document(
+            {"w": straight(call(url="/x"))}, routes, workflow_engine=engine, connections={"shop": {"targets": made.url}}
+        )
+        with serving(tmp_path, f"sqlite:///{tmp_path / 'store.db'}", served) as farm:
+            numbers = [farm.public("/call").json()["id"] for _ in range(8)]
+            assert {farm.closed(number)["status"] for number in numbers} == {"CLOSED_IN_SUCCESS"}
+    assert most == 2

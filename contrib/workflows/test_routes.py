@@ -232,7 +232,6 @@ def test_a_route_is_switched_off_and_on_while_the_gateway_serves(tmp_path):
             assert farm.public("/demo").status_code == status
 
 
-@pytest.mark.row("WF-4")
 def test_an_instance_that_runs_stays_on_the_definition_that_it_was_started_with(tmp_path):
     def waits(value):
         pause = {"original_name": "timer", "params": {"timeout": "1 sec", "discard_idle_limit": True}}

@@ -22,7 +22,7 @@ class LocalOptions(Options):
     poll: Duration = Field(default=2.0, ge=0.05, le=60)
     """Seconds between two looks for instances whose process has ended, or that have waited long enough."""
     at_once: int = Field(default=100, ge=1, le=10_000)
-    """Instances that one process takes over and runs at once; those that wait for others count none."""
+    """Instances of routes that do not wait which one process runs at once; more of them wait for their turn."""
 
 
 class Local(Executor[LocalOptions]):
@@ -34,6 +34,7 @@ class Local(Executor[LocalOptions]):
     def __init__(self, options: LocalOptions) -> None:
         super().__init__(options)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._turns = asyncio.Semaphore(options.at_once)
         self._questions: set[asyncio.Task[Any]] = set()
         self._host: Host | None = None
         self._looks = False
@@ -82,7 +83,8 @@ class Local(Executor[LocalOptions]):
     async def _run(self, instance: int) -> None:
         assert self.runner is not None
         try:
-            await self.runner.run(instance)
+            async with self._turns:
+                await self.runner.run(instance)
         except JournalAway as error:
             log.warning("the instance %d cannot be taken: %s", instance, error)
 
