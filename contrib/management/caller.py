@@ -28,6 +28,8 @@ class Caller:
             raise
 
     async def _call(self, method: str, path: str, body: bytes, token: str) -> tuple[int, bytes]:
+        if self._open is not None and self._open[0].at_eof():
+            self.close()  # it had been idle for too long
         if self._open is None:
             self._open = await asyncio.open_connection(self.host, self.port)
         reader, writer = self._open
