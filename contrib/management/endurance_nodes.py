@@ -11,7 +11,7 @@ import pytest
 from .harried import TROUBLES, Harry, nodes
 
 SECONDS = 60
-WRITES, WRITERS, CALLS = 200, 1536, 100
+WRITES, WRITERS, CALLS = 200, 1900, 100
 """Writes and calls a second that are asked for, and routes that are written: so many writes wait at most, and where a
 node is cut off without a word, all that asked it do."""
 
