@@ -113,7 +113,7 @@ class Changer:
         if not rehearse:
             return await self._turns.take(waiting)
         whole = await self.asked(self.whole())
-        self._ready(whole, _by_key(whole), waiting)
+        self._ready(whole, await asyncio.to_thread(_by_key, whole), waiting)
         verdict = await self._check(whole, [waiting])
         if verdict.refusal is not None:
             raise verdict.refusal
@@ -149,7 +149,7 @@ class Changer:
             whole = await self.asked(self.whole())
         except Refusal as error:
             return _refused(group, error)
-        ready, held = [], _by_key(whole)
+        ready, held = [], await asyncio.to_thread(_by_key, whole)
         for each in group:
             try:
                 self._ready(whole, held, each)
@@ -249,7 +249,7 @@ class Changer:
 
     async def _check(self, whole: Whole, group: Sequence[Waiting]) -> Verdict:
         """Find the mistakes of writes, and whether others could live with them."""
-        held = _by_key(whole)
+        held = await asyncio.to_thread(_by_key, whole)  # calls are served meanwhile
         wanted = [change for each in group for change in each.writing.changes]
         for change in wanted:
             key = change.kind, change.name

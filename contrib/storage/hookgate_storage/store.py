@@ -120,7 +120,8 @@ class Store:
             head, rows = await self._since(held.generation.number)
             if (head.number, head.digest) == (held.generation.number, held.generation.digest):
                 return held
-            if (made := self._applied(held, head, rows)) is None:
+            made = await asyncio.to_thread(self._applied, held, head, rows)  # calls are served meanwhile
+            if made is None:
                 made = await self.whole()
             self._held = made
             return made

@@ -141,7 +141,7 @@ async def _loaded(
     finally:
         loader.close()
     warnings = () if loader.problems else loader.warnings
-    return replace(config, warnings=tuple(located.locate(warning) for warning in warnings))
+    return replace(config, warnings=await asyncio.to_thread(lambda: tuple(map(located.locate, warnings))))
 
 
 def _refuse(located: Document, references: References, problems: list[Problem]) -> None:
@@ -200,7 +200,7 @@ class _Loader:
 
     async def load(self) -> Configuration:
         builder = self._builder
-        reader = Reader(builder, self._document, self._rest, self._asking.make)
+        reader = await asyncio.to_thread(Reader, builder, self._document, self._rest, self._asking.make)
         for section in await reader.read("instances"):
             async for found in self._asking.each(section, "instances", Definition):
                 builder.define(found.family, found.name, found.written, found.path)

@@ -205,16 +205,16 @@ class Gateway:
         await asyncio.shield(ending)  # what has begun to end does so, also where the gateway stops meanwhile
 
     async def _let_go(self, generation: Generation) -> None:
-        in_use = {id(plugin) for other in self._generations for plugin in other.config.instances.values()}
-        backends = {id(backend) for other in self._generations for backend in other.backends.values()}
-        for backend in generation.backends.values():
-            if id(backend) not in backends:
-                try:
-                    await bounded(backend.stop(), self.hosting.share(generation.config.gateway.stop_timeout))
-                except GivenUp:
-                    name = backend.connection.name
-                    log.error("connection %s: its checks or its discovery do not end and are given up", name)  # noqa: TRY400
-        gone = [p for p in generation.config.instances.values() if id(p) not in in_use]
+        kept = [*self._generations]
+        in_use = await asyncio.to_thread(lambda: {id(p) for each in kept for p in each.config.instances.values()})
+        backends = {id(backend) for other in kept for backend in other.backends.values()}
+        for backend in [each for each in generation.backends.values() if id(each) not in backends]:
+            try:
+                await bounded(backend.stop(), self.hosting.share(generation.config.gateway.stop_timeout))
+            except GivenUp:
+                name = backend.connection.name
+                log.error("connection %s: its checks or its discovery do not end and are given up", name)  # noqa: TRY400
+        gone = await asyncio.to_thread(lambda: [p for p in generation.config.instances.values() if id(p) not in in_use])
         await self.hosting.end(gone, generation.config.gateway.stop_timeout)
         if not generation.in_flight:
             await generation.forget()
