@@ -75,7 +75,6 @@ BROKEN = [
 ]
 
 
-@pytest.mark.row("CR-21")
 def test_what_is_wrong_with_a_definition_is_told_with_its_place(tmp_path):
     told = refused(tmp_path, document({f"w{index}": made for index, (made, _) in enumerate(BROKEN)}, []))
 
