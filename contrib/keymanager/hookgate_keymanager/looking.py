@@ -26,12 +26,23 @@ async def asked(host: Host, token: str) -> Mapping[str, Any] | None:
         return None
     management = host.section("keymanager", KeyManagement)
     try:
-        return await management.said(sha256(token.encode(errors="surrogatepass")).hexdigest(), token)
+        return await management.said(_mark_of(token), token)
     except Fault:
         raise
     except Exception as error:
         host.log.warning("the key manager cannot be asked: %s", error)
         raise CannotTell("Nobody can tell now whether the token is good.") from error
+
+
+def known(host: Host, token: str) -> Mapping[str, Any] | None:
+    """Return what a good token says, if that is remembered: nobody waits for it."""
+    if len(token) > LONGEST or not token.isascii():
+        return None
+    return host.section("keymanager", KeyManagement).known(_mark_of(token))
+
+
+def _mark_of(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
 
 
 def identity_of(said: Mapping[str, Any], method: str) -> Identity:

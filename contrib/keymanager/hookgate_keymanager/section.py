@@ -106,6 +106,12 @@ class KeyManagement(Section[KeyManagementSection]):
             self._remembering = Remembering(host, cache.ttl, cache.most, cache.bad_ttl, cache.bad_most)
             self.manager.on_ended = self._forget
 
+    def known(self, mark: str) -> Mapping[str, Any] | None:
+        """Return what a good token says, if that is remembered, and counts."""
+        kept = self._remembering
+        said = kept.peek(mark) if kept is not None and self.manager.is_current() else None
+        return None if not said or self._is_over(said) else said
+
     async def said(self, mark: str, token: str) -> Mapping[str, Any] | None:
         """Return what a token says, or ``None`` for one that is none. ``mark`` stands for it where it is remembered.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -15,7 +15,7 @@ from hookgate_keymanager.faults import (
     ScopeMissing,
     WrongKind,
 )
-from hookgate_keymanager.looking import LIFECYCLE, asked, identity_of
+from hookgate_keymanager.looking import LIFECYCLE, asked, identity_of, known
 from hookgate_keymanager.section import KeyManagement
 
 Kind = Literal["any", "application", "application-user", "none"]
@@ -100,8 +100,8 @@ class OAuth(Interceptor[OAuthOptions]):
         host.section("keymanager", KeyManagement)
 
     @hookimpl
-    async def on_request(self, exchange: Exchange) -> None:
-        """Ask who shows the token.
+    def on_request(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Ask who shows the token; nobody waits for what is known.
 
         Raises:
             BadRequest: there are two of them.
@@ -113,15 +113,27 @@ class OAuth(Interceptor[OAuthOptions]):
         """
         tokens, scopes = self._rule(exchange)
         if tokens == "none":
-            return
+            return None
         token = self._bearer.read(exchange)
         if not token and exchange.variables.get(LIFECYCLE) is not None:
-            return
+            return None
         if not token:
             raise self._asking(MissingCredentials, "The call has no token.")
+        said = known(self._host, token)
+        if said is None:
+            return self._later(exchange, token, tokens, scopes)
+        self._let(exchange, said, token, tokens, scopes)
+        return None
+
+    async def _later(self, exchange: Exchange, token: str, tokens: Kind, scopes: tuple[str, ...]) -> None:
         said = await asked(self._host, token)
         if said is None:
             raise self._asking(InvalidCredentials, "The token is not good, or not any more.", "invalid_token")
+        self._let(exchange, said, token, tokens, scopes)
+
+    def _let(
+        self, exchange: Exchange, said: Mapping[str, Any], token: str, tokens: Kind, scopes: tuple[str, ...]
+    ) -> None:
         self._check(exchange, said, tokens)
         held = str(said.get("scope", "")).split()
         if scopes and not set(scopes) & set(held):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from hookgate import Exchange, Headers, Host, Interceptor, Options, Response, hookimpl
 from hookgate.workshop import CARRIERS, Realm, challenge_of
-from hookgate_keymanager.looking import LIFECYCLE, asked, identity_of
+from hookgate_keymanager.looking import LIFECYCLE, asked, identity_of, known
 from hookgate_keymanager.section import KeyManagement
 
 LOCATIONS: Mapping[str, tuple[str, ...]] = {
@@ -74,8 +74,8 @@ class AccessToken(Interceptor[AccessTokenOptions]):
         host.section("keymanager", KeyManagement)
 
     @hookimpl
-    async def on_request(self, exchange: Exchange) -> Response | None:
-        """Look for the token, and ask whose it is.
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
+        """Look for the token, and ask whose it is; nobody waits for what is known.
 
         Raises:
             CannotTell: the key manager cannot be asked.
@@ -89,9 +89,16 @@ class AccessToken(Interceptor[AccessTokenOptions]):
             return self._refused("", "The call has no access token.")
         if len(found) > 1:
             return self._refused("invalid_request", "The call has more than one access token.")
-        said = await asked(self._host, found[0])
+        said = known(self._host, found[0])
+        return self._later(exchange, found[0]) if said is None else self._judged(exchange, said)
+
+    async def _later(self, exchange: Exchange, token: str) -> Response | None:
+        said = await asked(self._host, token)
         if said is None:
             return self._refused("invalid_token", "The access token is not good, or not any more.")
+        return self._judged(exchange, said)
+
+    def _judged(self, exchange: Exchange, said: Mapping[str, Any]) -> Response | None:
         grants = self.options.grant_types
         if grants and said.get("grant_type") not in grants:
             return self._refused("invalid_token", "The access token was given by a grant that is not taken here.")
