@@ -39,6 +39,7 @@ KNOWN = {
     *("minProperties", "maxProperties", "propertyNames"),
     *("title", "description", "default", "format", "writeOnly", "examples", "x-hookgate-section"),
     "x-hookgate-options-of",
+    "x-hookgate-template",
 }
 
 

@@ -129,6 +129,17 @@ def sent(operation, kind):
         "make-api-key": {"name": "x"},
         "subscribe": {"api": "NAME"},
         "change-subscription": {"tier": "Unlimited"},
+        "make-document": {"name": "theirs", "type": "HOWTO", "text": "x"},
+        "replace-document": {"name": "theirs", "type": "HOWTO", "text": "x"},
+        "put-document-content": {"any": "thing"},
+        "make-comment": {"text": "x"},
+        "make-topic": {"title": "x", "text": "x"},
+        "close-topic": {"closed": True},
+        "make-post": {"text": "x"},
+        "rate": {"rating": 5},
+        "make-custom-route": {"route": "/theirs", "method": "get", "workflow": "NAME"},
+        "rename-group": {"name": "theirs"},
+        "decide": {"task": 1, "verdict": "done"},
     }.get(name)
 
 

@@ -7,7 +7,7 @@ from contrib.apimanager import community
 from contrib.keymanager.town import PASSWORD
 from hookgate.testing import upstream
 
-OBSERVED = community.DOCUMENT.replace("lame_duck: 0}", "lame_duck: 0, observers: [{usage: {flush: 1h}}]}")
+OBSERVED = community.DOCUMENT.replace("[prometheus]}", "[prometheus, {usage: {flush: 1h}}]}", 1)
 PRICES = 'prices: {Silver: {currency: EUR, per_month: "9.90", included: 2, per_call: "0.10"}}'
 
 

@@ -200,7 +200,7 @@ class Ways:
 
 def document(*targets, lane=True, gateway=None, to=None, **connection):
     return {
-        "gateway": {"lane": lane, "observers": ["observing"], "hook_timeout": 0.3, **(gateway or {})},
+        "gateway": {"lane": lane, "observers": ["observing"], "hook_timeout": 1, **(gateway or {})},
         "routes": [{"name": "all", "to": {"connection": "crm", **(to or {})}}],
         "connections": {"crm": {**({"targets": [each.url for each in targets]} if targets else {}), **connection}},
     }

@@ -101,7 +101,7 @@ def test_a_credential_that_fails_sends_nothing(ways, lane, credential):
         for way in ("raise", "exit", "text", "true", *more):
             wanted["sign"] = way
             refused(gate, f"connections.crm/{credential}", "sign")
-            assert (way != "hang") or logged(gate, "took longer than 0.3 s")
+            assert (way != "hang") or logged(gate, "took longer than 1 s")
             at_rest(gate)
         assert not backend.requests
         wanted["sign"] = "good"

@@ -115,7 +115,7 @@ def _of_routes(api: Operations, calls: Calls) -> None:
         Operation(
             "POST",
             "/custom_routes",
-            "make custom route",
+            "make-custom-route",
             "Make a custom route (CR-1)",
             {200: "written", 201: "written"},
             CHANGES,
@@ -143,7 +143,7 @@ def _of_routes(api: Operations, calls: Calls) -> None:
         Operation(
             "GET",
             "/custom_routes",
-            "custom routes",
+            "custom-routes",
             "List the custom routes that are stored, or those of a group",
             {200: "routes"},
             READS,
@@ -166,7 +166,7 @@ def _of_routes(api: Operations, calls: Calls) -> None:
         Operation(
             "PUT",
             "/custom_routes/groups/<key>",
-            "rename group",
+            "rename-group",
             "Rename a group: all of its stored routes, in one write (CR-2)",
             {200: "written"},
             CHANGES,

@@ -86,7 +86,7 @@ class Worker:
                 return await done
         except TimeoutError:
             if done.done() and not done.cancelled():
-                raise  # the job's own
+                return done.result()  # it came at the last moment, or raises this itself
             self._leave()
             raise Hung from None
         except asyncio.CancelledError:
