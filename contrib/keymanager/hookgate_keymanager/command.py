@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from hookgate import Command, MachineError, Options, hookimpl
 from hookgate.commands import say
-from hookgate_keymanager.clients import GRANTS, Clients
-from hookgate_keymanager.ending import Endings
-from hookgate_keymanager.records import SigningRecord
-from hookgate_keymanager.signing import Signing
-from hookgate_storage import Keys, Refused, Store, StoreError, configured, open_store
+from hookgate_keymanager.records import GrantName, SigningRecord
+
+if TYPE_CHECKING:  # a database takes long to import, and every `--help` imports this
+    from hookgate_keymanager.clients import Clients
+    from hookgate_storage import Store
 
 DocumentArgument = Annotated[
     Path | None, typer.Argument(help="The file of the document; HOOKGATE_CONFIG if left out.", show_default=False)
@@ -39,7 +39,7 @@ def client(
     document: DocumentArgument = None,
     application: Annotated[str, typer.Option(help="The application that calls.")] = "",
     owner: Annotated[str, typer.Option(help="The user whose application it is.")] = "",
-    grants: Annotated[str, typer.Option(help=f"Ways to get tokens, with commas: {', '.join(GRANTS)}.")] = (
+    grants: Annotated[str, typer.Option(help=f"Ways to get tokens, with commas: {', '.join(get_args(GrantName))}.")] = (
         "client_credentials"
     ),
     callback: Annotated[list[str] | None, typer.Option(help="Where codes may be sent; may be repeated.")] = None,
@@ -104,6 +104,9 @@ def rotate(
     """Make a new key that JWTs are signed with from now on, by every node."""
 
     async def run(store: Store) -> None:
+        from hookgate_keymanager.ending import Endings
+        from hookgate_keymanager.signing import Signing
+
         kid = await Signing(store, Endings(store), SigningRecord()).rotate(end=end)
         say(f"{kid} signs from now on" + (", and no token of another key is good" if end else ""))
 
@@ -114,10 +117,15 @@ _WORDS = (("client", client), ("clients", clients), ("remove-client", remove), (
 
 
 def _run(document: Path | None, run: Callable[[Clients], Awaitable[Any]]) -> None:
+    from hookgate_keymanager.clients import Clients
+    from hookgate_keymanager.ending import Endings
+
     _run_with(document, lambda store: run(Clients(store, Endings(store))))
 
 
 def _run_with(document: Path | None, run: Callable[[Store], Awaitable[Any]]) -> None:
+    from hookgate_storage import Keys, Refused, StoreError, configured, open_store
+
     source = configured(document)
 
     async def whole() -> None:
