@@ -38,7 +38,10 @@ class CustomRouteSection(Options):
     body_schema: Schema | None = Field(default=None, alias="schema")
     """A JSON Schema that bodies have to be as, before anything starts."""
     output_schema: Schema | None = None
-    """A JSON Schema of its answers, for documentation."""
+    """A JSON Schema of its answers, for the OpenAPI document."""
+    validate_response: Literal["off", "warn", "fail"] = "off"
+    """Whether answers below 300 are compared with `output_schema`: `warn` sends one that differs, and says so in the
+    log; `fail` answers with 500 in its place."""
     sync: bool = False
     """Whether a call waits for what the workflow answers."""
     enabled: bool = True
@@ -52,6 +55,11 @@ class CustomRouteSection(Options):
     has to be longer."""
     on_missing_response: Literal[500, 204] = 500
     """The status where the workflow is over and has set no `*response*`."""
+
+
+def prefix_of(record: CustomRouteSection, settings: Any) -> str:
+    """Return what a route stands behind."""
+    return f"{settings.prefix}/{'public' if record.public else 'custom'}"
 
 
 def path_of(route: str) -> tuple[str, dict[str, str]]:
@@ -111,7 +119,9 @@ class CustomRoutes(Section[CustomRouteSection]):
         if "timeout" in record.model_fields_set and record.timeout >= site.gateway.hook_timeout:
             message = f"gateway.hook_timeout ends it after {site.gateway.hook_timeout:g} s; write more there"
             site.problem((*item.path, "timeout"), message)
-        prefix = f"{settings.prefix}/{'public' if record.public else 'custom'}"
+        if record.validate_response != "off" and (record.output_schema is None or not record.sync):
+            site.problem((*item.path, "validate_response"), "needs an output_schema, and a route that says sync: true")
+        prefix = prefix_of(record, settings)
         prefixes = [prefix, *([settings.public_alias] if record.public and settings.public_alias else ())]
         owner = f"custom_routes.{item.name}"
         auth = () if record.public else self._auth(site, item, engine, owner)
@@ -129,6 +139,8 @@ class CustomRoutes(Section[CustomRouteSection]):
             options["error_handler"] = record.error_handler
         if record.body_schema is not None:
             options["schema"] = record.body_schema.written
+        if record.output_schema is not None and record.validate_response != "off":
+            options |= {"output_schema": record.output_schema.written, "validate_response": record.validate_response}
         step = site.step({"workflow": options}, item.path, owner)
         if step is None or not record.enabled:
             return None

@@ -78,18 +78,22 @@ class WorkflowEngine(Section[EngineSection]):
 
     @hookimpl
     def routes(self, site: Site) -> Iterator[Route | None]:
-        """Make the route to transactions, where there are custom routes and somebody can be known."""
+        """Make the routes to what describes custom routes and, where somebody can be known, to transactions."""
         workflows = site.section("workflows")
         if self._own is not None and workflows is not None and workflows.items:
             site.adopt(self._own, ("workflow_engine",))  # type: ignore[arg-type]
         custom = site.section("custom_routes")
         entries, path = self.auth(site)
-        if custom is None or not custom.items or not entries:
+        if custom is None or not custom.items:
             return
         made = [(index, site.step(entry, (*path, index), "workflow_engine")) for index, entry in enumerate(entries)]
         steps = tuple((f"auth/{index}", step) for index, step in made if step is not None)
+        from hookgate_workflows.published import pages
         from hookgate_workflows.transactions import Transactions
 
+        yield from pages(site, self.record.prefix, steps)
+        if not entries:
+            return
         step = Transactions()
         site.adopt(step, ("workflow_engine",))
         written = {

@@ -26,7 +26,7 @@ from hookgate import (
     hookimpl,
 )
 from hookgate_storage import StoreError, ask_store
-from hookgate_workflows.answers import answer_of
+from hookgate_workflows.answers import answer_of, mistakes_of, none
 from hookgate_workflows.definitions import Workflows
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.filters import pattern
@@ -64,6 +64,11 @@ class RunWorkflowOptions(Options):
     tenths of `gateway.hook_timeout`."""
     on_missing_response: Literal[500, 204] = 500
     """The status where the workflow is over and has set no `*response*`."""
+    output_schema: Schema | None = None
+    """A JSON Schema that what is answered has to be as."""
+    validate_response: Literal["off", "warn", "fail"] = "off"
+    """What becomes of an answer below 300 that is not: `warn` sends it, and says so in the log; `fail` answers with
+    500."""
     patterns: dict[str, str] = Field(default_factory=dict)
     """Regular expressions of RE2 that whole path parameters have to match; other calls are answered with 404."""
     prefixes: tuple[str, ...] = ()
@@ -199,4 +204,14 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
             raise GatewayTimeout("The workflow waits for something.", reason="workflow-waits")
         if instance.status == ACTIVE and not instance.ended_at:
             raise ServiceUnavailable("The workflow cannot be journalled.", reason="journal-away")
-        return answer_of(exchange, instance, self.options.on_missing_response)
+        response = answer_of(exchange, instance, self.options.on_missing_response)
+        schema, what = self.options.output_schema, self.options.validate_response
+        if schema is None or what == "off" or response.status >= 300:
+            return response
+        if found := mistakes_of(response, schema):
+            told = f"{self.options.workflow}: the answer of {instance.guid} is not as output_schema says: {found}"
+            if what == "fail":
+                raise none(exchange, "response-schema", told)
+            self._host.log.warning("%s", told)
+            exchange.note(told)
+        return response
