@@ -12,8 +12,6 @@ from hookgate.testing import upstream
 
 from .served import document, processes, setter
 
-ENGINE = {"lease": 1, "executor": {"local": {"poll": "100ms"}}}
-
 
 def call(path, method="GET", **more):
     return {"original_name": "http_call", "params": {"connection": "shop", "url": path, "method": method, **more}}
@@ -76,11 +74,11 @@ def seen(shop, path):
     return sum(each.path == path for each in shop.requests)
 
 
-def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, database_url, shop):
+def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, executing, shop):
     """One instance is amid a call that may be repeated, one amid a call that may not, and one waits."""
-    verdict = "repeat" if database_url.startswith("sqlite") else "done"
-    made = document(WORKFLOWS, ROUTES, workflow_engine=ENGINE, connections={"shop": {"targets": shop.url}})
-    with processes(tmp_path, database_url, made) as start:
+    verdict = "repeat" if executing.url.startswith("sqlite") else "done"
+    made = document(WORKFLOWS, ROUTES, workflow_engine=executing.section(), connections={"shop": {"targets": shop.url}})
+    with processes(tmp_path, executing.url, made) as start:
         first = start()
         orders, risky, slow = (first.public(f"/{name}", "POST").json()["id"] for name in WORKFLOWS)
         shop.wait_for(lambda each: seen(each, "/second") == seen(each, "/risky") == 1, 10)
@@ -117,14 +115,15 @@ def test_what_was_done_is_not_done_again_and_the_rest_goes_on(tmp_path, database
     assert (shop.answer.seen["/risky"], shop.answer.seen["/three"]) == (2 if verdict == "repeat" else 1, 1)
 
 
-def test_a_process_that_was_only_slow_does_nothing_that_another_one_has_taken_over(tmp_path, postgres_url, shop):
+def test_a_process_that_was_only_slow_does_nothing_that_another_one_has_taken_over(tmp_path, sharing, shop):
     """One node stands still, and another finishes all of its instances within the lease. When it goes on it is fenced:
     nothing is done twice."""
-    made = document(WORKFLOWS, ROUTES, workflow_engine=ENGINE, connections={"shop": {"targets": shop.url}})
-    with processes(tmp_path, postgres_url, made) as start:
-        first, second = start(), start()
+    made = document(WORKFLOWS, ROUTES, workflow_engine=sharing.section(), connections={"shop": {"targets": shop.url}})
+    with processes(tmp_path, sharing.url, made) as start:
+        first = start()
         numbers = [first.public("/orders", "POST").json()["id"] for _ in range(10)]
         shop.wait_for(lambda each: seen(each, "/second") == 10, 10)
+        second = start()
         first.gate.process.send_signal(signal.SIGSTOP)
         shop.wait_for(lambda each: seen(each, "/second") == 20, 20)
         shop.answer.go.set()

