@@ -16,6 +16,7 @@ from hookgate_management.grouping import Outcome, Turns, Waiting, Within, parts
 from hookgate_management.kinds import Kinds
 from hookgate_management.problems import Refusal, pointer
 from hookgate_management.references import References
+from hookgate_management.spent import Spent
 from hookgate_management.tenancy import current, keep_tenants
 from hookgate_people import InUse
 from hookgate_storage import (
@@ -74,6 +75,7 @@ class Changer:
         self._bad: dict[int, set[tuple[Key, str]]] = {}
         """Mistakes in what is stored, by generation: others have made them, and they hold up nobody."""
         self._turns = turns
+        self._spent = Spent()
 
     async def whole(self) -> Whole:
         """Return everything that is stored."""
@@ -114,10 +116,13 @@ class Changer:
             return await self._turns.take(waiting)
         whole = await self.asked(self.whole())
         self._ready(whole, await asyncio.to_thread(_by_key, whole), waiting)
-        verdict = await self._check(whole, [waiting])
+        verdict, head = await self._check(whole, [waiting]), whole.generation
         if verdict.refusal is not None:
             raise verdict.refusal
-        return Outcome(whole.generation, False, await self._effects(whole, verdict.config))
+        told = await self._effects(whole, verdict.config)
+        del verdict, whole
+        await self._spent.let_go()
+        return Outcome(head, False, told)
 
     async def settle(self, group: Sequence[Waiting]) -> None:
         """Check writes together and store them in one transaction. Where that cannot be, those are found that are to
@@ -133,6 +138,7 @@ class Changer:
                 continue
             except StoreError as error:
                 rest = _refused(group, Refusal(AWAY, f"{error}.", "store-away"))
+            await self._spent.let_go()
             for part in rest:
                 await self.settle(part)
             return
@@ -315,6 +321,8 @@ class Changer:
                 user = None if (owner, problem.message) in before else (*owner, "store")
             if user is not None:
                 found.setdefault(user, set()).add(pointer(rest))
+        del merged
+        await self._spent.let_go()
         return found
 
     def _without(self, section: str, name: str) -> dict[str, Any]:
@@ -364,7 +372,9 @@ class Changer:
         try:
             config = await tried(merged.document, self._catalogue, self.kept)
         except ConfigError as error:
+            await asyncio.to_thread(self._spent.add, merged, None, None)
             return merged, list(error.problems), None
+        await asyncio.to_thread(self._spent.add, merged, config, self.kept)
         self.kept = config.kept
         return merged, [], config
 

@@ -63,13 +63,13 @@ class Kept:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self._records: dict[Key, Checked] = {}
+        self.records: dict[Key, Checked] = {}
 
     def find(self, key: Key, written: bytes | None, folder: object) -> Checked | None:
         """Return what was kept of a record that is written so."""
-        held = self._records.get(key)
+        held = self.records.get(key)
         return held if held is not None and held.digest == written and held.folder == folder else None
 
     def keep(self, key: Key, checked: Checked) -> None:
         """Keep a record."""
-        self._records[key] = checked
+        self.records[key] = checked

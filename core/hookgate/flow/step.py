@@ -67,6 +67,3 @@ class Step:
             for name in ("on_request", "choose", "on_response", "on_fault", "on_done")
             if getattr(self, name) is not None
         )
-
-    def __repr__(self) -> str:
-        return f"<Step {self.id}>"

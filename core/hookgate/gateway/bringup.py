@@ -59,12 +59,11 @@ async def _brought_up(house: House, config: Configuration, number: int) -> Gener
         backends = {}
         for name, connection in config.connections.items():
             culprit, hook = connection.transport.entry.id, "configure"
-            backends[name] = _backend(house, name, config)
-            if len(backends) % 100 == 0:
-                await asyncio.sleep(0)  # calls are served meanwhile
-        for backend in backends.values():
+            backends[name] = backend = _backend(house, name, config)
             if backend.probes is not None:
                 config.instances[backend.probes.entry.id] = backend.probes
+            if len(backends) % 100 == 0:
+                await asyncio.sleep(0)  # calls are served meanwhile
         ready = running | {id(provider) for provider in providers}
         for plugin in await asyncio.to_thread(lambda: [p for p in config.instances.values() if id(p) not in ready]):
             started.append(plugin)

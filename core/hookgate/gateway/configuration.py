@@ -42,7 +42,7 @@ from hookgate.gateway.site import LoadingSite, Table
 
 log = logging.getLogger("hookgate")
 
-PATIENCE = 0.002
+PATIENCE = 0.0005
 """Seconds after which loading lets others run: calls are served meanwhile."""
 
 
@@ -84,8 +84,11 @@ class Configuration:
     kept: Kept | None = None
     """The checked records, for the next document."""
 
-    def __repr__(self) -> str:
-        return f"<Configuration: {len(self.routes)} routes, {len(self.connections)} connections>"
+    def pieces(self) -> list[Any]:
+        """Return what it holds, so that it can be let go of in pieces: else it goes at once, and no call is served."""
+        items = (item for section in self.sections.values() for item in section.items)
+        named = (self.instances, self.connections, self.placed, {} if self.kept is None else self.kept.records)
+        return [*self.routes, *items, *(each for one in named for each in one.values())]
 
 
 async def load(

@@ -178,7 +178,8 @@ class Gateway:
                 backend.start()
         if self.state == "starting":
             self.state = "running"
-        for warning in generation.config.warnings:
+        known = set(() if old is None else old.config.warnings)
+        for warning in (each for each in config.warnings if each not in known):
             log.warning("%s", warning)
         log.info("generation %d is live: %d routes", generation.number, len(generation.config.routes))
         for observer in config.observers:
@@ -217,7 +218,7 @@ class Gateway:
         gone = await asyncio.to_thread(lambda: [p for p in generation.config.instances.values() if id(p) not in in_use])
         await self.hosting.end(gone, generation.config.gateway.stop_timeout)
         if not generation.in_flight:
-            await generation.forget()
+            await asyncio.to_thread(generation.forget)
 
     def _patience(self, name: Literal["startup_timeout", "stop_timeout"]) -> float:
         """Return how long to wait for one plugin, by the live document, or as it is where none says otherwise."""

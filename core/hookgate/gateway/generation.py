@@ -221,16 +221,15 @@ class Generation:
         if self.in_flight == 0:
             self._idle.set()
 
-    async def forget(self) -> None:
-        """Let go of what it was compiled to, once no call is left: nobody has to look for what hangs together only.
-        Calls of others are served meanwhile.
-        """
-        for number, route in enumerate(self._made):
+    def forget(self) -> None:
+        """Let go of all that it is, once no call is left, piece by piece; a thread does so beside calls of others."""
+        for route in self._made:
             route.passage = None
-            if number % 200 == 199:
-                await asyncio.sleep(0)
-        self._made, self._named = {}, {}
-        del self._behind  # it holds the generation
+        pieces = [*self.config.pieces(), *self._made]
+        self._made, self._named, self.router = {}, {}, Router([])
+        del self._behind, self.config  # one holds the generation, the other one its pieces
+        while pieces:
+            pieces.pop()
 
     async def drained(self, seconds: float) -> bool:
         """Wait until no call is left, or so many seconds; return whether none is left."""
