@@ -140,6 +140,9 @@ def sent(operation, kind):
         "make-custom-route": {"route": "/theirs", "method": "get", "workflow": "NAME"},
         "rename-group": {"name": "theirs"},
         "decide": {"task": 1, "verdict": "done"},
+        "check-bulk": {},
+        "start-bulk": {},
+        "replay-bulk": {},
     }.get(name)
 
 

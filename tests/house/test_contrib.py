@@ -17,6 +17,7 @@ from .test_workspace import is_example, name_of
 from .workspace import ROOT, contributions, files, module, package, project, under
 
 DOWN = {
+    "bulk": {"management", "storage", "workflows"},
     "keymanager": {"people", "storage"},
     "ldapclaims": {"keymanager"},
     "apimanager": {"management", "people", "storage"},
@@ -166,7 +167,7 @@ def test_what_serves_brings_no_command_line_along():
         for groups in points
         for group, entries in groups.items()
         for place in entries.values()
-        if group != "hookgate.commands"
+        if group not in ("hookgate.commands", "hookgate.workflow_commands")
     }
     program = (
         f"import sys, {', '.join(sorted(served))}; print({{'hookgate.commands', 'rich', 'typer'}} & {{*sys.modules}})"

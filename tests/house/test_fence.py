@@ -48,6 +48,8 @@ NO_FILES = {
         "of a URL",
     ),
     ("CustomRouteSection", "output_schema"): "what a route gives",
+    ("RunBulkOptions", "output_schema"): "what a route gives",
+    ("RunWorkflowOptions", "output_schema"): "what a route gives",
     ("GenerateRandomStringOptions", "output_context_key"): "what a node gives",
     ("HttpCallOptions", "output_context_key"): "what a node gives",
     ("MutualTlsCredentialOptions", "certificate_pem"): "the text itself",

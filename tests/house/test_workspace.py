@@ -151,6 +151,13 @@ def test_what_a_contribution_offers_is_what_its_families_want(folder):
     for pages in points.pop("hookgate.pages", {}).values():
         module, _, name = pages.partition(":")
         assert [*signature(getattr(import_module(module), name)).parameters] == ["api", "calls", "host"]
+    for group, takes in (
+        ("hookgate.workflow_commands", ["group"]),
+        ("hookgate.workflow_watchers", ["host", "instance"]),
+    ):
+        for place in points.pop(group, {}).values():
+            module, _, name = place.partition(":")
+            assert [*signature(getattr(import_module(module), name)).parameters] == takes
     for revisions in points.pop("hookgate.migrations", {}).values():
         assert import_module(revisions).__path__, "revisions of tables stand in a package"
     groups = dict(GROUPS)

@@ -102,7 +102,7 @@ class Client:
         query: Mapping[str, str | list[str]] | None = None,
         **headers: str,
     ) -> Any:
-        """Call a path behind `/-/api`, and return the JSON of the answer.
+        """Call a path behind `/-/api`, and return the JSON of the answer. Bytes are sent as they are.
 
         Raises:
             ApiError: it is refused.
@@ -110,11 +110,8 @@ class Client:
         """
         told = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            answer = (
-                self._http.request(method, path, json=body, params=query, headers=told)
-                if body is not None
-                else self._http.request(method, path, params=query, headers=told)
-            )
+            sent: dict[str, Any] = {} if body is None else {"content" if isinstance(body, bytes) else "json": body}
+            answer = self._http.request(method, path, params=query, headers=told, **sent)
         except self._failures as error:
             raise Unreachable(f"no gateway answers on {self.url}: {error or type(error).__name__}") from None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ from hookgate_workflows.graph import Graph, problems, warnings
 from hookgate_workflows.records import WorkflowSection
 from hookgate_workflows.templating import LONGEST_TEMPLATE, TemplateFailed, as_written, compiled
 
+GROUP = "hookgate.workflow_commands"
+"""Entry points: functions that add commands of other distributions to the group."""
 LONGEST_FILE = 16 * 1024 * 1024
 
 
@@ -31,6 +34,9 @@ class WorkflowCommands(Command[Options]):
         group = typer.Typer(no_args_is_help=True, help="Draw workflows, and try templates.")
         group.command("show")(show)
         group.command("render")(render)
+        points: Any = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+        for point in points:
+            point.load()(group)
         commands.add_typer(group, name="workflow")
 
 

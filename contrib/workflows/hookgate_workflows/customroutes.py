@@ -10,12 +10,13 @@ from pydantic import AliasChoices, BeforeValidator, Field
 
 from hookgate import Item, Loaded, Options, PositiveDuration, Problem, Route, Section, Site, Ways, hookimpl
 from hookgate_workflows.schemas import Schema
-from hookgate_workflows.step import TIMEOUT, WorkflowName
+from hookgate_workflows.step import TIMEOUT, RunWorkflowOptions, WorkflowName
 
 Method = Annotated[
     Literal["get", "post", "put", "delete", "patch", "head", "options"],
     BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
 ]
+_OF_A_ROUTE = {each.alias or name for name, each in RunWorkflowOptions.model_fields.items()}
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)(?::((?:[^{}]|\{[0-9,]*\})*))?\}")
 
 
@@ -55,6 +56,10 @@ class CustomRouteSection(Options):
     has to be longer."""
     on_missing_response: Literal[500, 204] = 500
     """The status where the workflow is over and has set no `*response*`."""
+    bulk: dict[str, Any] | None = None
+    """That a body may be many: a JSON array or CSV runs the workflow once for each row, and is answered with the id of
+    the bulk. Options as the step `bulk` has them, such as `max_rows` and `parallel`, or `{}`; it comes with
+    `hookgate-bulk`."""
 
 
 def prefix_of(record: CustomRouteSection, settings: Any) -> str:
@@ -141,10 +146,13 @@ class CustomRoutes(Section[CustomRouteSection]):
             options["schema"] = record.body_schema.written
         if record.output_schema is not None and record.validate_response != "off":
             options |= {"output_schema": record.output_schema.written, "validate_response": record.validate_response}
-        step = site.step({"workflow": options}, item.path, owner)
+        kind = "workflow" if record.bulk is None else "bulk"
+        for name in sorted({*(record.bulk or ())} & _OF_A_ROUTE):
+            site.problem((*item.path, "bulk", name), "is a field of the route itself")
+        step: Any = site.step({kind: {**(record.bulk or {}), **options}}, item.path, owner)
         if step is None or not record.enabled:
             return None
-        most = settings.limits.request
+        most = step.longest(settings.limits.request)
         written = {
             "name": f"{record.method.upper()} {prefix}{record.route}",
             "match": {"path": [f"{each}{path}" for each in prefixes], "methods": [record.method.upper()]},
@@ -152,7 +160,7 @@ class CustomRoutes(Section[CustomRouteSection]):
             "labels": {"group": record.group} if record.group else {},
         }
         made_of = {"match.path": "route", "match.methods": "method"}
-        return site.route(written, item.path, made_of, steps=Ways((*auth, ("workflow", step)), auth))
+        return site.route(written, item.path, made_of, steps=Ways((*auth, (kind, step)), auth))
 
     def _auth(self, site: Site, item: Item[CustomRouteSection], engine: Any, owner: str) -> Any:
         """Build the steps that find out who calls."""

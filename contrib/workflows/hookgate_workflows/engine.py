@@ -25,11 +25,12 @@ from hookgate_workflows.family import ERROR as ERROR_OUTPUT
 from hookgate_workflows.family import Done, NodeFailed, Pause
 from hookgate_workflows.graph import Graph, Place
 from hookgate_workflows.instance import ERROR, OK, RUNNING, WAITING, Instance, Run, Token
-from hookgate_workflows.journal import Fenced, Journal
+from hookgate_workflows.journal import ACTIVE, Fenced, Journal
 from hookgate_workflows.rendering import Rendering
 from hookgate_workflows.running import Cache, RunningCell
 from hookgate_workflows.saving import save
 from hookgate_workflows.settings import EngineSection
+from hookgate_workflows.watching import watchers
 
 log = logging.getLogger("hookgate.workflows")
 
@@ -56,6 +57,7 @@ class Engine:
         self.held: dict[int, Instance] = {}
         """Instances that are stored, and are to be run here."""
         self.leaving = False
+        self._watchers = watchers()
         self._graphs: dict[str, Graph] = {}
 
     # --- beginning --------------------------------------------------------------------------------------------------
@@ -334,6 +336,10 @@ class Engine:
             Fenced: another process has taken the instance.
             StoreError: the journal is away.
         """
+        if instance.status != ACTIVE and not instance.watched:
+            instance.watched = True
+            found = (watch(self.host, instance) for watch in self._watchers)
+            instance.also += [each for each in found if each is not None]
         now = self.host.clock.wall()
         await save(self.journal, instance, now, now + self.settings.lease)
 

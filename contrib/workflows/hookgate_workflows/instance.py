@@ -12,6 +12,7 @@ import orjson
 
 from hookgate_workflows.graph import Graph
 from hookgate_workflows.journal import ACTIVE
+from hookgate_workflows.watching import Also
 
 RUNNING, WAITING, OK, ERROR = "RUNNING", "WAITING", "OK", "ERROR"
 
@@ -155,6 +156,10 @@ class Instance:
     answered: asyncio.Future[None] | None = None
     """Set when an end is reached, or the instance is over or waits."""
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    also: list[Also] = field(default_factory=list)
+    """What others write together with it, next time."""
+    watched: bool = False
+    """Whether those who watch were told that it is over."""
 
     @property
     def told(self) -> dict[str, Any]:

@@ -122,8 +122,10 @@ class Journal:
         runs: Sequence[Mapping[str, Any]],
         files: Sequence[Mapping[str, Any]],
         made: Sequence[Mapping[str, Any]],
+        also: Sequence[Write] = (),
     ) -> Write:
-        """Return the write that saves an instance, with the runs of cells, documents and calls that have changed."""
+        """Return the write that saves an instance, with the runs of cells, documents and calls that have changed, and
+        what others write ``also``."""
 
         async def write(connection: AsyncConnection) -> None:
             if definition is not None:
@@ -138,6 +140,8 @@ class Journal:
             for table, rows in ((cells, runs), (documents, files), (calls, made)):
                 if rows:
                     await connection.execute(self._put[table.name], list(rows))
+            for each in also:
+                await each(connection)
 
         return write
 

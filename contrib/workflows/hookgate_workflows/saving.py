@@ -21,6 +21,7 @@ async def save(journal: Journal, instance: Instance, now: float, until: float) -
         files = [instance.documents[name] for name in instance.new_documents]
         instance.new_documents = set()
         made, instance.calls = instance.calls, []
+        also, instance.also = instance.also, []
         graph, definition = instance.graph, None
         if not instance.defined and instance.status == ACTIVE:  # it may go on later, in another process
             definition = {"digest": graph.digest, "name": graph.name, "body": dumped(graph.body), "made": now}
@@ -40,6 +41,7 @@ async def save(journal: Journal, instance: Instance, now: float, until: float) -
                 for each in files
             ],
             made=made,
+            also=[each.write for each in also],
         )
         try:
             await journal.write(write)
@@ -48,6 +50,9 @@ async def save(journal: Journal, instance: Instance, now: float, until: float) -
                 run.dirty = True
             instance.new_documents |= {each.name for each in files}
             instance.calls = [*made, *instance.calls]
+            instance.also = [*also, *instance.also]
             raise
         instance.stored = True
         instance.defined = instance.defined or definition is not None
+    for each in also:
+        each.done()

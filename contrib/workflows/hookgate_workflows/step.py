@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -82,23 +82,26 @@ class RunWorkflowOptions(Options):
         return self
 
 
-class RunWorkflow(Interceptor[RunWorkflowOptions]):
-    """Runs a workflow, and answers with what it has made.
+StepOptionsT = TypeVar("StepOptionsT", bound=RunWorkflowOptions)
 
-    A synchronous one answers with the context key `*response*`, or with the file that `*doc_response*` names, once an
-    end is reached. What leaves no response that can be sent is answered with 500, and the trace of the call says why.
-    """
+
+class WorkflowStep(Interceptor[StepOptionsT]):
+    """Runs a workflow for a call; what takes bodies of many rows stands on it, too."""
 
     category = "mediation"
     sides = {"request"}
     reads = {"request.body"}
     writes = {"answer"}
 
-    def __init__(self, options: RunWorkflowOptions) -> None:
+    def __init__(self, options: StepOptionsT) -> None:
         super().__init__(options)
         self.path_params = frozenset(options.patterns)
         self._patterns = {name: pattern(each) for name, each in options.patterns.items()}
         self._host: Host
+
+    def longest(self, request: int) -> int:
+        """Return how many bytes a body may have, where a plain one may have so many."""
+        return request
 
     @hookimpl
     def startup(self, host: Host) -> None:
@@ -118,15 +121,17 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
             ServiceUnavailable: the journal is away.
             NoAnswer: there is nothing that could be answered.
         """
-        options, host = self.options, self._host
-        for name, expression in self._patterns.items():
-            if not expression.fullmatch(unquote(exchange.params.get(name, ""))):
-                raise NotFound("There is no such route.")
-        section = host.section("workflow_engine", WorkflowEngine)
-        self._let(exchange, section)
+        section = self._let(exchange)
+        return await self._answered(exchange, section, await self._body(exchange, section.record.limits.request))
+
+    async def _body(self, exchange: Exchange, most: int) -> bytes:
         body = bytes(await exchange.request.body.read())
-        if len(body) > section.record.limits.request:
-            raise ContentTooLarge(f"A body here has at most {section.record.limits.request} bytes.")
+        if len(body) > most:
+            raise ContentTooLarge(f"A body here has at most {most} bytes.")
+        return body
+
+    async def _answered(self, exchange: Exchange, section: WorkflowEngine, body: bytes) -> Response:
+        options, host = self.options, self._host
         parts = multipart_of(body, exchange.request.headers.get("content-type") or "")
         request = request_of(exchange, b"" if parts else body, self._prefix(exchange))
         files: list[Document] = []
@@ -145,15 +150,19 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
             host.log.warning("the workflow %s cannot be journalled: %s", options.workflow, error)
             raise ServiceUnavailable("The journal of workflows is away.", reason="journal-away") from None
 
-    def _let(self, exchange: Exchange, section: WorkflowEngine) -> None:
-        identity = exchange.identity
+    def _let(self, exchange: Exchange) -> WorkflowEngine:
+        for name, expression in self._patterns.items():
+            if not expression.fullmatch(unquote(exchange.params.get(name, ""))):
+                raise NotFound("There is no such route.")
+        section, identity = self._host.section("workflow_engine", WorkflowEngine), exchange.identity
         if not self.options.authenticated:
-            return
+            return section
         if identity is None:
             challenge = {"WWW-Authenticate": 'Bearer realm="hookgate"'}
             raise Unauthorized("This route needs a caller who is known.", headers=challenge)
         if not section.profiles.allow(identity, exchange.request.method, exchange.request.path):
             raise Forbidden("No profile of the caller allows this call.", reason="profile")
+        return section
 
     def _prefix(self, exchange: Exchange) -> str:
         return next((each for each in self.options.prefixes if exchange.request.path.startswith(f"{each}/")), "")
@@ -215,3 +224,11 @@ class RunWorkflow(Interceptor[RunWorkflowOptions]):
             self._host.log.warning("%s", told)
             exchange.note(told)
         return response
+
+
+class RunWorkflow(WorkflowStep[RunWorkflowOptions]):
+    """Runs a workflow, and answers with what it has made.
+
+    A synchronous one answers with the context key `*response*`, or with the file that `*doc_response*` names, once an
+    end is reached. What leaves no response that can be sent is answered with 500, and the trace of the call says why.
+    """
