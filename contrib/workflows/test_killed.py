@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+import time
 from collections import Counter
 from itertools import pairwise
 
@@ -133,3 +134,29 @@ def test_a_process_that_was_only_slow_does_nothing_that_another_one_has_taken_ov
 
     assert {each["status"] for each in told} == {"CLOSED_IN_SUCCESS"}
     assert shop.answer.seen == {"/first": 10, "/second": 20, "/third": 10}
+
+
+def taken_over(tmp_path, sharing, shop, count, lease, patience):
+    """Kill one of two nodes amid so many instances; check that the other one finishes them, and does nothing twice that
+    may not be repeated."""
+    engine = sharing.section() | {"lease": lease}
+    made = document(WORKFLOWS, ROUTES, workflow_engine=engine, connections={"shop": {"targets": shop.url}})
+    with processes(tmp_path, sharing.url, made) as start:
+        first = start()
+        numbers = [first.public("/orders", "POST").json()["id"] for _ in range(count)]
+        shop.wait_for(lambda each: seen(each, "/second") == min(count, 100), patience)
+        second = start()
+        first.gate.kill()
+        began = time.monotonic()
+        shop.answer.go.set()
+        told = [second.closed(number, patience) for number in numbers]
+        took = time.monotonic() - began
+
+    assert {each["status"] for each in told} == {"CLOSED_IN_SUCCESS"}
+    assert {each["context"]["y"] for each in told} == {2}
+    assert (shop.answer.seen["/first"], shop.answer.seen["/third"]) == (count, count)
+    return took
+
+
+def test_what_a_node_leaves_that_is_killed_another_one_finishes(tmp_path, sharing, shop):
+    taken_over(tmp_path, sharing, shop, 20, 1, 20)

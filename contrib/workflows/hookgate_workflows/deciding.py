@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from hookgate_workflows.family import ERROR as ERROR_OUTPUT
-from hookgate_workflows.instance import ERROR, OK, RUNNING, Instance, Run
+from hookgate_workflows.instance import ERROR, OK, READY, Instance, Run
 
 PERSON = "person"
 """The key of a run that waits for a person to decide."""
@@ -44,7 +44,7 @@ def decide(engine: Any, instance: Instance, number: int, verdict: Verdict, outpu
     run.messages.append(f"{by} has decided: {verdict}")
     run.key, run.dirty = "", True
     if verdict == "repeat":
-        run.status, run.attempt, run.error = RUNNING, run.attempt + 1, ""
+        run.status, run.attempt, run.error = READY, run.attempt + 1, ""
         return
     done = verdict == "done"
     run.status, run.output, run.ended = (

@@ -24,7 +24,7 @@ from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.family import ERROR as ERROR_OUTPUT
 from hookgate_workflows.family import Done, NodeFailed, Pause
 from hookgate_workflows.graph import Graph, Place
-from hookgate_workflows.instance import ERROR, OK, RUNNING, WAITING, Instance, Run, Token
+from hookgate_workflows.instance import ERROR, OK, READY, RUNNING, WAITING, Instance, Run, Token
 from hookgate_workflows.journal import ACTIVE, Fenced, Journal
 from hookgate_workflows.rendering import Rendering
 from hookgate_workflows.running import Cache, RunningCell
@@ -35,6 +35,8 @@ from hookgate_workflows.watching import watchers
 log = logging.getLogger("hookgate.workflows")
 
 LONGEST_ERROR = 4000
+GONE = 60.0
+"""Seconds until an instance is tried again whose definition cannot be built: its node types may be installed again."""
 
 
 class Gone(Exception):
@@ -147,6 +149,9 @@ class Engine:
             return Instance.of(row, await self._graph_of(row["workflow"], row["digest"]))
         except Gone as error:
             log.warning("the instance %d of %s cannot go on: %s", number, row["workflow"], error)
+            again = now + GONE
+            reason = f"{error}; it is tried again each {GONE:g} s"
+            await self.journal.put_off(number, row["fence"], again, reason)
             return None
 
     async def _graph_of(self, name: str, digest: str) -> Graph:
@@ -171,7 +176,7 @@ class Engine:
         """Decide on each run that was under way when the process before ended, or that has waited long enough."""
         for run in [*instance.active.values()]:
             place = instance.graph.places[run.token.cell]
-            if run.status == WAITING:
+            if run.status in (WAITING, READY):
                 continue
             if place.node.may_repeat:
                 run.attempt, run.dirty = run.attempt + 1, True
@@ -203,7 +208,9 @@ class Engine:
 
     async def _advance(self, instance: Instance) -> None:
         tasks: dict[asyncio.Task[None], Run] = {}
-        again = [run for run in instance.active.values() if run.status == RUNNING]
+        again = [run for run in instance.active.values() if run.status in (RUNNING, READY)]
+        for run in again:
+            run.status = RUNNING
         try:
             while True:
                 for run in again:

@@ -14,7 +14,7 @@ from hookgate_workflows.graph import Graph
 from hookgate_workflows.journal import ACTIVE
 from hookgate_workflows.watching import Also
 
-RUNNING, WAITING, OK, ERROR = "RUNNING", "WAITING", "OK", "ERROR"
+READY, RUNNING, WAITING, OK, ERROR = "READY", "RUNNING", "WAITING", "OK", "ERROR"
 
 
 @dataclass(slots=True)

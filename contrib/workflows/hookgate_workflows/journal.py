@@ -163,6 +163,12 @@ class Journal:
         found: dict[str, Any] | None = await self.write(write)
         return found
 
+    async def put_off(self, instance: int, fence: int, until: float, reason: str) -> None:
+        """Let go of an instance that cannot be run here, until a time."""
+        mine = and_(instances.c.id == instance, instances.c.fence == fence)
+        off = {"waits": "time", "wake": until, "reason": reason, "lease": None, "lease_until": None}
+        await self.write(lambda connection: connection.execute(update(instances).where(mine).values(off)))
+
     async def read(self, instance: int | str) -> dict[str, Any] | None:
         """Return an instance by its number or GUID, with its cells, documents without their content, and calls."""
         column = instances.c.guid if isinstance(instance, str) else instances.c.id

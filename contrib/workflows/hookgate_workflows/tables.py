@@ -79,8 +79,9 @@ cells = Table(
     Column("ended", Float),
     Column("fence", Integer, nullable=False),
 )
-"""Runs of cells. ``status`` is ``RUNNING``, ``WAITING``, ``OK`` or ``ERROR``; ``given`` is what it worked with, and
-``changes`` what it put into the context; ``key`` is what somebody names who resumes it."""
+"""Runs of cells. ``status`` is ``RUNNING``, ``WAITING``, ``OK`` or ``ERROR``, or ``READY`` where somebody has decided
+that it is run again; ``given`` is what it worked with, and ``changes`` what it put into the context; ``key`` is what
+somebody names who resumes it."""
 
 documents = Table(
     "hookgate_workflow_documents",
