@@ -95,3 +95,26 @@ def test_every_call_appears_in_the_history(gate):
     assert gate.call("GET", "/transactions/999999").status_code == 404
     for path in ("/transactions", f"/transactions/{first['id']}"):
         assert gate.call("GET", path, token="token-of-eve").status_code == 403
+
+
+@pytest.mark.row("CR-24")
+def test_a_proxy_is_an_object_whose_secret_is_not_shown(gate):
+    body = {"connection": "up", "check": {"path": "/me"}, "system_session": "session-of-the-system"}
+    for kind, name, written in (
+        ("connections", "up", {"targets": ["http://127.0.0.1:9"]}),
+        (
+            "workflow_engine",
+            "workflow_engine",
+            {"auth": [{"auth": {"methods": [{"basic": {"users": {"ann": "p" * 20}}}]}}]},
+        ),
+        ("proxies", "p1", body),
+    ):
+        made = gate.call("POST", f"/objects/{kind}", {"name": name, "body": written})
+        assert made.status_code == 201, made.text
+    told = gate.call("GET", "/objects/proxies/p1")
+    assert told.json()["body"]["system_session"] == "********"
+    assert "session-of-the-system" not in told.text
+    made = gate.call("POST", "/custom_routes?wait=live", {**route("/tenants/"), "proxy": "p1", "public": False})
+    assert (made.status_code, made.json()["route_id"]) == (201, "get p1 tenants:")
+    wrong = gate.call("POST", "/custom_routes", {**route("/others/"), "proxy": "p1"})
+    assert (wrong.status_code, "leave public out" in wrong.text) == (400, True)

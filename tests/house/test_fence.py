@@ -42,6 +42,7 @@ NO_FILES = {
             ("SchemaOptions", "path"),
             ("ScopeDestination", "keep_base_path"),
             ("ScopeDestination", "path"),
+            ("SessionCheckSection", "path"),
             ("StickyOptions", "path"),
             ("XssGuardOptions", "path"),
         ],
@@ -51,8 +52,18 @@ NO_FILES = {
     ("RunBulkOptions", "output_schema"): "what a route gives",
     ("RunWorkflowOptions", "output_schema"): "what a route gives",
     ("GenerateRandomStringOptions", "output_context_key"): "what a node gives",
-    ("HttpCallOptions", "output_context_key"): "what a node gives",
+    **dict.fromkeys(
+        (
+            (record, "output_context_key")
+            for record in (
+                *("AnswerOptions", "CallOptions", "HttpCallOptions"),
+                *("ProxyCallOptions", "ProxySessionCallOptions"),
+            )
+        ),
+        "what a node gives",
+    ),
     ("MutualTlsCredentialOptions", "certificate_pem"): "the text itself",
+    ("RunWorkflowOptions", "output_schema"): "what a route gives",
     ("ScriptOptions", "file"): "the plugin needs code",
 }
 """Options that are called like a file and are none, or that another word refuses."""

@@ -27,7 +27,7 @@ class RunBulk(WorkflowStep[RunBulkOptions]):
         return max(request, self.options.max_bytes)
 
     @hookimpl
-    async def on_request(self, exchange: Exchange) -> Response:
+    async def on_request(self, exchange: Exchange) -> Response | None:
         """Run it.
 
         Raises:
@@ -35,6 +35,8 @@ class RunBulk(WorkflowStep[RunBulkOptions]):
             ServiceUnavailable: the store is away.
         """
         section, options = self._let(exchange), self.options
+        if section is None:
+            return None
         media_type = exchange.request.headers.get("content-type") or ""
         is_csv = media_type.partition(";")[0].strip().lower() == "text/csv"
         body = await self._body(exchange, self.longest(section.record.limits.request))

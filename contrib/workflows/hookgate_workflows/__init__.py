@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from hookgate_workflows.pages import OPERATE, TRANSACTIONS
     from hookgate_workflows.records import WorkflowSection
     from hookgate_workflows.requests import is_json, request_of
+    from hookgate_workflows.routerecord import WorkflowName
     from hookgate_workflows.schemas import Schema
     from hookgate_workflows.section import WorkflowEngine
-    from hookgate_workflows.step import RunWorkflowOptions, WorkflowName, WorkflowStep
+    from hookgate_workflows.step import RunWorkflowOptions, WorkflowStep
     from hookgate_workflows.tables import instances
     from hookgate_workflows.templating import Template, Templated
     from hookgate_workflows.trial import TrialCell
@@ -39,9 +40,10 @@ _WHEN_NEEDED = {
         "pages": "OPERATE TRANSACTIONS",
         "records": "WorkflowSection",
         "requests": "is_json request_of",
+        "routerecord": "WorkflowName",
         "schemas": "Schema",
         "section": "WorkflowEngine",
-        "step": "RunWorkflowOptions WorkflowName WorkflowStep",
+        "step": "RunWorkflowOptions WorkflowStep",
         "tables": "instances",
         "templating": "Template Templated",
         "trial": "TrialCell",

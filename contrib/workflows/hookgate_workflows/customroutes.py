@@ -2,95 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from hookgate import (
+    Item,
+    Loaded,
+    Problem,
+    Route,
+    Section,
+    Site,
+    Ways,
+    hookimpl,
+)
+from hookgate_workflows.proxysteps import Forward
+from hookgate_workflows.routerecord import CustomRouteSection, path_of, prefix_of
+from hookgate_workflows.step import RunWorkflowOptions
 
-from hookgate import Item, Loaded, Options, PositiveDuration, Problem, Route, Section, Site, Ways, hookimpl
-from hookgate_workflows.schemas import Schema
-from hookgate_workflows.step import TIMEOUT, RunWorkflowOptions, WorkflowName
-
-Method = Annotated[
-    Literal["get", "post", "put", "delete", "patch", "head", "options"],
-    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
-]
 _OF_A_ROUTE = {each.alias or name for name, each in RunWorkflowOptions.model_fields.items()}
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)(?::((?:[^{}]|\{[0-9,]*\})*))?\}")
-
-
-class CustomRouteSection(Options):
-    """A route that runs a workflow."""
-
-    route: Annotated[str, Field(min_length=4, max_length=1000, pattern=r"^/")]
-    """Its path, behind `/api/v01/custom` or, of a public one, `/api/v01/public`. `{name}` is a path parameter, and
-    `{name:regex}` one that matches a regular expression of RE2; `{name:.*}` at the end is everything behind."""
-    method: Method
-    """Its method."""
-    workflow: WorkflowName = Field(validation_alias=AliasChoices("workflow", "activity_id"))
-    """The workflow that is run."""
-    error_handler: WorkflowName | None = Field(
-        default=None, validation_alias=AliasChoices("error_handler", "err_activity_id")
-    )
-    """The workflow that is run when it fails."""
-    group: str = Field(default="", max_length=200)
-    """The group that it belongs to."""
-    body_schema: Schema | None = Field(default=None, alias="schema")
-    """A JSON Schema that bodies have to be as, before anything starts."""
-    output_schema: Schema | None = None
-    """A JSON Schema of its answers, for the OpenAPI document."""
-    validate_response: Literal["off", "warn", "fail"] = "off"
-    """Whether answers below 300 are compared with `output_schema`: `warn` sends one that differs, and says so in the
-    log; `fail` answers with 500 in its place."""
-    sync: bool = False
-    """Whether a call waits for what the workflow answers."""
-    enabled: bool = True
-    """Whether it is there. Switched off, calls are answered with 404, and instances that run go on."""
-    public: bool = False
-    """Whether it is called without authentication."""
-    accepted: Literal[200, 202] = 202
-    """The status of the answer where a call does not wait."""
-    timeout: PositiveDuration = TIMEOUT
-    """Seconds that a call waits at most; then it is answered with 504, and the instance goes on. `gateway.hook_timeout`
-    has to be longer."""
-    on_missing_response: Literal[500, 204] = 500
-    """The status where the workflow is over and has set no `*response*`."""
-    bulk: dict[str, Any] | None = None
-    """That a body may be many: a JSON array or CSV runs the workflow once for each row, and is answered with the id of
-    the bulk. Options as the step `bulk` has them, such as `max_rows` and `parallel`, or `{}`; it comes with
-    `hookgate-bulk`."""
-
-
-def prefix_of(record: CustomRouteSection, settings: Any) -> str:
-    """Return what a route stands behind."""
-    return f"{settings.prefix}/{'public' if record.public else 'custom'}"
-
-
-def path_of(route: str) -> tuple[str, dict[str, str]]:
-    """Return a path as the gateway writes it, and the regular expressions of its parameters.
-
-    Raises:
-        ValueError: it has a regular expression elsewhere than in a parameter.
-    """
-    patterns: dict[str, str] = {}
-
-    def variable(found: re.Match[str]) -> str:
-        name, expression = found[1], found[2]
-        if expression is None:
-            return f"{{{name}}}"
-        if expression in (".*", ".+") and found.end() == len(route):
-            if expression == ".+":
-                patterns[name] = expression
-            return f"{{{name}...}}"
-        patterns[name] = expression
-        return f"{{{name}}}"
-
-    path = _VARIABLE.sub(variable, route)
-    if wrong := re.search(r"[\\^$*+?()|\[\]]", _VARIABLE.sub("", route)):
-        message = f"{wrong[0]!r} is of a regular expression: write it in a parameter"
-        raise ValueError(f"{message}, like {{name:[0-9]+}}, or {{rest:.*}} for everything behind")
-    return path, patterns
 
 
 class CustomRoutes(Section[CustomRouteSection]):
@@ -100,11 +29,13 @@ class CustomRoutes(Section[CustomRouteSection]):
 
     @classmethod
     def name_of(cls, written: Mapping[str, Any]) -> str:
-        """Return what a route is called: `get users:{id}` for `/users/{id}`, as names of objects have no slashes."""
+        """Return what a route is called: `get users:{id}` for `/users/{id}`, as names of objects have no slashes, and
+        `get p1 users:{id}` for that of a proxy."""
         method, route = written.get("method"), written.get("route")
         if not isinstance(method, str) or not isinstance(route, str):
             return ""
-        return f"{method.lower()} {route.removeprefix('/').replace(':', '::').replace('/', ':')}"
+        proxy = f"{written['proxy']} " if isinstance(written.get("proxy"), str) else ""
+        return f"{method.lower()} {proxy}{route.removeprefix('/').replace(':', '::').replace('/', ':')}"
 
     @hookimpl
     def routes(self, site: Site) -> Iterator[Route | None]:
@@ -126,10 +57,16 @@ class CustomRoutes(Section[CustomRouteSection]):
             site.problem((*item.path, "timeout"), message)
         if record.validate_response != "off" and (record.output_schema is None or not record.sync):
             site.problem((*item.path, "validate_response"), "needs an output_schema, and a route that says sync: true")
+        if record.proxy and record.public:
+            site.problem((*item.path, "public"), "a route of a proxy needs a caller who is known: leave public out")
         prefix = prefix_of(record, settings)
         prefixes = [prefix, *([settings.public_alias] if record.public and settings.public_alias else ())]
         owner = f"custom_routes.{item.name}"
-        auth = () if record.public else self._auth(site, item, engine, owner)
+        proxies: Any = site.section("proxies") if record.proxy else None
+        proxy = None if proxies is None else proxies.by_name.get(record.proxy)
+        auth: Any = () if record.public else self._auth(site, item, engine, owner) if proxy is None else ()
+        if proxy is not None:
+            auth = proxies.around(site, record.proxy, owner)
         options: dict[str, Any] = {
             "workflow": record.workflow,
             "sync": record.sync,
@@ -140,6 +77,8 @@ class CustomRoutes(Section[CustomRouteSection]):
             "patterns": patterns,
             "prefixes": prefixes,
         }
+        if proxy is not None:
+            options["otherwise"] = "pass"
         if record.error_handler is not None:
             options["error_handler"] = record.error_handler
         if record.body_schema is not None:
@@ -153,14 +92,23 @@ class CustomRoutes(Section[CustomRouteSection]):
         if step is None or not record.enabled:
             return None
         most = step.longest(settings.limits.request)
-        written = {
+        written: dict[str, Any] = {
             "name": f"{record.method.upper()} {prefix}{record.route}",
             "match": {"path": [f"{each}{path}" for each in prefixes], "methods": [record.method.upper()]},
             "limits": {"request_body": most, "buffered_body": most},
             "labels": {"group": record.group} if record.group else {},
         }
-        made_of = {"match.path": "route", "match.methods": "method"}
-        return site.route(written, item.path, made_of, steps=Ways((*auth, (kind, step)), auth))
+        made_of: dict[str, Any] = {"match.path": "route", "match.methods": "method"}
+        if proxy is None or not patterns:
+            return site.route(written, item.path, made_of, steps=Ways((*auth, (kind, step)), auth))
+        # what its parameters do not match goes on to the upstream gateway, as long as it may be there
+        del written["limits"]["request_body"]
+        forward = Forward(f"{owner}.forward", str(record.proxy))
+        site.adopt(forward, item.path)
+        there = (("forward", forward),)
+        steps = Ways((*auth, (kind, step), *there), (*auth, *there))
+        written["to"] = proxy.destination
+        return site.route(written, item.path, made_of, steps=steps, strip=prefix, prefix=proxy.upstream_prefix)
 
     def _auth(self, site: Site, item: Item[CustomRouteSection], engine: Any, owner: str) -> Any:
         """Build the steps that find out who calls."""

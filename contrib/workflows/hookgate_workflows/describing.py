@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from hookgate import Item
-from hookgate_workflows.customroutes import CustomRouteSection, path_of, prefix_of
 from hookgate_workflows.placing import ROOT, components
+from hookgate_workflows.routerecord import CustomRouteSection, path_of, prefix_of
 from hookgate_workflows.schemas import Schema
 from hookgate_workflows.settings import EngineSection
 
@@ -21,6 +21,7 @@ _ODD = re.compile(r"[^A-Za-z0-9]+")
 SAMPLES = ("1", "x")
 """What stands for a path parameter where a profile is asked, beside its name in braces."""
 BEARER = "token"
+_BEARER = {"type": "http", "scheme": "bearer"}
 _PROBLEM = {
     "type": "object",
     "description": "Problem details (RFC 9457).",
@@ -48,12 +49,15 @@ class Described:
     """Paths as a call may have them, for profiles."""
     path: str
     operation: dict[str, Any]
-    schemas: dict[str, Any] = field(default_factory=dict)
+    schemas: dict[str, Any]
+    security: dict[str, Any]
 
 
-def described(items: Iterable[Item[CustomRouteSection]], settings: EngineSection, *, old: bool) -> list[Described]:
+def described(
+    items: Iterable[Item[CustomRouteSection]], settings: EngineSection, proxies: Mapping[str, str], *, old: bool
+) -> list[Described]:
     """Describe routes, those left out that are switched off. Names are the same in every document of these routes,
-    whoever sees it."""
+    whoever sees it. ``proxies`` are the headers that sessions are shown in, by the name of a proxy."""
     found: list[Described] = []
     taken: set[str] = set()
     for item in items:
@@ -62,11 +66,13 @@ def described(items: Iterable[Item[CustomRouteSection]], settings: EngineSection
             while name in taken:
                 name = f"{base}_{len(taken)}"
             taken.add(name)
-            found.append(_described(item.record, settings, name, old))
+            found.append(_described(item.record, settings, name, proxies, old))
     return found
 
 
-def _described(record: CustomRouteSection, settings: EngineSection, name: str, old: bool) -> Described:
+def _described(
+    record: CustomRouteSection, settings: EngineSection, name: str, proxies: Mapping[str, str], old: bool
+) -> Described:
     template, patterns = path_of(record.route)
     prefix = prefix_of(record, settings)
     path = prefix + _VARIABLE.sub(r"{\1}", template)
@@ -80,9 +86,12 @@ def _described(record: CustomRouteSection, settings: EngineSection, name: str, o
     if body is not None:
         operation["requestBody"] = body
     operation["responses"] = _responses(record, name, schemas, old)
-    operation["security"] = [] if record.public else [{BEARER: []}]
+    security = {BEARER: _BEARER}
+    if record.proxy is not None and (header := proxies.get(record.proxy)) is not None:
+        security[f"session_{record.proxy}"] = {"type": "apiKey", "in": "header", "name": header}
+    operation["security"] = [] if record.public else [{name: []} for name in security]
     samples = (path, *(_VARIABLE.sub(sample, path) for sample in SAMPLES))
-    return Described(record, samples, path, operation, schemas)
+    return Described(record, samples, path, operation, schemas, {} if record.public else security)
 
 
 def _parameters(template: str, patterns: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -160,8 +169,8 @@ def document(routes: Sequence[Described], *, old: bool) -> dict[str, Any]:
         schemas |= each.schemas
         tags |= dict.fromkeys(operation.get("tags", ()))
     told: dict[str, Any] = {"schemas": schemas}
-    if any(not each.record.public for each in routes):
-        told["securitySchemes"] = {BEARER: {"type": "http", "scheme": "bearer"}}
+    if schemes := {name: scheme for each in routes for name, scheme in each.security.items()}:
+        told["securitySchemes"] = schemes
     version = hashlib.sha256(orjson.dumps([paths, schemas])).hexdigest()[:12]
     return {
         "openapi": "3.0.3" if old else "3.1.0",

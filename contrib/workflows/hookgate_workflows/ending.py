@@ -35,8 +35,8 @@ async def handle(engine: Any, instance: Instance) -> None:
             "request": instance.request,
             "errors": instance.errors,
         }
-        child = await engine.make(graph, request, parent=instance.id, owner=instance.owner, route=instance.route)
-        child.method = instance.method
+        more = {"route": instance.route, "method": instance.method, "session": instance.session}
+        child = await engine.make(graph, request, parent=instance.id, owner=instance.owner, **more)
         instance.child = child.id
         await engine.save(instance)  # whoever takes it over knows what has failed, and goes on with the handler
     else:

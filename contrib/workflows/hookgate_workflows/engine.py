@@ -70,6 +70,8 @@ class Engine:
         Raises:
             StoreError: the journal is away.
         """
+        if given.get("parent") is not None and "session" not in given:  # a child is never somebody else
+            given["session"] = await self.journal.session(given["parent"])
         made = Instance(await self.journal.number(), graph, request, **given)
         made.created = self.host.clock.wall()
         made.ready = [Token(graph.start)]

@@ -98,6 +98,8 @@ class Cell(Protocol):
     """The key-value map of the instance. It is changed by :meth:`set` only."""
     request: Any
     """What the instance was started with."""
+    session: Mapping[str, str] | None
+    """The session of the upstream user who has started the instance, encrypted; see `proxy_session_call`."""
     resumed: Any
     """What a pause ended with: what was sent, or ``None`` where its time was up. ``Pause`` was never returned where
     :attr:`is_resumed` is false."""

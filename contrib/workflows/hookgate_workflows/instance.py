@@ -12,6 +12,7 @@ import orjson
 
 from hookgate_workflows.graph import Graph
 from hookgate_workflows.journal import ACTIVE
+from hookgate_workflows.sessions import without_session
 from hookgate_workflows.watching import Also
 
 READY, RUNNING, WAITING, OK, ERROR = "READY", "RUNNING", "WAITING", "OK", "ERROR"
@@ -148,6 +149,8 @@ class Instance:
     """Whether its handler for errors was closed in success."""
     child: int | None = None
     """The instance of the handler for errors, once there is one."""
+    session: dict[str, str] | None = None
+    """The session of the upstream user who has started it, encrypted; nothing of anybody else."""
     documents: dict[str, Document] = field(default_factory=dict)
     new_documents: set[str] = field(default_factory=set)
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -191,6 +194,7 @@ class Instance:
             "ended_at": self.ended_at,
             "child": self.child,
             "calls": self.call_count,
+            "session": self.session if self.status == ACTIVE else without_session(self.session),
         }
         return {
             "id": self.id,
@@ -251,6 +255,7 @@ class Instance:
         made.ready = [Token.of(each) for each in state["ready"]]
         made.joined, made.passed, made.last = state["joined"], set(state["passed"]), state["last"]
         made.ended_at, made.child, made.call_count = state["ended_at"], state["child"], state["calls"]
+        made.session = state.get("session")
         for cell in row["cells"]:
             run = Run(
                 cell["number"],

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_storage import Database
+from hookgate_workflows.sessions import session_in
 from hookgate_workflows.tables import calls, cells, definitions, documents, instances, numbers
 
 LOCK = 0x686F6F6B776F726B
@@ -180,6 +181,12 @@ class Journal:
             asked = select(calls).where(calls.c.instance == row["id"]).order_by(calls.c.ordinal)
             found["calls"] = [dict(each) for each in (await connection.execute(asked)).mappings()]
             return found
+
+    async def session(self, instance: int) -> dict[str, str] | None:
+        """Return the session that an instance keeps, encrypted."""
+        async with self.database.transaction() as connection:
+            state = (await connection.execute(select(instances.c.state).where(instances.c.id == instance))).scalar()
+        return None if state is None else session_in(state)
 
     async def children(self, instance: int) -> list[int]:
         """Return the instances that belong to another one."""

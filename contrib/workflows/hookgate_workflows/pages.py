@@ -24,9 +24,9 @@ from hookgate_management.pages import (
     number,
 )
 from hookgate_storage import Change, StoreError
-from hookgate_workflows.customroutes import CustomRouteSection
 from hookgate_workflows.deciding import Undecidable
 from hookgate_workflows.executors import JournalAway
+from hookgate_workflows.routerecord import CustomRouteSection
 from hookgate_workflows.transactions import listed, shown
 
 ROUTES = "custom_routes"

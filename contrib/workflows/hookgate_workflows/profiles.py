@@ -21,11 +21,12 @@ class Profiles:
             for each in settings.profiles.values()
         ]
 
-    def allow(self, identity: Identity, method: str, path: str) -> bool:
+    def allow(self, identity: Identity, method: str, path: str, *, strict: bool = False) -> bool:
         """Whether somebody may make a call: as the first rule says that matches, of the first profile that the caller
-        has with such a rule. Where nothing matches the call is refused; with no profiles at all everybody may."""
+        has with such a rule. Where nothing matches the call is refused; with no profiles at all everybody may, but for
+        ``strict`` calls, which are made in the name of the system."""
         if not self._profiles:
-            return True
+            return not strict
         for roles, rules in self._profiles:
             if roles.isdisjoint(identity.roles):
                 continue

@@ -50,7 +50,7 @@ class Published(Interceptor[Options]):
         self.entry = Entry(f"workflow_engine{page}", "custom-routes-document", "interceptor")
         self._old, self._type = PAGES[page]
         self._host: Host
-        self._of: tuple[Any, Any] = (None, None)
+        self._of: tuple[Any, Any, Any] = (None, None, None)
         self._routes: list[Described] = []
         self._kept: dict[tuple[int, ...], bytes] = {}
 
@@ -76,9 +76,11 @@ class Published(Interceptor[Options]):
         """
         custom: Any = self._host.section("custom_routes")
         engine: Any = self._host.section("workflow_engine")
-        if self._of[0] is not custom or self._of[1] is not engine:
-            routes = await asyncio.to_thread(described, custom.items, engine.record, old=self._old)
-            self._of, self._routes, self._kept = (custom, engine), routes, {}
+        proxies = self._proxies()
+        if not all(new is old for new, old in zip((custom, engine, proxies), self._of, strict=True)):
+            headers = {name: each.session_header for name, each in getattr(proxies, "by_name", {}).items()}
+            routes = await asyncio.to_thread(described, custom.items, engine.record, headers, old=self._old)
+            self._of, self._routes, self._kept = (custom, engine, proxies), routes, {}
         routes, kept = self._routes, self._kept
         seen = tuple(index for index, each in enumerate(routes) if _may_see(each, engine.profiles, identity))
         if identity is None and not seen:
@@ -95,6 +97,12 @@ class Published(Interceptor[Options]):
         if exchange.request.headers.get("if-none-match") == tag:
             return Response(304, headers)
         return Response(200, headers | {"content-type": self._type}, content)
+
+    def _proxies(self) -> Any:
+        try:
+            return self._host.section("proxies")
+        except LookupError:
+            return None
 
     def _written(self, routes: list[Described]) -> bytes:
         made = document(routes, old=self._old)
@@ -130,7 +138,8 @@ def _may_see(each: Described, profiles: Any, identity: Identity | None) -> bool:
     if each.record.public:
         return True
     method = each.record.method.upper()
-    return identity is not None and any(profiles.allow(identity, method, path) for path in each.samples)
+    strict = each.record.proxy is not None
+    return identity is not None and any(profiles.allow(identity, method, path, strict=strict) for path in each.samples)
 
 
 def pages(site: Site, prefix: str, steps: tuple[tuple[str, Interceptor[Any]], ...]) -> Iterator[Route | None]:

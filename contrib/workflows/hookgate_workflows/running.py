@@ -72,6 +72,7 @@ class RunningCell:
         self.key = f"{instance.guid}-{run.number}"
         self.resumed, self.is_resumed, self.kept = run.resumed, run.is_resumed, run.kept
         self.request = instance.request
+        self.session: Mapping[str, str] | None = instance.session
         self.context: Mapping[str, Any] = MappingProxyType(instance.context)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -19,7 +19,6 @@ from hookgate import (
     NotFound,
     Options,
     PositiveDuration,
-    Refers,
     Response,
     ServiceUnavailable,
     Unauthorized,
@@ -34,13 +33,13 @@ from hookgate_workflows.graph import Graph
 from hookgate_workflows.instance import Document, Instance
 from hookgate_workflows.journal import ACTIVE
 from hookgate_workflows.requests import is_json, multipart_of, request_of
+from hookgate_workflows.routerecord import TIMEOUT, WorkflowName
 from hookgate_workflows.schemas import Schema, refused
 from hookgate_workflows.section import WorkflowEngine
+from hookgate_workflows.sessions import UpstreamUser, sealed
 
-TIMEOUT = 60.0
 MARGIN = 0.9
 """Of `gateway.hook_timeout`, for which this step waits at most: its own answer comes first."""
-WorkflowName = Annotated[str, Refers("workflows")]
 
 
 class RunWorkflowOptions(Options):
@@ -71,6 +70,8 @@ class RunWorkflowOptions(Options):
     500."""
     patterns: dict[str, str] = Field(default_factory=dict)
     """Regular expressions of RE2 that whole path parameters have to match; other calls are answered with 404."""
+    otherwise: Literal["refuse", "pass"] = "refuse"
+    """What becomes of a call whose path parameters do not match: it is refused, or goes on along its route."""
     prefixes: tuple[str, ...] = ()
     """What is taken off the path for `request.tail`, the first that fits."""
 
@@ -109,7 +110,7 @@ class WorkflowStep(Interceptor[StepOptionsT]):
         self._host = host
 
     @hookimpl
-    async def on_request(self, exchange: Exchange) -> Response:
+    async def on_request(self, exchange: Exchange) -> Response | None:
         """Run it.
 
         Raises:
@@ -122,6 +123,8 @@ class WorkflowStep(Interceptor[StepOptionsT]):
             NoAnswer: there is nothing that could be answered.
         """
         section = self._let(exchange)
+        if section is None:
+            return None
         return await self._answered(exchange, section, await self._body(exchange, section.record.limits.request))
 
     async def _body(self, exchange: Exchange, most: int) -> bytes:
@@ -150,9 +153,12 @@ class WorkflowStep(Interceptor[StepOptionsT]):
             host.log.warning("the workflow %s cannot be journalled: %s", options.workflow, error)
             raise ServiceUnavailable("The journal of workflows is away.", reason="journal-away") from None
 
-    def _let(self, exchange: Exchange) -> WorkflowEngine:
+    def _let(self, exchange: Exchange) -> WorkflowEngine | None:
+        """Return what runs it for a call that is let in; ``None`` for one that goes on along its route."""
         for name, expression in self._patterns.items():
             if not expression.fullmatch(unquote(exchange.params.get(name, ""))):
+                if self.options.otherwise == "pass":
+                    return None
                 raise NotFound("There is no such route.")
         section, identity = self._host.section("workflow_engine", WorkflowEngine), exchange.identity
         if not self.options.authenticated:
@@ -160,6 +166,8 @@ class WorkflowStep(Interceptor[StepOptionsT]):
         if identity is None:
             challenge = {"WWW-Authenticate": 'Bearer realm="hookgate"'}
             raise Unauthorized("This route needs a caller who is known.", headers=challenge)
+        if isinstance(identity, UpstreamUser):
+            return section  # the upstream gateway says what its users may
         if not section.profiles.allow(identity, exchange.request.method, exchange.request.path):
             raise Forbidden("No profile of the caller allows this call.", reason="profile")
         return section
@@ -186,6 +194,7 @@ class WorkflowStep(Interceptor[StepOptionsT]):
             route=exchange.request.path[:300],
             method=exchange.request.method[:20],
             handler=options.error_handler or "",
+            session=sealed(exchange.identity, self._host) if options.authenticated else None,
         )
         for each in files:
             instance.documents[each.name] = each

@@ -36,9 +36,9 @@ class Transactions(Interceptor[Options]):
     writes = {"answer"}
     path_params = frozenset({"id"})
 
-    def __init__(self) -> None:
+    def __init__(self, entry_id: str = "workflow_engine.transactions") -> None:
         super().__init__(Options())
-        self.entry = Entry("workflow_engine.transactions", "workflow-transactions", "interceptor")
+        self.entry = Entry(entry_id, "workflow-transactions", "interceptor")
         self._host: Host
 
     @hookimpl

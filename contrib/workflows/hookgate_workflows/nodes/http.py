@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
@@ -65,19 +65,9 @@ class RetryOptions(Options):
         return tuple(map(_code, on))
 
 
-class HttpCallOptions(Options):
-    """Parameters of `http_call`."""
+class AnswerOptions(Options):
+    """Parameters of all cells that make a call: what becomes of the answer."""
 
-    connection: ConnectionName | None = Field(
-        default=None, validation_alias=AliasChoices("connection", "session_holder")
-    )
-    """The connection to call, with its credentials, targets and checks; then `url` is a path on it."""
-    method: Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")] = "GET"
-    """The method."""
-    url: Template
-    """A path on the connection, or an absolute URL whose host is written and not rendered."""
-    body: Templated | None = None
-    """The body. An object or a list is sent as JSON, anything else as text."""
     headers: dict[Annotated[str, Field(min_length=1, max_length=200)], Template] = Field(
         default_factory=dict, max_length=100
     )
@@ -87,10 +77,6 @@ class HttpCallOptions(Options):
     http_codes: Codes = ()
     """Statuses that are outputs of the cell, such as 404 or `2**`; with none, every answer is `ok`. Any other status is
     a failure: the output `error`, if it is connected."""
-    cache_key: Template | None = None
-    """A key that answers to GET are kept under, and taken from. Any other method forgets them."""
-    cache_ttl: PositiveDuration = 60.0
-    """Seconds for which an answer is kept."""
     timeout: PositiveDuration = Field(default=30.0, le=600)
     """Seconds until the answer is complete."""
     retry: RetryOptions | None = None
@@ -104,6 +90,30 @@ class HttpCallOptions(Options):
     def _http_codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(_code, codes))
 
+
+class CallOptions(AnswerOptions):
+    """Parameters of cells that say what they call."""
+
+    method: Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")] = "GET"
+    """The method."""
+    url: Template
+    """A path on the connection, or an absolute URL whose host is written and not rendered."""
+    body: Templated | None = None
+    """The body. An object or a list is sent as JSON, anything else as text."""
+
+
+class HttpCallOptions(CallOptions):
+    """Parameters of `http_call`."""
+
+    connection: ConnectionName | None = Field(
+        default=None, validation_alias=AliasChoices("connection", "session_holder")
+    )
+    """The connection to call, with its credentials, targets and checks; then `url` is a path on it."""
+    cache_key: Template | None = None
+    """A key that answers to GET are kept under, and taken from. Any other method forgets them."""
+    cache_ttl: PositiveDuration = 60.0
+    """Seconds for which an answer is kept."""
+
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
         url = self.url.compiled.source
@@ -114,12 +124,11 @@ class HttpCallOptions(Options):
         return self
 
 
-class HttpCall(Node[HttpCallOptions]):
-    """Calls somebody by HTTP, on a named connection or at a URL, and puts what comes of it into the context.
+AnswerOptionsT = TypeVar("AnswerOptionsT", bound=AnswerOptions)
 
-    The result has `status`, `headers` and `body`, as a `*response*` has, so that one can be the other. A body that is
-    JSON is parsed, any other is a text.
-    """
+
+class Calling(Node[AnswerOptionsT]):
+    """A node that makes a call, and goes on by its status."""
 
     outside = True
 
@@ -132,59 +141,43 @@ class HttpCall(Node[HttpCallOptions]):
     def may_repeat(self) -> bool:
         """Whether the method says so."""
         said = self.options.may_repeat
-        return self.options.method.upper() in REPEATABLE if said is None else said
+        return getattr(self.options, "method", "").upper() in REPEATABLE if said is None else said
 
     @property
     def pauses(self) -> bool:
         """Whether it may wait before it calls again."""
         return self.options.retry is not None and self.options.retry.delay != "immediate"
 
-    @hookimpl
-    async def run(self, cell: Cell) -> Done | Pause:
-        """Make the call.
+    async def asked(self, cell: Cell) -> Called | Pause:
+        """Make the call that the parameters say.
 
         Raises:
-            NodeFailed: there is no answer, or one of another status than `http_codes` has.
+            NodeFailed: there is no answer.
         """
-        options, method = self.options, self.options.method.upper()
-        key = None if options.cache_key is None else await cell.text(options.cache_key)
-        held = cell.cached(key) if key is not None and method == "GET" else None
-        if held is not None:
-            cell.message("taken from the cache")
-            return self._ended(cell, Called(held["status"], held["headers"], held["body"]))
-        url = await cell.text(options.url)
+        options: Any = self.options
+        method, url = options.method.upper(), await cell.text(options.url)
         headers = {name: await cell.text(value) for name, value in options.headers.items()}
         body = b""
         if options.body is not None:
             body = _sent(await cell.value(options.body), headers)
+        return await self.made(cell, method, url, headers, body)
+
+    async def made(self, cell: Cell, method: str, url: str, headers: dict[str, str], body: bytes) -> Called | Pause:
+        """Make a call, and make it again as `retry` says.
+
+        Raises:
+            NodeFailed: there is no answer.
+        """
         if method not in REPEATABLE and not any(name.lower() == "idempotency-key" for name in headers):
             headers["Idempotency-Key"] = cell.key
         cell.given(method=method, url=url)
         tried = (cell.kept or {}).get("tried", 0) if isinstance(cell.kept, Mapping) else 0
-        found = await self._called(cell, method, url, headers, body, tried)
-        if isinstance(found, Pause):
-            return found
-        if key is not None:
-            good = method == "GET" and found.status < 400
-            cell.keep(key, found.told(), options.cache_ttl if good else 0 if method != "GET" else -1)
-        return self._ended(cell, found)
-
-    async def _called(
-        self, cell: Cell, method: str, url: str, headers: Mapping[str, str], body: bytes, tried: int
-    ) -> Called | Pause:
-        options, retry = self.options, self.options.retry
+        retry = self.options.retry
         while True:
             tried += 1
             again = retry is not None and tried < retry.max_attempts
             try:
-                found = await cell.call(
-                    method,
-                    url,
-                    connection=options.connection or "",
-                    headers=headers,
-                    body=body,
-                    timeout=options.timeout,
-                )
+                found = await self.call(cell, method, url, headers, body)
                 if retry is None or not again or matching(found.status, retry.on) is None:
                     return found
                 what = f"the answer was {found.status}"
@@ -198,7 +191,20 @@ class HttpCall(Node[HttpCallOptions]):
                     cell.host.clock.wall() + retry.delay, reason=f"{what}; it is called again", keep={"tried": tried}
                 )
 
-    def _ended(self, cell: Cell, found: Called) -> Done:
+    async def call(self, cell: Cell, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Called:
+        """Make the call once.
+
+        Raises:
+            NodeFailed: there is no answer.
+        """
+        raise NotImplementedError
+
+    def ended(self, cell: Cell, found: Called) -> Done:
+        """Put an answer into the context, and go on by its status.
+
+        Raises:
+            NodeFailed: it has another status than `http_codes` has.
+        """
         options = self.options
         if options.output_context_key is not None:
             cell.set(options.output_context_key, found.told())
@@ -208,6 +214,40 @@ class HttpCall(Node[HttpCallOptions]):
         if output is None:
             raise NodeFailed(f"the answer has the status {found.status}, which is not in http_codes")
         return Done(output)
+
+
+class HttpCall(Calling[HttpCallOptions]):
+    """Calls somebody by HTTP, on a named connection or at a URL, and puts what comes of it into the context.
+
+    The result has `status`, `headers` and `body`, as a `*response*` has, so that one can be the other. A body that is
+    JSON is parsed, any other is a text.
+    """
+
+    @hookimpl
+    async def run(self, cell: Cell) -> Done | Pause:
+        """Make the call.
+
+        Raises:
+            NodeFailed: there is no answer, or one of another status than `http_codes` has.
+        """
+        options, method = self.options, self.options.method.upper()
+        key = None if options.cache_key is None else await cell.text(options.cache_key)
+        held = cell.cached(key) if key is not None and method == "GET" else None
+        if held is not None:
+            cell.message("taken from the cache")
+            return self.ended(cell, Called(held["status"], held["headers"], held["body"]))
+        found = await self.asked(cell)
+        if isinstance(found, Pause):
+            return found
+        if key is not None:
+            good = method == "GET" and found.status < 400
+            cell.keep(key, found.told(), options.cache_ttl if good else 0 if method != "GET" else -1)
+        return self.ended(cell, found)
+
+    async def call(self, cell: Cell, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Called:
+        """Make the call once."""
+        connection, timeout = self.options.connection or "", self.options.timeout
+        return await cell.call(method, url, connection=connection, headers=headers, body=body, timeout=timeout)
 
 
 def _sent(value: Any, headers: dict[str, str]) -> bytes:
