@@ -69,7 +69,7 @@ class HoldsOn(Discovery[Options]):
             try:
                 await asyncio.sleep(10)
             except asyncio.CancelledError:
-                await asyncio.sleep(5)
+                await asyncio.sleep(60)
                 return
 
 

@@ -4,9 +4,11 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
+from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, text, update
@@ -24,6 +26,7 @@ from hookgate_storage import (
     open_store,
     snapshot,
 )
+from hookgate_storage import database as limits
 from hookgate_storage import digest as digests
 from hookgate_storage.backup import backup, restore
 from hookgate_storage.database import Database
@@ -275,6 +278,25 @@ async def test_tables_go_up_and_down(database_url):
         await downgrade(database, "base")
         assert await database.revision() == set()
         await upgrade(database)
+    finally:
+        await database.close()
+
+
+async def test_tables_that_take_longer_than_a_transaction_may_go_up(database_url, monkeypatch):
+    def slowly(told, revision, way=command.upgrade):
+        for _ in range(2):
+            told.attributes["connection"].execute(text("SELECT 1"))
+            time.sleep(0.3)
+        way(told, revision)
+
+    monkeypatch.setattr(command, "upgrade", slowly)
+    monkeypatch.setattr(limits, "PATIENCE", 0.2)
+    monkeypatch.setattr(limits, "IDLE", 0.2)
+    database = Database(database_url)
+    try:
+        await upgrade(database)
+        monkeypatch.undo()
+        assert await database.revision() == wanted()
     finally:
         await database.close()
 

@@ -34,7 +34,7 @@ def document(backend, path, *, lane=True, flow=(), **options):
         "routes": [
             {"name": "orders", "match": {"path": "/orders/{id}"}, "flow": list(flow), "to": {"connection": "crm"}},
             {"name": "early", "match": {"path": "/early"}, "flow": [{"respond": {"status": 418, "body": "no"}}]},
-            {"name": "dead", "match": {"path": "/dead"}, "to": {"connection": "gone", "timeout": 2}},
+            {"name": "dead", "match": {"path": "/dead"}, "to": {"connection": "gone", "timeout": 60}},
         ],
         "apis": [
             {

@@ -213,6 +213,8 @@ class Door:
         self.gate = gate
         self.backend = backend
         self.others = []
+        self.turn = threading.Lock()
+        """Of who asks whether others are served: their connections are one for all."""
 
     @property
     def done(self):

@@ -24,9 +24,9 @@ def header(reference):
     return route(f'headers: {{request: {{set: {{x-key: "${{{reference}}}"}}}}}}')
 
 
-def vault(address, reference="vault:secret/data/crm#key"):
-    options = f'{{address: "{address}", token: "${{env:VAULT_TOKEN}}", timeout: 0.5}}'
-    return f"secrets: {{vault: {options}}}\n" + header(reference)
+def vault(address, timeout=60):
+    options = f'{{address: "{address}", token: "${{env:VAULT_TOKEN}}", timeout: {timeout}}}'
+    return f"secrets: {{vault: {options}}}\n" + header("vault:secret/data/crm#key")
 
 
 def run_cli(*arguments, **environment):
@@ -116,7 +116,7 @@ def test_a_vault_that_is_away_is_3_and_the_same_document_is_good_when_it_is_back
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         port = silent.getsockname()[1]
-        hangs = refused(tmp_path, vault(f"http://127.0.0.1:{port}"))
+        hangs = refused(tmp_path, vault(f"http://127.0.0.1:{port}", timeout=0.5))
     away = refused(tmp_path, vault(f"http://127.0.0.1:{port}"))
     with answering(503, errors=["Vault is sealed"]) as address:
         sealed = refused(tmp_path, vault(address))

@@ -99,8 +99,12 @@ class Blocking(Interceptor[BlockingOptions]):
 
 class Threaded(Interceptor[Options]):
     @hookimpl
+    async def startup(self, host):  # a shutdown that is given up before it had a turn would start no thread
+        self.thread = asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)
+
+    @hookimpl
     async def shutdown(self):
-        await asyncio.to_thread(time.sleep, 3600)
+        await self.thread
 
     @hookimpl
     def on_request(self, exchange):

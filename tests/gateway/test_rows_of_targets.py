@@ -210,10 +210,8 @@ def test_the_third_of_three_slow_calls_waits_while_two_are_open(lane):
 @pytest.mark.row("AC-31", "AC-32")
 @BOTH
 def test_drips_end_at_the_request_timeout_and_silence_at_the_read_timeout(lane):
-    """The seconds of the rows, divided by five."""
-
     async def drip():
-        for _ in range(25):
+        for _ in range(70):
             yield b"x"
             await asyncio.sleep(0.1)
 
@@ -224,21 +222,33 @@ def test_drips_end_at_the_request_timeout_and_silence_at_the_read_timeout(lane):
     async def answer(request):
         if request.path == "/silent":
             await asyncio.get_running_loop().create_future()
-        return 200, {}, drip() if request.path == "/drip" else body_then_silence()
+        return 200, {}, body_then_silence() if request.path == "/half" else drip()
 
     with upstream(answer) as backend:
-        with running(document(backend, lane=lane, timeouts={"request": 0.4, "read": 0.3})) as gate:
-            with pytest.raises(httpx.RemoteProtocolError):
-                gate.request("GET", "/drip")
-            (dripped,) = gate.wait_for_exchanges(1)
-            assert dripped.outcome == "timeout"
-            assert 0.35 < dripped.attempts[0].outcome.seconds < 5
-        with running(document(backend, lane=lane, timeouts={"request": 30, "read": 0.3})) as gate:
-            assert gate.request("GET", "/silent").status_code == 504
-            with pytest.raises(httpx.RemoteProtocolError):
-                gate.request("GET", "/half")
-            assert [exchange.outcome for exchange in gate.wait_for_exchanges(2)][1] == "timeout"
-            assert gate.request("GET", "/drip").content == b"x" * 25
+        described = document(lane=lane)
+        limits = {"brief": {"request": 5}, "crm": {"request": 60, "read": 5}}
+        described["connections"] = {name: {"targets": backend.url, "timeouts": each} for name, each in limits.items()}
+        described["routes"] = [
+            {"name": path, "match": {"path": f"/{path}"}, "to": {"connection": connection}}
+            for path, connection in (("cut", "brief"), ("silent", "crm"), ("half", "crm"), ("drip", "crm"))
+        ]
+        with running(described) as gate, futures.ThreadPoolExecutor(4) as threads:
+            cut, silent, half, drips = [
+                threads.submit(gate.request, "GET", f"/{path}") for path in ("cut", "silent", "half", "drip")
+            ]
+            for broken in (cut, half):
+                with pytest.raises(httpx.RemoteProtocolError):
+                    broken.result()
+            assert (silent.result().status_code, silent.result().json()["reason"]) == (504, "read-timeout")
+            assert drips.result().content == b"x" * 70
+            ended = {exchange.request.path: exchange for exchange in gate.wait_for_exchanges(4)}
+            assert {path: exchange.outcome for path, exchange in ended.items()} == {
+                "/cut": "timeout",
+                "/silent": "ok",
+                "/half": "timeout",
+                "/drip": "ok",
+            }
+            assert ended["/cut"].attempts[0].outcome.seconds > 4.9
             at_rest(gate)
 
 
@@ -260,7 +270,7 @@ def test_a_head_that_drips_is_504_at_the_request_timeout(lane):
 
         dripping = threads.submit(drip)
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with running(document(url, lane=lane, timeouts={"request": 0.4, "read": 0.3})) as gate:
+        with running(document(url, lane=lane, timeouts={"request": 0.4})) as gate:
             answer = gate.request("GET", "/")
             at_rest(gate)
         dripping.result(20)

@@ -14,7 +14,7 @@ from hookgate_storage import Database, StoreError
 
 STOP = 5.0
 """Seconds that the last writing may take when the gateway stops."""
-FRESH = 2.0
+FRESH = 5.0
 """Seconds that an answer waits for what has just been counted."""
 FORGETTING = 600.0
 """Seconds between two looks for what is too old. The clock must have been steady for so long, too."""
@@ -102,7 +102,9 @@ class Flushing(Generic[B]):
             raise StoreError(f"{self._what} are about to stop")
         with suppress(TimeoutError):
             async with asyncio.timeout(FRESH):
-                await self.flush()
+                waited = self.pending  # what it holds is older than the question
+                if await self.flush() and waited:
+                    await self.flush()
         return await self._writer.do(question)
 
     async def stop(self) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 GROUP = "hookgate.migrations"
 OWN = "hookgate_storage.migrations.versions"
+MOVING = 3600.0
+"""Seconds beyond the usual that changing all tables may take: they may be large."""
+SILENT = 60.0
+"""Seconds between two statements of that, in which revisions are read; then the lock goes to the next."""
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each part of its own
 
@@ -87,7 +91,7 @@ async def _move(database: Database, revision: str, way: object) -> None:
         told.attributes["connection"] = connection
         way(told, revision)  # type: ignore[operator]
 
-    async with database.transaction(writes=True) as connection:
+    async with database.transaction(writes=True, more=MOVING, idle=SILENT) as connection:
         await connection.run_sync(run)
 
 

@@ -26,7 +26,7 @@ PIECE = 20
 """Whole traces that are read at a time."""
 EXPORT = 16 * 1024 * 1024
 """Bytes of a page with whole traces, about."""
-CATCHING_UP = 2.0
+CATCHING_UP = 5.0
 """Seconds that a page waits for traces that are being written."""
 QUESTIONS = 4
 """Questions that are put to the file at a time; others wait."""

@@ -86,7 +86,7 @@ async def apps(plugin: Any, calls: Sequence[Call], report: Report) -> None:
     for path in sorted(plain):
         for query in ("", "?a=%00&limit=x&limit=-1&id=%ff"):
             try:
-                async with asyncio.timeout(3 * bench.PATIENCE):
+                async with asyncio.timeout(2 * bench.PATIENCE):
                     status = (await client.get(f"{path}{query}")).status_code
             except TimeoutError:
                 continue  # a page that is a stream
@@ -102,7 +102,7 @@ async def stopped(plugin: Any, hook: str, report: Report) -> None:
     waiting = asyncio.ensure_future(bench.call_hook(plugin, hook, patience=SLOW))
     await asyncio.wait({waiting}, timeout=0.05)
     waiting.cancel()
-    _, late = await asyncio.wait({waiting}, timeout=3 * bench.PATIENCE)
+    _, late = await asyncio.wait({waiting}, timeout=bench.PATIENCE)
     if late:
         report.add("cancel", hook, "went on although it was cancelled", "let CancelledError through")
     elif not waiting.cancelled() and (error := waiting.exception()) is not None and not isinstance(error, Fault):

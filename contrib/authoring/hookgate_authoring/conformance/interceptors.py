@@ -160,11 +160,11 @@ async def perform(flow: Any, call: Call, report: Report) -> Exchange:
         return call.response()
 
     try:
-        response = await asyncio.wait_for(Stepped(flow.run(exchange, backend)), 3 * bench.PATIENCE)
+        response = await asyncio.wait_for(Stepped(flow.run(exchange, backend)), 2 * bench.PATIENCE)
         bodied = call.method != "HEAD" and response.status not in (204, 304)
         await drained("response", response.headers, response.body, judged=bodied)
     except TimeoutError:
-        endless("flow", 3 * bench.PATIENCE)
+        endless("flow", 2 * bench.PATIENCE)
     finally:
         with stretch(""):
             finish(exchange, "ok")
