@@ -143,6 +143,7 @@ def sent(operation, kind):
         "check-bulk": {},
         "start-bulk": {},
         "replay-bulk": {},
+        "repair": {"action": "replay"},
     }.get(name)
 
 

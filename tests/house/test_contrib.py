@@ -28,7 +28,7 @@ DOWN = {
     "usage": {"management", "statistics", "storage"},
     "simulation": {"trace"},
     "procrastinate": {"storage", "workflows"},
-    "workflows": {"management", "storage"},
+    "workflows": {"management", "people", "storage"},
     "wsdl": {"openapi"},
 }
 """Contribution -> the others that it stands on."""

@@ -18,6 +18,7 @@ from hookgate_workflows.definitions import built
 from hookgate_workflows.diagram import lines
 from hookgate_workflows.graph import Graph, problems, warnings
 from hookgate_workflows.records import WorkflowSection
+from hookgate_workflows.repaircommands import add_repairs
 from hookgate_workflows.templating import LONGEST_TEMPLATE, TemplateFailed, as_written, compiled
 
 GROUP = "hookgate.workflow_commands"
@@ -31,12 +32,13 @@ class WorkflowCommands(Command[Options]):
     @hookimpl
     def add_commands(self, commands: typer.Typer) -> None:
         """Add `workflow`."""
-        group = typer.Typer(no_args_is_help=True, help="Draw workflows, and try templates.")
+        group = typer.Typer(no_args_is_help=True, help="Draw workflows, try templates, and repair transactions.")
         group.command("show")(show)
         group.command("render")(render)
         points: Any = sorted(entry_points(group=GROUP), key=lambda point: point.name)
         for point in points:
             point.load()(group)
+        add_repairs(group)
         commands.add_typer(group, name="workflow")
 
 

@@ -15,7 +15,10 @@ MOVED_KEYS = ("*response*", "*cb_response*")
 
 def fail(instance: Instance, run: Run | None, cell: str, why: str) -> None:
     """Note a failure that leads nowhere: nothing more of the instance is begun."""
-    instance.errors.append({"cell": cell, "node": "" if run is None else run.node, "message": why})
+    error = {"cell": cell, "node": "" if run is None else run.node, "message": why}
+    instance.errors.append(error)
+    if run is not None:
+        instance.failed[run.number] = {"token": run.token.told(), "error": error}
 
 
 async def handle(engine: Any, instance: Instance) -> None:
@@ -70,7 +73,10 @@ def close(instance: Instance, now: float) -> None:
         fail(instance, None, missing, why)
     instance.status = ERRORS if instance.errors else SUCCESS
     instance.closed = now
-    instance.ready.clear()
+    if instance.errors:  # somebody may repair it, and then it goes on from here
+        instance.aside = [each.state() for each in instance.active.values()]
+    else:
+        instance.ready.clear()
     for run in instance.active.values():
         run.status, run.dirty = ERROR, True
         run.error = run.error or "the instance was closed while it waited"

@@ -39,7 +39,7 @@ GONE = 60.0
 """Seconds until an instance is tried again whose definition cannot be built: its node types may be installed again."""
 
 
-class Gone(Exception):
+class Gone(LookupError):
     """The definition of an instance cannot be built any more."""
 
 
@@ -148,7 +148,7 @@ class Engine:
         if row is None:
             return None
         try:
-            return Instance.of(row, await self._graph_of(row["workflow"], row["digest"]))
+            return Instance.of(row, await self.graph_of(row["workflow"], row["digest"]))
         except Gone as error:
             log.warning("the instance %d of %s cannot go on: %s", number, row["workflow"], error)
             again = now + GONE
@@ -156,7 +156,23 @@ class Engine:
             await self.journal.put_off(number, row["fence"], again, reason)
             return None
 
-    async def _graph_of(self, name: str, digest: str) -> Graph:
+    async def seize(self, number: int, where: Any) -> Instance | None:
+        """Take an instance of which something holds, whoever has it; ``None`` where it does not hold.
+
+        Raises:
+            Gone: its definition cannot be used any more.
+            StoreError: the journal is away.
+        """
+        now = self.host.clock.wall()
+        row = await self.journal.claim(number, now, now + self.settings.lease, where=where)
+        return None if row is None else Instance.of(row, await self.graph_of(row["workflow"], row["digest"]))
+
+    async def graph_of(self, name: str, digest: str) -> Graph:
+        """Return the graph of a definition as it was.
+
+        Raises:
+            Gone: it cannot be used any more.
+        """
         try:
             graph = self.graph(name)
             if graph.digest == digest:

@@ -151,6 +151,10 @@ class Instance:
     """The instance of the handler for errors, once there is one."""
     session: dict[str, str] | None = None
     """The session of the upstream user who has started it, encrypted; nothing of anybody else."""
+    failed: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Runs that have failed and led nowhere, by number: the token and the error of each."""
+    aside: list[dict[str, Any]] = field(default_factory=list)
+    """Runs that were not over when it was closed in errors."""
     documents: dict[str, Document] = field(default_factory=dict)
     new_documents: set[str] = field(default_factory=set)
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -196,6 +200,8 @@ class Instance:
             "calls": self.call_count,
             "session": self.session if self.status == ACTIVE else without_session(self.session),
         }
+        if self.failed or self.aside:
+            state |= {"failed": {str(number): told for number, told in self.failed.items()}, "aside": self.aside}
         return {
             "id": self.id,
             "guid": self.guid,
@@ -256,6 +262,8 @@ class Instance:
         made.joined, made.passed, made.last = state["joined"], set(state["passed"]), state["last"]
         made.ended_at, made.child, made.call_count = state["ended_at"], state["child"], state["calls"]
         made.session = state.get("session")
+        made.failed = {int(number): told for number, told in state.get("failed", {}).items()}
+        made.aside = state.get("aside", [])
         for cell in row["cells"]:
             run = Run(
                 cell["number"],

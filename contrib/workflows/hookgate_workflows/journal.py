@@ -146,10 +146,12 @@ class Journal:
 
         return write
 
-    async def claim(self, instance: int, now: float, until: float, *, waiting: bool = False) -> dict[str, Any] | None:
-        """Take an instance that is ready, or one that is ``waiting``, and that nobody holds; return its row, its cells
-        and its documents."""
-        here = _waiting(now) if waiting else _ready(now)
+    async def claim(
+        self, instance: int, now: float, until: float, *, waiting: bool = False, where: Any = None
+    ) -> dict[str, Any] | None:
+        """Take an instance that is ready, or one that is ``waiting``, and that nobody holds, or one of which holds what
+        ``where`` says; return its row, its cells and its documents."""
+        here = where if where is not None else waits(now) if waiting else _ready(now)
 
         async def write(connection: AsyncConnection) -> dict[str, Any] | None:
             taken = (
@@ -253,7 +255,8 @@ LISTED = (
 )
 
 
-def _waiting(now: float) -> Any:
+def waits(now: float) -> Any:
+    """Of which instances it holds that they wait, and nobody has them."""
     free = or_(instances.c.lease.is_(None), instances.c.lease_until < now)
     return and_(instances.c.status == ACTIVE, instances.c.waits != "", free)
 

@@ -27,7 +27,7 @@ from hookgate_storage import Change, StoreError
 from hookgate_workflows.deciding import Undecidable
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.routerecord import CustomRouteSection
-from hookgate_workflows.transactions import listed, shown
+from hookgate_workflows.transactions import listed, told_with_offers
 
 ROUTES = "custom_routes"
 TRANSACTIONS, OPERATE = "transactions", "operate_transactions"
@@ -207,7 +207,7 @@ def _of_transactions(api: Operations, calls: Calls, host: Host) -> None:
         if any("\0" in value or len(value) > 1000 for value in where.values()):
             raise Refusal(400, "A value has at most 1000 characters, without NUL.", "invalid")
         limit, before = number("limit", 100, MOST_ON_PAGE), number("before", 0, 2**53, 0)
-        rows = await _asked(_engine(host).journal.page(where, before or None, limit))
+        rows = await from_journal(engine_of(host).journal.page(where, before or None, limit))
         more = {"next": rows[-1]["id"]} if len(rows) == limit else {}
         return as_json({"transactions": [listed(row) for row in rows], **more})
 
@@ -224,10 +224,10 @@ def _of_transactions(api: Operations, calls: Calls, host: Host) -> None:
     async def one(key: str) -> Response:
         calls.callers.let(TRANSACTIONS)
         wanted = int(key) if _NUMBER.fullmatch(key) else key[:100]
-        found = await _asked(_engine(host).journal.read(wanted)) if "\0" not in key else None
+        found = await from_journal(engine_of(host).journal.read(wanted)) if "\0" not in key else None
         if found is None:
             raise Refusal(404, "There is no such transaction.", "missing")
-        return as_json(shown(found))
+        return as_json(await from_journal(told_with_offers(engine_of(host), found)))
 
     @api.add(
         Operation(
@@ -247,14 +247,14 @@ def _of_transactions(api: Operations, calls: Calls, host: Host) -> None:
         task, verdict, output = found["task"], found["verdict"], a_text(found, "output")
         if type(task) is not int or verdict not in ("repeat", "done", "failed"):
             raise Refusal(422, "task is a number, and verdict is repeat, done or failed.", "invalid")
-        section, engine = host.section("workflow_engine"), _engine(host)
+        section, engine = host.section("workflow_engine"), engine_of(host)
         wanted = int(key) if _NUMBER.fullmatch(key) else key[:100]
-        row = await _asked(engine.journal.read(wanted)) if "\0" not in key else None
+        row = await from_journal(engine.journal.read(wanted)) if "\0" not in key else None
         if row is None:
             raise Refusal(404, "There is no such transaction.", "missing")
         executor: Any = section.executor  # type: ignore[attr-defined]
         try:
-            taken = await _asked(engine.decide(row["id"], task, verdict, output, author, hold=executor.holds))
+            taken = await from_journal(engine.decide(row["id"], task, verdict, output, author, hold=executor.holds))
         except Undecidable as error:
             raise Refusal(409, f"{error}.", "undecidable") from None
         if not taken:
@@ -263,7 +263,12 @@ def _of_transactions(api: Operations, calls: Calls, host: Host) -> None:
         return as_json({"id": row["id"], "guid": row["guid"]}, 202)
 
 
-def _engine(host: Host) -> Any:
+def engine_of(host: Host) -> Any:
+    """Return the engine.
+
+    Raises:
+        Refusal: there is no store.
+    """
     section: Any = host.section("workflow_engine")
     try:
         return section.engine
@@ -271,7 +276,12 @@ def _engine(host: Host) -> Any:
         raise Refusal(409, "Nothing is stored here: serve with the source store.", "no-store") from None
 
 
-async def _asked(question: Any) -> Any:
+async def from_journal(question: Any) -> Any:
+    """Ask the journal.
+
+    Raises:
+        Refusal: it is away.
+    """
     try:
         return await question
     except StoreError as error:

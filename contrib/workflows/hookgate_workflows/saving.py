@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookgate_storage import StoreError
 from hookgate_workflows.instance import Instance, dumped
-from hookgate_workflows.journal import ACTIVE, Journal
+from hookgate_workflows.journal import SUCCESS, Journal
 
 
 async def save(journal: Journal, instance: Instance, now: float, until: float) -> None:
@@ -23,7 +23,7 @@ async def save(journal: Journal, instance: Instance, now: float, until: float) -
         made, instance.calls = instance.calls, []
         also, instance.also = instance.also, []
         graph, definition = instance.graph, None
-        if not instance.defined and instance.status == ACTIVE:  # it may go on later, in another process
+        if not instance.defined and instance.status != SUCCESS:  # it may go on later, in another process
             definition = {"digest": graph.digest, "name": graph.name, "body": dumped(graph.body), "made": now}
         write = journal.saving(
             instance.row(journal.owner, now, until),

@@ -102,6 +102,18 @@ class WorkflowEngine(Section[EngineSection]):
         }
         ways = Ways((*steps, ("transactions", step)), steps)
         yield site.route(written, ("workflow_engine",), {"match.path": "prefix"}, steps=ways)
+        from hookgate_workflows.asking import LONGEST_BODY
+        from hookgate_workflows.repairs import Repairs
+
+        repairs = Repairs()
+        site.adopt(repairs, ("workflow_engine",))
+        written = {
+            "name": "workflow repairs",
+            "match": {"path": f"{self.record.prefix}/transactions/{{id}}/repairs", "methods": ["POST"]},
+            "limits": {"request_body": LONGEST_BODY, "buffered_body": LONGEST_BODY},
+        }
+        ways = Ways((*steps, ("repairs", repairs)), steps)
+        yield site.route(written, ("workflow_engine",), {"match.path": "prefix"}, steps=ways)
 
     @hookimpl
     def check(self, site: Site) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ from hookgate import (
 )
 from hookgate_storage import StoreError
 from hookgate_workflows.executors import JournalAway
+from hookgate_workflows.repairing import offers
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -65,14 +66,26 @@ class Transactions(Interceptor[Options]):
         wanted = int(written) if _NUMBER.fullmatch(written) else written if _GUID.fullmatch(written) else None
         try:
             found = None if wanted is None else await section.engine.journal.read(wanted)
+            if found is None:
+                raise NotFound("There is no such transaction.", reason="no-transaction")
+            if found["owner"] != identity.subject and not section.profiles.is_operator(identity):
+                raise Forbidden("This transaction is of somebody else.", reason="not-owner")
+            return Response.json(await told_with_offers(section.engine, found))
         except (JournalAway, StoreError) as error:
             self._host.log.warning("the journal of workflows cannot be read: %s", error)
             raise ServiceUnavailable("The journal of workflows is away.", reason="journal-away") from None
-        if found is None:
-            raise NotFound("There is no such transaction.", reason="no-transaction")
-        if found["owner"] != identity.subject and not section.profiles.is_operator(identity):
-            raise Forbidden("This transaction is of somebody else.", reason="not-owner")
-        return Response.json(shown(found))
+
+
+async def told_with_offers(engine: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what people see of an instance, with what each task offers them (WF-2)."""
+    told = shown(row)
+    try:
+        found = offers(row, await engine.graph_of(row["workflow"], row["digest"]))
+    except LookupError:
+        found = {}
+    for task in told["tasks"]:
+        task["offers"] = found.get(task["number"], [])
+    return told
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:
