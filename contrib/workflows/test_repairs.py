@@ -6,10 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from hookgate.commands import app
 from hookgate.testing import upstream
+from hookgate_storage import Database
+from hookgate_workflows.tables import instances
 
 from .served import document, serving, setter, workflow
 
@@ -114,7 +117,6 @@ def manage(gate, method, path, body=None, token="token-of-ann"):
 
 
 @pytest.mark.stores
-@pytest.mark.row("WF-2")
 @pytest.mark.parametrize(("action", "way"), [("replay", "paid"), ("skip", "skipped"), ("rollback", "undone")])
 def test_a_failed_task_offers_what_is_connected_and_the_instance_goes_on(gate, shop, action, way):
     found = failed(gate, "pay")
@@ -223,6 +225,40 @@ def test_one_that_waits_or_runs_is_closed(gate, shop):
         assert repair(gate, number, "close").status_code == 409
     shop.answer.go.set()
     assert gate.transaction(runs).json()["status"] == "CLOSED_IN_ERRORS"
+
+
+async def _adopted(url, parent, children):
+    database = Database(url)
+    try:
+        async with database.transaction(writes=True) as connection:
+            await connection.execute(update(instances).where(instances.c.id.in_(children)).values(parent=parent))
+    finally:
+        await database.close()
+
+
+@pytest.mark.stores
+@pytest.mark.row("WF-2")
+def test_sub_instances_are_repaired_and_closed_together(gate, shop):
+    parent = begun(gate, "slow")
+    gate.until(parent, lambda told: told["waits_for"] == "time")
+    pays, plain, waits = [failed(gate, "pay")["id"] for _ in range(2)], failed(gate, "plain")["id"], begun(gate, "slow")
+    gate.until(waits, lambda told: told["waits_for"] == "time")
+    asyncio.run(_adopted(gate.url, parent, [*pays, plain, waits]))
+    told = repair(gate, parent, "skip", children=True).json()
+    assert (told["done"], told["more"]) == (pays, False)
+    assert [each["id"] for each in told["refused"]] == [plain]
+    assert [gate.closed(number)["context"] for number in pays] == [{"way": "skipped"}] * 2
+    shop.answer.broken = False
+    assert repair(gate, parent, "replay", children=True).json()["done"] == [plain]
+    assert gate.closed(plain)["status"] == "CLOSED_IN_SUCCESS"
+    assert repair(gate, parent, "close", children=True).json()["done"] == [waits]
+    assert gate.transaction(parent).json()["status"] == "ACTIVE"
+
+    again = begun(gate, "slow")
+    gate.until(again, lambda told: told["waits_for"] == "time")
+    asyncio.run(_adopted(gate.url, parent, [again]))
+    assert repair(gate, parent, "close").status_code == 202
+    assert [gate.transaction(each).json()["status"] for each in (parent, again)] == ["CLOSED_IN_ERRORS"] * 2
 
 
 def test_commands_repair_a_running_gateway(gate, monkeypatch):
