@@ -10,6 +10,7 @@ from hookgate import BadGateway, GatewayTimeout, Pool, ServiceUnavailable
 from hookgate.client import Client
 from hookgate.client.pool import UpstreamPool
 from hookgate.client.turns import Turns
+from hookgate.testing.upstream import close_server
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENCE = 60.0
@@ -25,6 +26,7 @@ class Backend:
         self.accepted = 0
         self.open = 0
         self.changed = asyncio.Condition()
+        self.tasks = set()
 
     async def head(self, reader):
         """Read the head of a request; return its lines."""
@@ -47,12 +49,16 @@ class Backend:
 
     async def serve(self, reader, writer):
         """Have the handler serve one connection to its end."""
+        self.tasks.add(task := asyncio.current_task())
         await self.note(1, 1)
         try:
-            with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
                 await self.handler(self, reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             writer.close()
+            self.tasks.discard(task)
             await self.note(0, -1)
 
 
@@ -67,7 +73,7 @@ async def serving(handler, host="127.0.0.1", **options):
     try:
         yield backend
     finally:
-        server.close()
+        await close_server(server, backend.tasks)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from hookgate import ConfigError, Decision, Limit, ServiceUnavailable
 from hookgate.testing import LocalCounters, MovableClock, TestHost, build, running, valkey
+from hookgate.testing.upstream import close_server
 from hookgate_counters_redis import Redis
 
 NOON = datetime(2024, 2, 28, 12, tzinfo=UTC).timestamp()
@@ -291,10 +292,7 @@ async def before(url, context=None):
     try:
         yield server.sockets[0].getsockname()[1], whole
     finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await close_server(server, tasks)
 
 
 async def test_a_server_that_hangs_costs_one_call_the_patience_and_is_asked_again(url, prefix, monkeypatch):

@@ -17,6 +17,7 @@ from hookgate import (
     Target,
     Timeouts,
 )
+from hookgate.testing.upstream import close_server
 from hookgate_transport_httpx.pool import HttpxPool
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -33,6 +34,7 @@ class Backend:
         self.accepted = 0
         self.open = 0
         self.changed = asyncio.Condition()
+        self.tasks = set()
         self.scheme = "http"
 
     @property
@@ -60,12 +62,16 @@ class Backend:
 
     async def serve(self, reader, writer):
         """Have the handler serve one connection to its end."""
+        self.tasks.add(task := asyncio.current_task())
         await self.note(1, 1)
         try:
-            with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
                 await self.handler(self, reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             writer.close()
+            self.tasks.discard(task)
             await self.note(0, -1)
 
 
@@ -78,7 +84,7 @@ async def serving(handler, **options):
     try:
         yield backend
     finally:
-        server.close()
+        await close_server(server, backend.tasks)
 
 
 @asynccontextmanager

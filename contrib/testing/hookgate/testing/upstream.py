@@ -209,6 +209,18 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
+async def close_server(server: asyncio.Server, tasks: set[asyncio.Task[None]]) -> None:
+    """Close a server, and end the tasks that serve its connections, which are those in the set at the time."""
+    for listening in server.sockets:  # of one that is closed Python leaves open who is being let in (3.11)
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    await _turns()
+    server.close()
+    for task in list(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await _turns()  # what is closed is so at the next turn of the loop
+
+
 @contextmanager
 def upstream(
     answer: Callable[[Received], Reply | Reset | Awaitable[Reply | Reset]] = _hello,
@@ -239,14 +251,7 @@ def upstream(
         stop.append(lambda: loop.call_soon_threadsafe(ended.set))  # type: ignore[arg-type]
         ready.set()
         await ended.wait()
-        for listening in server.sockets:  # of one that is closed Python leaves open who is being let in (3.11)
-            loop.remove_reader(listening.fileno())
-        await _turns()
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await _turns()  # what is closed is so at the next turn of the loop
+        await close_server(server, tasks)
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), name="upstream", daemon=True)
     thread.start()
