@@ -118,3 +118,12 @@ def test_a_proxy_is_an_object_whose_secret_is_not_shown(gate):
     assert (made.status_code, made.json()["route_id"]) == (201, "get p1 tenants:")
     wrong = gate.call("POST", "/custom_routes", {**route("/others/"), "proxy": "p1"})
     assert (wrong.status_code, "leave public out" in wrong.text) == (400, True)
+
+
+def test_a_workflow_that_is_live_is_drawn(gate):
+    told = gate.call("GET", "/workflows/hello/diagram")
+    assert (told.status_code, told.headers["content-type"]) == (200, "image/svg+xml")
+    assert "default-src 'none'" in told.headers["content-security-policy"]
+    assert "<title" in told.text
+    assert gate.call("GET", "/workflows/helo/diagram").status_code == 404
+    assert gate.call("GET", "/workflows/hello/diagram", token="token-of-bob").status_code == 403

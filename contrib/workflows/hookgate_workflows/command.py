@@ -16,6 +16,7 @@ from hookgate.exchange import Path as Place
 from hookgate.exchange import near
 from hookgate_workflows.definitions import built
 from hookgate_workflows.diagram import lines
+from hookgate_workflows.drawing import svg
 from hookgate_workflows.graph import Graph, problems, warnings
 from hookgate_workflows.records import WorkflowSection
 from hookgate_workflows.repaircommands import add_repairs
@@ -45,6 +46,7 @@ class WorkflowCommands(Command[Options]):
 def show(
     file: Annotated[Path, typer.Argument(help="A document, or a definition with `cells` and `transitions`.")],
     name: Annotated[str, typer.Argument(help="Which workflow of the document; left out, all of them.")] = "",
+    as_svg: Annotated[bool, typer.Option("--svg", help="Write SVG instead, for a page or a picture.")] = False,
 ) -> None:
     """Draw a workflow as text, and say what is wrong with it."""
     document = parse(_read(file), file.name)
@@ -52,15 +54,17 @@ def show(
     found: dict[str, Any] = {file.stem: document.value} if alone else dict(document.value.get("workflows") or {})
     if name and name not in found:
         raise typer.BadParameter(f"there is no workflow {name!r}{near(name, found)}", param_hint="NAME")
+    if as_svg and not name and len(found) != 1:
+        raise typer.BadParameter(f"one drawing has one workflow: name one of {', '.join(found)}", param_hint="NAME")
     wrong: list[Problem] = []
     for each, written in found.items():
         if name in ("", each):
-            wrong += _drawn(each, written, () if alone else ("workflows", each))
+            wrong += _drawn(each, written, () if alone else ("workflows", each), as_svg=as_svg)
     if wrong:
         raise ConfigError([document.locate(each) for each in wrong])
 
 
-def _drawn(name: str, written: Any, at: Place) -> list[Problem]:
+def _drawn(name: str, written: Any, at: Place, *, as_svg: bool) -> list[Problem]:
     found: list[Problem] = []
     section = checked(WorkflowSection, written, at, found)
     if section is not None:
@@ -69,9 +73,13 @@ def _drawn(name: str, written: Any, at: Place) -> list[Problem]:
         return found
     found += problems(section, at)
     if not found:
-        say(name)
-        for line in lines(Graph(name, section)):
-            say(f"  {line}")
+        graph = Graph(name, section)
+        if as_svg:
+            say(svg(graph).rstrip())
+        else:
+            say(name)
+            for line in lines(graph):
+                say(f"  {line}")
         for each in warnings(section, at):
             errors.print(f"warning: {each}", soft_wrap=True, highlight=False, markup=False)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -25,6 +26,7 @@ from hookgate_management.pages import (
 )
 from hookgate_storage import Change, StoreError
 from hookgate_workflows.deciding import Undecidable
+from hookgate_workflows.drawing import svg
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.routerecord import CustomRouteSection
 from hookgate_workflows.transactions import listed, told_with_offers
@@ -105,9 +107,38 @@ def workflow_pages(api: Operations, calls: Calls, host: Host) -> None:
         "api.transaction": _WHOLE,
         "api.routes": _LISTED,
         "api.accepted": _ACCEPTED,
+        "api.diagram": _TEXT,
     }
+    _of_drawings(api, calls, host)
     _of_routes(api, calls)
     _of_transactions(api, calls, host)
+
+
+def _of_drawings(api: Operations, calls: Calls, host: Host) -> None:
+    @api.add(
+        Operation(
+            "GET",
+            "/workflows/<key>/diagram",
+            "workflow-diagram",
+            "Draw a workflow that is live, as SVG",
+            {200: "diagram"},
+            READS | {404},
+            answer_media="image/svg+xml",
+        )
+    )
+    async def diagram(key: str) -> Response:
+        kind = await calls.kind_of("workflows")
+        calls.callers.let_read(kind.permission)
+        try:
+            section: Any = host.section("workflows")
+        except LookupError:
+            section = None
+        graph = None if section is None else section.graphs.get(key)
+        if graph is None:
+            raise Refusal(404, f"There is no live workflow {key[:200]!r}.", "missing")
+        drawn = await asyncio.to_thread(svg, graph)
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+        return Response(drawn, 200, headers, "image/svg+xml", "image/svg+xml")
 
 
 def _of_routes(api: Operations, calls: Calls) -> None:
