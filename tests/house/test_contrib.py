@@ -18,6 +18,7 @@ from .workspace import ROOT, contributions, files, module, package, project, und
 
 DOWN = {
     "bulk": {"management", "storage", "workflows"},
+    "schedules": {"management", "storage", "workflows"},
     "keymanager": {"people", "storage"},
     "ldapclaims": {"keymanager"},
     "apimanager": {"management", "people", "storage"},

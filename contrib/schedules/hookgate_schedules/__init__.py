@@ -1,0 +1,1 @@
+"""Workflows that are started by the clock (WF-5)."""
