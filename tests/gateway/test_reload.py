@@ -38,6 +38,24 @@ def test_a_new_document_serves_the_next_call_and_a_bad_one_changes_nothing():
         assert httpx.get(gate.management + "/-/health").json()["status"] == "ok"
 
 
+def test_a_warning_is_told_when_it_is_new_and_not_with_every_document():
+    def told(gate):
+        return [each.getMessage() for each in gate.log if "go nowhere" in each.getMessage()]
+
+    lost = {"name": "lost", "match": {"path": "/lost"}}
+    document = answering("first")
+    with running({"routes": [*document["routes"], lost]}) as gate:
+        assert len(told(gate)) == 1
+        gate.reload({"routes": [*answering("second")["routes"], lost]})
+        assert len(told(gate)) == 1
+        assert len(gate.gateway.status()["warnings"]) == 1, "and it stands where somebody looks"
+        gate.reload({"routes": [*document["routes"], lost, {**lost, "name": "more", "match": {"path": "/more"}}]})
+        assert [("'more'" in each) for each in told(gate)] == [False, True]
+        gate.reload(document)
+        gate.reload({"routes": [*document["routes"], lost]})
+        assert len(told(gate)) == 3, "it was gone in between"
+
+
 def limited(text):
     route = {"name": "one", "match": {"path": "/"}}
     return {"routes": [{**route, "flow": [{"rate-limit": {"limit": 2, "window": 3600}}, {"respond": {"body": text}}]}]}
