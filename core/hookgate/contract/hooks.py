@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any
 
 import pluggy
@@ -15,6 +15,7 @@ from hookgate.contract.plugin import Plugin
 from hookgate.exchange.errors import near
 
 _REORDERING = ("tryfirst", "trylast", "wrapper", "hookwrapper")
+_FUNCTIONS = (FunctionType, MethodType, classmethod, staticmethod)
 
 
 class HookError(TypeError):
@@ -36,13 +37,12 @@ def hooks_of(cls: type[Plugin[Any]], spec: type) -> Mapping[str, bool]:
 
 @lru_cache(maxsize=4096)
 def _inspected(cls: Any, spec: Any) -> Mapping[str, bool]:
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(spec)
-    manager.add_hookspecs(LifecycleSpec)
-    specs = {hook.name: hook.spec.function for hook in _callers(manager) if hook.spec is not None}
+    manager = _manager(spec)
+    specs = {hook.name: hook.spec.function for hook in vars(manager.hook).values() if hook.spec is not None}
     bare = cls.__new__(cls)  # constructing would need options; pluggy looks at attributes only
     found: dict[str, bool] = {}
-    for name in dir(bare):
+    functions = {name for each in cls.__mro__ for name, value in vars(each).items() if isinstance(value, _FUNCTIONS)}
+    for name in sorted(functions | (specs.keys() & dir(bare))):  # nothing else can be a hook, and each takes long
         options = manager.parse_hookimpl_opts(bare, name)
         if options is not None:
             _check_options(cls, name, options)
@@ -53,16 +53,15 @@ def _inspected(cls: Any, spec: Any) -> Mapping[str, bool]:
             raise HookError(f"{cls.__name__}.{name} has the name of a hook; put @hookimpl above it or rename it")
     if not found and not getattr(spec, "passive", False):
         raise HookError(f"{cls.__name__} has no hook; write one of {', '.join(specs)} under @hookimpl")
-    try:  # pluggy has the last word: whatever the checks above do not know is refused in its own words
-        manager.register(bare, cls.__name__)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise HookError(" ".join(str(error).split())) from None
     return MappingProxyType({name: found[name] for name in specs if name in found})
 
 
-def _callers(manager: pluggy.PluginManager) -> Iterable[pluggy.HookCaller]:
-    return vars(manager.hook).values()
+@lru_cache
+def _manager(spec: Any) -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(spec)
+    manager.add_hookspecs(LifecycleSpec)
+    return manager
 
 
 def _check_options(cls: type, name: str, options: Mapping[str, Any]) -> None:
