@@ -144,6 +144,7 @@ def sent(operation, kind):
         "start-bulk": {},
         "replay-bulk": {},
         "repair": {"action": "replay"},
+        "answer": {"answer": "approved"},
     }.get(name)
 
 

@@ -39,7 +39,7 @@ async def repaired(host: Host, row: Mapping[str, Any], asked: Mapping[str, Any],
     engine, executor = section.engine, section.executor
     if not asked.get("children", False):
         await _one(engine, executor, row, action, task, by.who, reason)
-        await _note(host, by, action, row["id"], {"task": task, "reason": reason})
+        await note(host, by, action, row["id"], {"task": task, "reason": reason})
         return {"id": row["id"], "guid": row["guid"]}
     wanted = await children_of(engine, row, action)
     done: list[int] = []
@@ -53,7 +53,7 @@ async def repaired(host: Host, row: Mapping[str, Any], asked: Mapping[str, Any],
             done.append(number)
         except Undecidable as error:
             refused.append({"id": number, "detail": f"{error}."})
-    await _note(host, by, action, row["id"], {"children": done, "reason": reason})
+    await note(host, by, action, row["id"], {"children": done, "reason": reason})
     host.log.info("%s has asked to %s %d sub-instances of %d", by.who, action, len(done), row["id"])
     left = len(wanted) > MOST_CHILDREN
     return {"id": row["id"], "guid": row["guid"], "done": done, "refused": refused, "more": left}
@@ -86,7 +86,8 @@ async def _one(
     await executor.ready(row["id"])
 
 
-async def _note(host: Host, by: By, action: str, number: int, after: Mapping[str, Any]) -> None:
+async def note(host: Host, by: By, action: str, number: int, after: Mapping[str, Any]) -> None:
+    """Put into the audit what somebody has done to an instance."""
     section: Any = host.section("storage")
     store = section.store
     told = {name: value for name, value in after.items() if value}

@@ -9,6 +9,8 @@ from hookgate_workflows.instance import ERROR, OK, READY, Instance, Run
 
 PERSON = "person"
 """The key of a run that waits for a person to decide."""
+ACTION = "action"
+"""The key of a run that asks people something."""
 Verdict = Literal["repeat", "done", "failed"]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from hookgate import Host
 from hookgate_storage import Database, StoreError
-from hookgate_workflows.deciding import PERSON, Verdict, decide
+from hookgate_workflows.deciding import ACTION, PERSON, Verdict, decide
 from hookgate_workflows.ending import close, fail, handle
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.family import ERROR as ERROR_OUTPUT
@@ -280,7 +280,7 @@ class Engine:
             return
         wakes = [run.until for run in waiting if run.until is not None]
         instance.wake = min(wakes, default=None)
-        people = [run for run in waiting if run.key == PERSON]
+        people = [run for run in waiting if run.key in (PERSON, ACTION)]
         instance.waits = "time" if wakes else PERSON if people else "call"
         run = people[0] if people else waiting[0]
         instance.reason = f"{run.token.cell}: {run.error or (run.messages or ['waits'])[-1]}"

@@ -83,6 +83,10 @@ class Called:
         return {"status": self.status, "headers": dict(self.headers), "body": self.body}
 
 
+STOPPED = "*stopped*"
+"""What ``cell.resumed`` is where somebody has ended the pause."""
+
+
 class Cell(Protocol):
     """One run of one cell, as its node sees it."""
 
@@ -156,6 +160,9 @@ class Cell(Protocol):
 
     def leads(self, output: str) -> bool:
         """Whether an output of this cell is connected."""
+
+    def stop(self, cell: str) -> bool:
+        """End the pause of another cell; ``False`` where it does not wait."""
 
     def cached(self, key: str) -> Any:
         """Return what is kept under a key, for all instances that this process runs; ``None`` for nothing."""

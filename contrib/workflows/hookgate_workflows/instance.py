@@ -90,6 +90,8 @@ class Run:
             "status": self.status,
             "until": self.until,
             "kept": self.kept,
+            "resumed": self.resumed,
+            "is_resumed": self.is_resumed,
         }
 
 
@@ -286,6 +288,7 @@ class Instance:
             run = made.runs.get(each["number"]) or Run(each["number"], Token.of(each["token"]), "")
             run.token, run.until, run.kept = Token.of(each["token"]), each["until"], each["kept"]
             run.status = each["status"]
+            run.resumed, run.is_resumed = each.get("resumed"), each.get("is_resumed", False)
             made.active[run.number] = made.runs[run.number] = run
         for file in row["documents"]:
             document = Document(file["name"], file["media_type"], file["content"], file["description"])

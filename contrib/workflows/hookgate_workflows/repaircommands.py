@@ -1,4 +1,4 @@
-"""``hookgate workflow replay|skip|rollback|close``: repairs instances of a running gateway (WF-2)."""
+"""``hookgate workflow replay|skip|rollback|close|actions|approve``: what people do to instances that run somewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from hookgate.commands import errors, say
 from hookgate_management import ManagementOption, TokenOption, asked
-from hookgate_management.commands import MISTAKES
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The number or GUID of a transaction.")]
 TaskArgument = Annotated[
@@ -20,7 +19,7 @@ ChildrenOption = Annotated[bool, typer.Option("--children", help="All sub-instan
 
 def add_repairs(group: typer.Typer) -> None:
     """Add the commands."""
-    for command in (replay, skip, rollback, close):
+    for command in (replay, skip, rollback, close, actions, approve):
         group.command(command.__name__)(command)
 
 
@@ -68,6 +67,29 @@ def close(
     _repair("close", instance, None, children, reason, management, token_file)
 
 
+def actions(management: ManagementOption = None, token_file: TokenOption = None) -> None:
+    """List what instances ask people now."""
+    for each in asked(management, token_file, lambda client: client.call("GET", "/actions"))["actions"]:
+        say(f"{each['id']}  {each['title']}  [{', '.join(each['answers'])}]")
+
+
+def approve(
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="The id of an action, as `actions` lists it.")],
+    refuse: Annotated[bool, typer.Option("--refuse", help="Refuse it.")] = False,
+    answer: Annotated[str, typer.Option(help="Another answer that the action offers.")] = "",
+    comment: Annotated[str, typer.Option(help="Why, for the workflow and the list of tasks.")] = "",
+    management: ManagementOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Approve what an instance asks, or answer something else."""
+    if refuse and answer:
+        raise typer.BadParameter("write --refuse or --answer", param_hint="--answer")
+    body = {"answer": answer or ("refused" if refuse else "approved"), "comment": comment}
+    path = f"/actions/{quote(action, safe='')}"
+    told = asked(management, token_file, lambda client: client.call("POST", path, body))
+    say(f"{told['answer']}: transaction {told['transaction']}")
+
+
 def _repair(
     action: str, instance: str, task: int | None, children: bool, reason: str, management: Any, token_file: Any
 ) -> None:
@@ -83,4 +105,4 @@ def _repair(
     if told["more"]:
         errors.print("there are more: ask again", markup=False)
     if told["refused"] or told["more"]:
-        raise typer.Exit(MISTAKES)
+        raise typer.Exit(1)

@@ -15,7 +15,7 @@ from hookgate_workflows.deciding import PERSON, Undecidable, decide
 from hookgate_workflows.ending import close
 from hookgate_workflows.family import BY_PEOPLE
 from hookgate_workflows.graph import Graph
-from hookgate_workflows.instance import RUNNING, Instance, Token, dumped
+from hookgate_workflows.instance import READY, Instance, Token, dumped
 from hookgate_workflows.journal import ACTIVE, ERRORS, waits
 from hookgate_workflows.tables import instances
 
@@ -114,7 +114,7 @@ def reopen(engine: Any, instance: Instance, number: int, action: str, by: str) -
     run.messages.append(f"{by} has chosen: {action}")
     run.dirty = True
     if action == "replay":
-        run.status, run.output, run.error, run.ended = RUNNING, "", "", None
+        run.status, run.output, run.error, run.ended = READY, "", "", None
         run.attempt += 1
         run.is_resumed, run.resumed, run.kept, run.until, run.key = False, None, None, None, ""
         instance.active[run.number] = run

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from hookgate import Fault, Host, Response
-from hookgate_workflows.family import Called, NodeFailed
-from hookgate_workflows.instance import ERROR, OK, Document, Instance, Run
+from hookgate_workflows.family import STOPPED, Called, NodeFailed
+from hookgate_workflows.instance import ERROR, OK, WAITING, Document, Instance, Run
 from hookgate_workflows.templating import Compiled, Form, Template, Templated, TemplateFailed, plain
 
 if TYPE_CHECKING:
@@ -188,6 +188,13 @@ class RunningCell:
     def leads(self, output: str) -> bool:
         """Whether an output is connected."""
         return output in self._instance.graph.places[self.name].leads
+
+    def stop(self, cell: str) -> bool:
+        """End the pause of another cell."""
+        found = [run for run in self._instance.active.values() if run.token.cell == cell and run.status == WAITING]
+        for run in found:
+            run.until, run.resumed, run.key, run.dirty = self.host.clock.wall(), STOPPED, "", True
+        return bool(found)
 
     def cached(self, key: str) -> Any:
         """Return what is kept."""

@@ -114,6 +114,19 @@ class WorkflowEngine(Section[EngineSection]):
         }
         ways = Ways((*steps, ("repairs", repairs)), steps)
         yield site.route(written, ("workflow_engine",), {"match.path": "prefix"}, steps=ways)
+        from hookgate_workflows.actiondoor import Actions
+        from hookgate_workflows.actions import LONGEST_BODY as LONGEST_ANSWER
+
+        for name, tail, method in (("list", "", "GET"), ("answer", "/{id}", "POST")):
+            door = Actions(name)  # type: ignore[arg-type]
+            site.adopt(door, ("workflow_engine",))
+            written = {
+                "name": f"workflow actions {name}",
+                "match": {"path": f"{self.record.prefix}/actions{tail}", "methods": [method]},
+                "limits": {"request_body": LONGEST_ANSWER, "buffered_body": LONGEST_ANSWER},
+            }
+            ways = Ways((*steps, (f"actions-{name}", door)), steps)
+            yield site.route(written, ("workflow_engine",), {"match.path": "prefix"}, steps=ways)
 
     @hookimpl
     def check(self, site: Site) -> Iterator[Problem]:

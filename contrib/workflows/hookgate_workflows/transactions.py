@@ -106,7 +106,7 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
 def listed(row: Any) -> dict[str, Any]:
     """Return what a list shows of an instance."""
     plain = ("id", "guid", "workflow", "label", "route", "method", "owner", "status", "request_status", "reason")
-    times = {name: _time(row[name]) for name in ("created", "updated", "closed")}
+    times = {name: time_of(row[name]) for name in ("created", "updated", "closed")}
     return {**{name: row[name] for name in plain}, "waits_for": row["waits"] or None, "parent": row["parent"], **times}
 
 
@@ -119,7 +119,7 @@ def _task(row: Any) -> dict[str, Any]:
         "status": row["status"],
         "output": row["output"] or None,
         "attempt": row["attempt"],
-        "started": _time(row["started"]),
+        "started": time_of(row["started"]),
         "seconds": None if ended is None else round(ended - row["started"], 6),
         "input": orjson.loads(row["given"]),
         "changes": orjson.loads(row["changes"]),
@@ -131,8 +131,9 @@ def _task(row: Any) -> dict[str, Any]:
 def _call(row: Any) -> dict[str, Any]:
     names = ("number", "method", "url", "host", "connection", "status")
     told = {name: row[name] for name in names}
-    return {**told, "error": row["error"] or None, "at": _time(row["at"]), "seconds": round(row["seconds"], 6)}
+    return {**told, "error": row["error"] or None, "at": time_of(row["at"]), "seconds": round(row["seconds"], 6)}
 
 
-def _time(seconds: float | None) -> str | None:
+def time_of(seconds: float | None) -> str | None:
+    """Return a Unix time as RFC 3339 has it."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
