@@ -111,7 +111,7 @@ def test_a_kept_connection_may_end_in_the_same_moment_as_a_call_comes(folder, wa
         call.ended.set()
 
     words = get("/echo/1", b"Content-Length: 0", method=method)
-    pool = {"pool": {"max_connections": 1}, "timeouts": {"connect": 2, "read": 3}}
+    pool = {"pool": {"max_connections": 1}}
     answers = []
     with fresh_door({"closing": closing}, folder, way, **pool) as (gate, backend), Wire(gate.url) as wire:
         for number in range(20):

@@ -232,11 +232,11 @@ def test_a_service_that_is_away_or_slow(lane):
     with upstream() as gone:
         pass
     with upstream() as backend, upstream(never) as slow:
-        for url, reason, status in (
-            (gone.url, ["connect-refused"], 502),
-            (slow.url, ["callout-timeout", "upstream-timeout"], 504),
+        for url, timeout, reason, status in (
+            (gone.url, 60, ["connect-refused"], 502),
+            (slow.url, 0.3, ["callout-timeout", "upstream-timeout", "connect-timeout"], 504),
         ):
-            step = callout(name="a", url=url, timeout=0.3)
+            step = callout(name="a", url=url, timeout=timeout)
             with running(document(backend, {"flow": [step]}, lane)) as gate:
                 answer = gate.request("GET", "/")
             assert answer.status_code == status

@@ -155,7 +155,7 @@ def test_parts_that_are_late_have_failed_and_are_given_up(lane):
         return 200, JSON, "1"
 
     with upstream(some) as crm:
-        with running(document({"parts": PARTS, "timeout": 0.5, "on_failure": "null"}, lane, crm=crm)) as gate:
+        with running(document({"parts": PARTS, "timeout": 5, "on_failure": "null"}, lane, crm=crm)) as gate:
             answer = gate.request("GET", "/page/1")
             crm.wait_for(lambda crm: crm.open <= 1)
 
