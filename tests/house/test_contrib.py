@@ -19,6 +19,7 @@ from .workspace import ROOT, contributions, files, module, package, project, und
 DOWN = {
     "bulk": {"management", "storage", "workflows"},
     "schedules": {"management", "storage", "workflows"},
+    "webhooks": {"management", "storage", "workflows"},
     "keymanager": {"people", "storage"},
     "ldapclaims": {"keymanager"},
     "apimanager": {"management", "people", "storage"},

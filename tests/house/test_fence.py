@@ -44,13 +44,13 @@ NO_FILES = {
             ("ScopeDestination", "path"),
             ("SessionCheckSection", "path"),
             ("StickyOptions", "path"),
+            ("WebhookSection", "path"),
             ("XssGuardOptions", "path"),
         ],
         "of a URL",
     ),
     ("CustomRouteSection", "output_schema"): "what a route gives",
     ("RunBulkOptions", "output_schema"): "what a route gives",
-    ("RunWorkflowOptions", "output_schema"): "what a route gives",
     ("GenerateRandomStringOptions", "output_context_key"): "what a node gives",
     **dict.fromkeys(
         (
