@@ -92,6 +92,7 @@ def bound(path, name="own", method="get", **more):
 ROUTES = [
     bound("/tenants/"),
     bound("/items/{id:[0-9]+}"),
+    bound("/items/{id:[0-9]+}", method="put"),
     bound("/orders/{rest:.*}", "on", "post"),
     bound("/handled", "fails", error_handler="or_fail"),
     bound("/elsewhere", "elsewhere"),
@@ -156,6 +157,9 @@ def test_a_custom_route_replaces_or_adds_and_all_else_is_passed_on(farm):
     assert p1(farm, "/other/%2Fx?a=1&b", **ann).json()["target"] == "/api/v1/other/%2Fx?a=1&b"
     assert p1(farm, "/items/12", **ann).json()["of"] == "custom"
     assert p1(farm, "/items/twelve", **ann).json()["target"] == "/api/v1/items/twelve"
+    large = "x" * 1_200_000  # more than a workflow may be started with
+    assert len(p1(farm, "/items/twelve", "PUT", content=large, **ann).json()["body"]) == len(large)
+    assert p1(farm, "/items/12", "PUT", content=large, **ann).status_code == 413
     assert p1(farm, "", **ann).json()["target"] == "/api/v1/"
     assert farm.call("/api/v01/p3/x", who="ann", roles="clerk").status_code == 404
 
@@ -316,9 +320,21 @@ def test_what_was_started_for_a_user_without_a_session_has_nobody_elses(farm):
     assert {each[2] for each in farm.upstream.calls()} == {SYSTEM}
 
 
-async def run_for(farm, name, owner):
+@pytest.mark.row("CR-27")
+def test_a_child_has_the_session_of_its_parent(farm):
+    number = p1(farm, "/later", session="session-of-ann").json()["id"]
+    farm.until(number, lambda told: told["waits_for"] == "time")
+    farm.upstream.calls()
+
+    context = farm.gate.run(run_for(farm, "or_system", None, parent=number))
+
+    assert context["*response*"]["body"]["user"] == "ann"
+    farm.closed(number)
+
+
+async def run_for(farm, name, owner, **more):
     engine = farm.gate.gateway.live.config.sections["workflow_engine"].engine
-    instance = await engine.make(engine.graph(name), None, owner=owner)
+    instance = await engine.make(engine.graph(name), None, owner=owner, **more)
     await engine.go(instance)
     return instance.context
 
@@ -359,6 +375,8 @@ def test_a_session_is_asked_about_once_in_a_while_and_again_when_it_is_refused(t
             whole["workflow_engine"]["profiles"] = {}
             farm.write(whole)
             assert p1(farm, "/tenants/", who="ann").json()["reason"] == "profile"  # of a proxy, a profile says who may
+            told = farm.call("/api/v01/custom_routes.openapi.json", who="ann").json()
+            assert not any(path.startswith("/api/v01/p1") for path in told["paths"])
 
 
 @pytest.mark.parametrize(
