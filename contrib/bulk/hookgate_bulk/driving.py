@@ -200,8 +200,8 @@ class Driver:
             "ended": None,
         }
 
-        async def write(connection: Any) -> None:
-            await begun(connection, bulk, row["row"], values)
+        def write(connection: Any) -> None:
+            begun(connection, bulk, row["row"], values)
 
         instance.also.append(Also(write))
         await engine.store(instance, hold=False)  # by whom it is found again where nobody knows if it was written

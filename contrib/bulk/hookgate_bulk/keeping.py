@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_bulk.conversion import Row
@@ -175,7 +175,7 @@ class Bulks:
         for each in found:
             response = orjson.loads(each["context"]).get("*response*")
             async with self.database.transaction(writes=True, lock=LOCK) as connection:
-                await ended(connection, each["id"], each["status"], each["errors"], response, each["closed"])
+                await connection.run_sync(ended, each["id"], each["status"], each["errors"], response, each["closed"])
         return len(found)
 
     async def close(self, bulk: int, fence: int, now: float) -> bool:
@@ -203,31 +203,29 @@ class Bulks:
                 return total
 
 
-async def begun(connection: AsyncConnection, bulk: Mapping[str, Any], row: int, values: Mapping[str, Any]) -> None:
+def begun(connection: Connection, bulk: Mapping[str, Any], row: int, values: Mapping[str, Any]) -> None:
     """Write that a row has begun, in the transaction that makes its instance.
 
     Raises:
         Fenced: the bulk is paused, or somebody else has taken it, or the row has begun.
     """
-    if (await connection.execute(select(bulks.c.id).where(_ours(bulk["id"], bulk["fence"])))).first() is None:
+    if connection.execute(select(bulks.c.id).where(_ours(bulk["id"], bulk["fence"]))).first() is None:
         raise Fenced
     queued = and_(rows.c.bulk == bulk["id"], rows.c.row == row, rows.c.status == QUEUED)
     if bulk["stop_on_error"]:
         others = rows.alias()
         failed = select(others.c.row).where(others.c.bulk == bulk["id"], others.c.status == FAILED)
         queued = and_(queued, ~failed.exists())
-    if (await connection.execute(update(rows).where(queued).values(values))).rowcount != 1:
+    if connection.execute(update(rows).where(queued).values(values)).rowcount != 1:
         raise Fenced
 
 
-async def ended(
-    connection: AsyncConnection, instance: int, status: str, errors: str, response: Any, closed: float | None
-) -> None:
+def ended(connection: Connection, instance: int, status: str, errors: str, response: Any, closed: float | None) -> None:
     """Write what came of a row, in the transaction that closes its instance."""
     mine = and_(rows.c.instance == instance, rows.c.status == RUNNING)
     said = orjson.dumps(response).decode().replace("\\u0000", "\\ufffd")
     values = {"status": DONE if status == SUCCESS else FAILED, "trace": errors, "response": said, "ended": closed}
-    await connection.execute(update(rows).where(mine).values(values))
+    connection.execute(update(rows).where(mine).values(values))
 
 
 def _row(bulk: int, row: Row) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def over(host: Host, instance: Instance) -> Also | None:
     number, errors = instance.id, orjson.dumps(instance.errors).decode()
     response, status, closed = instance.context.get("*response*"), instance.status, instance.closed
 
-    async def write(connection: Any) -> None:
-        await ended(connection, number, status, errors, response, closed)
+    def write(connection: Any) -> None:
+        ended(connection, number, status, errors, response, closed)
 
     def done() -> None:
         section: Any = host.section("bulk_engine")

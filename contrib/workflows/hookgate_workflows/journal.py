@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_storage import Database
 from hookgate_workflows.sessions import session_in
@@ -23,7 +22,7 @@ AT_ONCE = 200
 """Writes that go in one transaction at most."""
 ACTIVE, SUCCESS, ERRORS = "ACTIVE", "CLOSED_IN_SUCCESS", "CLOSED_IN_ERRORS"
 
-Write = Callable[[AsyncConnection], Awaitable[Any]]
+Write = Callable[[Connection], Any]
 
 
 _BEGIN = insert(instances)
@@ -81,8 +80,9 @@ class Journal:
     async def _together(self, taken: Sequence[tuple[Write, asyncio.Future[Any]]]) -> bool:
         """Do several writes in one transaction; ``False`` where one fails, and none is done."""
         try:
-            async with self.database.transaction(writes=True, lock=self._lock) as connection:
-                results = [await write(connection) for write, _ in taken]
+            results = await self.database.at_once(
+                lambda connection: [write(connection) for write, _ in taken], lock=self._lock
+            )
         except Exception:  # noqa: BLE001 - each is told what is wrong with it when it is done alone
             return False
         for (_, future), result in zip(taken, results, strict=True):
@@ -92,8 +92,7 @@ class Journal:
 
     async def _alone(self, write: Write, future: asyncio.Future[Any]) -> None:
         try:
-            async with self.database.transaction(writes=True, lock=self._lock) as connection:
-                result = await write(connection)
+            result = await self.database.at_once(write, lock=self._lock)
         except Exception as error:  # noqa: BLE001 - it is for whoever waits
             if not future.done():
                 future.set_exception(error)
@@ -109,10 +108,10 @@ class Journal:
                 self._numbers = list(range(first + BLOCK - 1, first - 1, -1))
             return self._numbers.pop()
 
-    async def _block(self, connection: AsyncConnection) -> int:
+    def _block(self, connection: Connection) -> int:
         begun = self._insert(numbers).values(name="instances", next=1 + BLOCK)
         taken = begun.on_conflict_do_update(index_elements=["name"], set_={"next": numbers.c.next + BLOCK})
-        return int((await connection.execute(taken.returning(numbers.c.next))).scalar_one()) - BLOCK
+        return int(connection.execute(taken.returning(numbers.c.next)).scalar_one()) - BLOCK
 
     def saving(
         self,
@@ -128,21 +127,21 @@ class Journal:
         """Return the write that saves an instance, with the runs of cells, documents and calls that have changed, and
         what others write ``also``."""
 
-        async def write(connection: AsyncConnection) -> None:
+        def write(connection: Connection) -> None:
             if definition is not None:
-                await connection.execute(self._define, definition)
+                connection.execute(self._define, definition)
             if new:
-                await connection.execute(_BEGIN, row)
+                connection.execute(_BEGIN, row)
             else:
                 mine = {"its_id": row["id"], "its_fence": row["fence"]}
                 fresh = {name: value for name, value in row.items() if name not in ("id", "fence")}
-                if (await connection.execute(_GO_ON, {**fresh, **mine})).rowcount != 1:
+                if connection.execute(_GO_ON, {**fresh, **mine}).rowcount != 1:
                     raise Fenced
             for table, rows in ((cells, runs), (documents, files), (calls, made)):
                 if rows:
-                    await connection.execute(self._put[table.name], list(rows))
+                    connection.execute(self._put[table.name], list(rows))
             for each in also:
-                await each(connection)
+                each(connection)
 
         return write
 
@@ -153,15 +152,15 @@ class Journal:
         ``where`` says; return its row, its cells and its documents."""
         here = where if where is not None else waits(now) if waiting else _ready(now)
 
-        async def write(connection: AsyncConnection) -> dict[str, Any] | None:
+        def write(connection: Connection) -> dict[str, Any] | None:
             taken = (
                 update(instances)
                 .where(instances.c.id == instance, here)
                 .values(lease=self.owner, lease_until=until, fence=instances.c.fence + 1)
             )
-            if (await connection.execute(taken)).rowcount != 1:
+            if connection.execute(taken).rowcount != 1:
                 return None
-            return await _whole(connection, instance)
+            return _whole(connection, instance)
 
         found: dict[str, Any] | None = await self.write(write)
         return found
@@ -179,7 +178,7 @@ class Journal:
             row = (await connection.execute(select(instances).where(column == instance))).mappings().first()
             if row is None:
                 return None
-            found = await _whole(connection, row["id"], contents=False)
+            found = await connection.run_sync(_whole, row["id"], contents=False)
             asked = select(calls).where(calls.c.instance == row["id"]).order_by(calls.c.ordinal)
             found["calls"] = [dict(each) for each in (await connection.execute(asked)).mappings()]
             return found
@@ -241,10 +240,10 @@ class Journal:
     async def forget(self, ids: Sequence[int]) -> None:
         """Remove instances with all that belongs to them."""
 
-        async def write(connection: AsyncConnection) -> None:
+        def write(connection: Connection) -> None:
             for table in (calls, documents, cells):
-                await connection.execute(delete(table).where(table.c.instance.in_(ids)))
-            await connection.execute(delete(instances).where(instances.c.id.in_(ids)))
+                connection.execute(delete(table).where(table.c.instance.in_(ids)))
+            connection.execute(delete(instances).where(instances.c.id.in_(ids)))
 
         await self.write(write)
 
@@ -267,13 +266,11 @@ def _ready(now: float) -> Any:
     return and_(instances.c.status == ACTIVE, due, free)
 
 
-async def _whole(connection: AsyncConnection, instance: int, *, contents: bool = True) -> dict[str, Any]:
-    row = (await connection.execute(select(instances).where(instances.c.id == instance))).mappings().one()
-    runs = await connection.execute(select(cells).where(cells.c.instance == instance).order_by(cells.c.number))
+def _whole(connection: Connection, instance: int, *, contents: bool = True) -> dict[str, Any]:
+    row = connection.execute(select(instances).where(instances.c.id == instance)).mappings().one()
+    runs = connection.execute(select(cells).where(cells.c.instance == instance).order_by(cells.c.number))
     columns = [each for each in documents.c if contents or each.name != "content"]
-    files = await connection.execute(
-        select(*columns).where(documents.c.instance == instance).order_by(documents.c.name)
-    )
+    files = connection.execute(select(*columns).where(documents.c.instance == instance).order_by(documents.c.name))
     return {
         **dict(row),
         "cells": [dict(each) for each in runs.mappings()],

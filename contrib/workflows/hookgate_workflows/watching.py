@@ -10,7 +10,7 @@ It is asked again where the journal was away, or where the instance goes on and 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hookgate import Host
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 GROUP = "hookgate.workflow_watchers"
 
@@ -30,7 +30,7 @@ def _nothing() -> None: ...
 class Also:
     """What is written together with an instance."""
 
-    write: Callable[[AsyncConnection], Awaitable[Any]]
+    write: Callable[[Connection], Any]
     """Writes it. What it raises undoes all of the write; it may be called twice."""
     done: Callable[[], None] = _nothing
     """Called when it is on disk."""
