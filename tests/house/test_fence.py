@@ -63,6 +63,7 @@ NO_FILES = {
         "what a node gives",
     ),
     ("MutualTlsCredentialOptions", "certificate_pem"): "the text itself",
+    ("RunWorkflowOptions", "output_schema"): "what a route gives",
     ("ScriptOptions", "file"): "the plugin needs code",
 }
 """Options that are called like a file and are none, or that another word refuses."""
