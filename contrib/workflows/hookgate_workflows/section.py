@@ -17,6 +17,7 @@ from hookgate_workflows.settings import EngineSection
 if TYPE_CHECKING:
     from hookgate_workflows.engine import Engine
     from hookgate_workflows.graph import Graph
+    from hookgate_workflows.measuring import Measures
 
 
 class WorkflowEngine(Section[EngineSection]):
@@ -35,6 +36,8 @@ class WorkflowEngine(Section[EngineSection]):
         """Who may call what."""
         self._engine: Engine | None = None
         self._host: Host | None = None
+        self.measures: Measures | None = None
+        """Its metrics, where there are workflows."""
 
     @property
     def executor(self) -> Executor[Any]:
@@ -140,6 +143,9 @@ class WorkflowEngine(Section[EngineSection]):
         self._host = host
         with suppress(LookupError, JournalAway):
             if host.section("workflows").items:
+                from hookgate_workflows.measuring import Measures
+
+                self.measures = Measures(host, lambda: 0 if self._engine is None else len(self._engine.running))
                 self.engine  # noqa: B018 - what was left is taken over at once
 
     @hookimpl
