@@ -10,7 +10,7 @@ from hookgate import BadGateway, GatewayTimeout, Pool, ServiceUnavailable
 from hookgate.client import Client
 from hookgate.client.pool import UpstreamPool
 from hookgate.client.turns import Turns
-from hookgate.testing.upstream import close_server
+from hookgate.testing import close_server
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENCE = 60.0

@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from hookgate import ConfigError, Decision, Limit, ServiceUnavailable
-from hookgate.testing import LocalCounters, MovableClock, TestHost, build, running, valkey
-from hookgate.testing.upstream import close_server
+from hookgate.testing import LocalCounters, MovableClock, TestHost, build, close_server, running, valkey
 from hookgate_counters_redis import Redis
 
 NOON = datetime(2024, 2, 28, 12, tzinfo=UTC).timestamp()

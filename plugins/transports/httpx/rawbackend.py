@@ -17,7 +17,7 @@ from hookgate import (
     Target,
     Timeouts,
 )
-from hookgate.testing.upstream import close_server
+from hookgate.testing import close_server
 from hookgate_transport_httpx.pool import HttpxPool
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -30,7 +30,7 @@ from hookgate.testing.databases import postgresql, valkey
 from hookgate.testing.driving import drive
 from hookgate.testing.gateway import Gate, Running, running
 from hookgate.testing.host import Called, Calls, TestHost, installed
-from hookgate.testing.upstream import Received, Reply, Reset, Upstream, upstream
+from hookgate.testing.upstream import Received, Reply, Reset, Upstream, close_server, upstream
 
 __all__ = [
     "Called",
@@ -44,6 +44,7 @@ __all__ = [
     "TestHost",
     "Upstream",
     "build",
+    "close_server",
     "postgresql",
     "running",
     "through",
