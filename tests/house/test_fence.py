@@ -56,7 +56,8 @@ NO_FILES = {
         (
             (record, "output_context_key")
             for record in (
-                *("AnswerOptions", "CallOptions", "HttpCallOptions"),
+                *("AnswerOptions", "ApprovalOptions", "AskingOptions", "CallOptions", "HttpCallOptions"),
+                "ManualActionOptions",
                 *("ProxyCallOptions", "ProxySessionCallOptions"),
             )
         ),
