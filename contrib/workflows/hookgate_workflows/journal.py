@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, insert, or_, select, update
@@ -35,6 +36,22 @@ _GO_ON = (
 
 class Fenced(Exception):
     """Somebody else has taken the instance: what this process knows of it counts no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """A write that saves an instance; several are saved together."""
+
+    save: Callable[[Connection, Sequence[Saving]], None]
+    row: Mapping[str, Any]
+    new: bool
+    definition: Mapping[str, Any] | None
+    parts: Mapping[str, Sequence[Mapping[str, Any]]]
+    also: Sequence[Write]
+
+    def __call__(self, connection: Connection) -> None:
+        """Save it alone."""
+        self.save(connection, [self])
 
 
 class Journal:
@@ -81,7 +98,7 @@ class Journal:
         """Do several writes in one transaction; ``False`` where one fails, and none is done."""
         try:
             results = await self.database.at_once(
-                lambda connection: [write(connection) for write, _ in taken], lock=self._lock
+                lambda connection: self._all(connection, [write for write, _ in taken]), lock=self._lock
             )
         except Exception:  # noqa: BLE001 - each is told what is wrong with it when it is done alone
             return False
@@ -89,6 +106,11 @@ class Journal:
             if not future.done():
                 future.set_result(result)
         return True
+
+    def _all(self, connection: Connection, writes: Sequence[Write]) -> list[Any]:
+        results = [None if isinstance(each, Saving) else each(connection) for each in writes]
+        self._save(connection, [each for each in writes if isinstance(each, Saving)])
+        return results
 
     async def _alone(self, write: Write, future: asyncio.Future[Any]) -> None:
         try:
@@ -127,23 +149,26 @@ class Journal:
         """Return the write that saves an instance, with the runs of cells, documents and calls that have changed, and
         what others write ``also``."""
 
-        def write(connection: Connection) -> None:
-            if definition is not None:
-                connection.execute(self._define, definition)
-            if new:
-                connection.execute(_BEGIN, row)
-            else:
-                mine = {"its_id": row["id"], "its_fence": row["fence"]}
-                fresh = {name: value for name, value in row.items() if name not in ("id", "fence")}
-                if connection.execute(_GO_ON, {**fresh, **mine}).rowcount != 1:
-                    raise Fenced
-            for table, rows in ((cells, runs), (documents, files), (calls, made)):
-                if rows:
-                    connection.execute(self._put[table.name], list(rows))
-            for each in also:
-                each(connection)
+        return Saving(self._save, row, new, definition, {"cells": runs, "documents": files, "calls": made}, also)
 
-        return write
+    def _save(self, connection: Connection, savings: Sequence[Saving]) -> None:
+        """Save instances, with as few statements as there can be: each is a way to the database and back."""
+        given = {each.definition["digest"]: each.definition for each in savings if each.definition is not None}
+        if given:
+            connection.execute(self._define, list(given.values()))
+        if fresh := [each.row for each in savings if each.new]:
+            connection.execute(_BEGIN, fresh)
+        for row in (each.row for each in savings if not each.new):
+            mine = {"its_id": row["id"], "its_fence": row["fence"]}
+            values = {name: value for name, value in row.items() if name not in ("id", "fence")}
+            if connection.execute(_GO_ON, {**values, **mine}).rowcount != 1:
+                raise Fenced
+        for name, table in (("cells", cells), ("documents", documents), ("calls", calls)):
+            if rows := [row for each in savings for row in each.parts[name]]:
+                connection.execute(self._put[table.name], rows)
+        for each in savings:
+            for write in each.also:
+                write(connection)
 
     async def claim(
         self, instance: int, now: float, until: float, *, waiting: bool = False, where: Any = None
