@@ -6,11 +6,18 @@ import pytest
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from contrib.prepared import kept, prepare
 from hookgate.testing import postgresql
 from hookgate_people import hashing
-from hookgate_storage import Database, Keys, open_store
+from hookgate_storage import Keys, open_store
 from hookgate_storage.sealing import new_key
-from hookgate_storage.upgrading import upgrade
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _template():
+    """Let go of the database that others are copies of."""
+    yield
+    kept.close()
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +63,7 @@ def store_in(request):
 @pytest.fixture
 async def stored(database_url):
     """A store with tables and nothing in them, in each kind of database."""
-    database = Database(database_url)
-    try:
-        await upgrade(database)
-    finally:
-        await database.close()
+    await prepare(database_url)
     store = await open_store(database_url, Keys.written(new_key()))
     yield store
     await store.close()

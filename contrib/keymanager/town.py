@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contrib.prepared import prepare
 from hookgate.server import starting
 from hookgate.testing import running
 from hookgate_keymanager.clients import Clients
 from hookgate_keymanager.ending import Endings
 from hookgate_people import By, People
-from hookgate_storage import Database, Keys, open_store
-from hookgate_storage.upgrading import upgrade
+from hookgate_storage import Keys, open_store
 
 PASSWORD = "correct horse battery"  # noqa: S105
 BY = By("the test")
@@ -68,9 +68,7 @@ class Town:
         """Make tables, and people: tom is an employee, john a manager, too."""
 
         async def people():
-            database = Database(self.url)
-            await upgrade(database)
-            await database.close()
+            await prepare(self.url)
             Keys.in_file(self.key, make=True)
             store = await open_store(self.url, Keys.in_file(self.key))
             try:

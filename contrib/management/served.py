@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from hookgate_storage import Database, Keys, open_store
-from hookgate_storage.upgrading import upgrade
+from contrib.prepared import prepare
+from hookgate_storage import Keys, open_store
 
 DOCUMENT = """\
 gateway: {listen: ["127.0.0.1:0"], lame_duck: 0}
@@ -89,11 +89,8 @@ def environment(url, **options):
 
 async def made(url, key):
     """Make the tables and the key, as ``hookgate storage upgrade`` does, which takes seconds to start."""
-    keys, database = Keys.in_file(key, make=True), Database(url)
-    try:
-        await upgrade(database)
-    finally:
-        await database.close()
+    keys = Keys.in_file(key, make=True)
+    await prepare(url)
     await (await open_store(url, keys)).close()
 
 

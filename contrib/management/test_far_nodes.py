@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from contrib.prepared import prepare
 from hookgate import ConfigError
 from hookgate.gateway import Gateway
 from hookgate.testing import running, upstream
@@ -24,7 +25,7 @@ from hookgate_authoring.conformance import conformance
 from hookgate_management import following
 from hookgate_management.far import RemoteStore, RemoteStoreOptions
 from hookgate_management.following import LONGEST_WAIT
-from hookgate_storage import Change, Database, Keys, Object, digest, open_store, upgrade
+from hookgate_storage import Change, Keys, Object, digest, open_store
 from hookgate_storage.sealing import new_key
 
 from .served import DOCUMENT, serving, written_in
@@ -147,11 +148,7 @@ def test_who_waits_for_news_is_answered_when_the_gateway_is_about_to_stop(tmp_pa
 
 
 async def made(url):
-    database = Database(url)
-    try:
-        await upgrade(database)
-    finally:
-        await database.close()
+    await prepare(url)
     return await open_store(url, Keys.written(new_key()))
 
 

@@ -7,14 +7,14 @@ from base64 import b64encode
 
 import pytest
 
+from contrib.prepared import prepare
 from hookgate import ConfigError, Exchange, Headers, Request, ServiceUnavailable, TooManyRequests, Unauthorized
 from hookgate.testing import build, running
 from hookgate_authoring.conformance import conformance
 from hookgate_people import By, UserChange, people_of
 from hookgate_people.method import StorePeople
-from hookgate_storage import Database, Keys, StoreError, open_store
+from hookgate_storage import Keys, StoreError, open_store
 from hookgate_storage.sealing import new_key
-from hookgate_storage.upgrading import upgrade
 
 ANN = By("ann")
 PASSWORD = "correct horse battery"
@@ -48,9 +48,7 @@ def method(store, **options):
 
 @pytest.fixture
 async def store(database_url):
-    database = Database(database_url)
-    await upgrade(database)
-    await database.close()
+    await prepare(database_url)
     store = await open_store(database_url, Keys.written(new_key()))
     people = people_of(store)
     await people.roles.make(ANN, "clerks")

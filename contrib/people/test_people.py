@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, text, update
 
+from contrib.prepared import prepare
 from hookgate_people import By, Denied, InUse, People, RoleChange, TooMany, UserChange, Wanted
 from hookgate_people.granting import circle
 from hookgate_people.limits import MOST
@@ -22,11 +23,7 @@ PASSWORD = "correct horse battery"
 
 
 async def opened(url):
-    database = Database(url)
-    try:
-        await upgrade(database)
-    finally:
-        await database.close()
+    await prepare(url)
     return await open_store(url, Keys.written(KEY))
 
 

@@ -11,22 +11,17 @@ from collections import Counter
 import pytest
 from sqlalchemy import select
 
+from contrib.prepared import prepare
 from hookgate_storage import Change, Keep, Keys, Missing, open_store, prune
-from hookgate_storage.database import Database
 from hookgate_storage.sealing import new_key
 from hookgate_storage.section import in_background
 from hookgate_storage.tables import nodes
-from hookgate_storage.upgrading import upgrade
 
 KEY, DAY = new_key(), 86400.0
 
 
 async def opened(url, keys=None):
-    database = Database(url)
-    try:
-        await upgrade(database)
-    finally:
-        await database.close()
+    await prepare(url)
     return await open_store(url, keys or Keys.written(KEY))
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, text, update
 
+from contrib.prepared import prepare
 from hookgate_storage import (
     Change,
     Exists,
@@ -40,11 +41,7 @@ CRM = {"targets": "http://crm", "auth": [{"basic": {"username": "ann", "password
 
 
 async def made(url, keys=KEY):
-    database = Database(url)
-    try:
-        await upgrade(database)
-    finally:
-        await database.close()
+    await prepare(url)
     return await open_store(url, Keys.written(keys))
 
 
