@@ -163,7 +163,7 @@ def test_whatever_fails_the_balancer_hears_of_it_once_and_the_place_is_free_agai
         "auth": ["picky"],
         "headers": [{"set": "X-From", "from": "breaking"}],
         "pool": {"max_connections": 1},
-        "timeouts": {"connect": 2, "read": 0.2},
+        "timeouts": {"connect": 60, "read": 0.2},
     }
     with upstream(answering) as backend:
         with running(document(backend, lane=lane, **settings), plugins_dir=plugins) as gate:
@@ -182,7 +182,7 @@ def test_whatever_fails_the_balancer_hears_of_it_once_and_the_place_is_free_agai
 @pytest.mark.parametrize("path", ["/silent", "/endless", "/401", "/half"])
 @pytest.mark.parametrize("auth", ["picky", "slowly"])
 def test_a_client_that_leaves_gives_everything_back(path, auth, lane, plugins):
-    settings = {"balancer": "counting", "auth": [auth], "pool": {"max_connections": 1}, "timeouts": {"connect": 2}}
+    settings = {"balancer": "counting", "auth": [auth], "pool": {"max_connections": 1}, "timeouts": {"connect": 60}}
     with upstream(answering) as backend:
         with running(document(backend, lane=lane, **settings), plugins_dir=plugins) as gate:
             where = urlsplit(gate.url)
