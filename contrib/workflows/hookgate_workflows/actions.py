@@ -18,7 +18,7 @@ from hookgate_workflows.deciding import ACTION
 from hookgate_workflows.instance import WAITING
 from hookgate_workflows.journal import ACTIVE, waits
 from hookgate_workflows.tables import cells, instances
-from hookgate_workflows.transactions import time_of
+from hookgate_workflows.telling import time_of
 
 MOST_ACTIONS = 1000
 """Actions that are looked through for one list, the oldest first."""

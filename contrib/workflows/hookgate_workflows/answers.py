@@ -41,11 +41,15 @@ def answer_of(exchange: Exchange, instance: Instance, on_missing: int) -> Respon
         if on_missing == 204 and RESPONSE not in context:
             return Response(204)
         raise none(exchange, "no-response", f"the instance {instance.guid} has set no {RESPONSE}")
-    return _written(exchange, instance, value)
+    return written(exchange, f"the {RESPONSE} of the instance {instance.guid}", value)
 
 
-def _written(exchange: Exchange, instance: Instance, value: Any) -> Response:
-    about = f"the {RESPONSE} of the instance {instance.guid}"
+def written(exchange: Exchange, about: str, value: Any) -> Response:
+    """Return the response that a value is.
+
+    Raises:
+        NoAnswer: it is none; the trace says what is wrong with what it is ``about``.
+    """
     if not isinstance(value, Mapping):
         raise none(exchange, "bad-response", f"{about} is no object")
     status = value.get("status")

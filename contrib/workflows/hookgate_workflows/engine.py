@@ -20,16 +20,18 @@ from hookgate import Host
 from hookgate_storage import Database, StoreError
 from hookgate_workflows.deciding import ACTION, PERSON, Verdict, decide
 from hookgate_workflows.ending import close, fail, handle
-from hookgate_workflows.executors import JournalAway
+from hookgate_workflows.executors import Executor, JournalAway
 from hookgate_workflows.family import ERROR as ERROR_OUTPUT
 from hookgate_workflows.family import Done, NodeFailed, Pause
 from hookgate_workflows.graph import Graph, Place
 from hookgate_workflows.instance import ERROR, OK, READY, RUNNING, WAITING, Instance, Run, Token
 from hookgate_workflows.journal import ACTIVE, Fenced, Journal
 from hookgate_workflows.rendering import Rendering
+from hookgate_workflows.resuming import come
 from hookgate_workflows.running import Cache, RunningCell
 from hookgate_workflows.saving import save
 from hookgate_workflows.settings import EngineSection
+from hookgate_workflows.subworkflows import tell_parent
 from hookgate_workflows.watching import watchers
 
 log = logging.getLogger("hookgate.workflows")
@@ -54,6 +56,8 @@ class Engine:
         self.cache = Cache(host.clock.now)
         self.older: Callable[[str, Mapping[str, Any]], Graph] | None = None
         """Builds the graph of a definition that is not live any more."""
+        self.executor: Executor[Any] | None = None
+        """Who is told of what is resumed."""
         self.running: dict[int, asyncio.Task[None]] = {}
         """By instance."""
         self.held: dict[int, Instance] = {}
@@ -107,8 +111,10 @@ class Engine:
 
     async def run(self, number: int) -> bool:
         """Take an instance that is ready and nobody holds, and run it."""
-        if number in self.running or self.leaving:
+        if self.leaving or (number in self.running and number not in self.held):
             return False
+        if (task := self.running.get(number)) is not None:  # it was put down, and resumed a moment later
+            await asyncio.wait([task])
         with _told():
             instance = self.held.pop(number, None) or await self.claim(number)
         if instance is None:
@@ -119,7 +125,7 @@ class Engine:
     async def claim(self, number: int) -> Instance | None:
         """Take an instance; ``None`` where somebody else holds it, or there is nothing to do."""
         now = self.host.clock.wall()
-        instance = await self._taken(number, now)
+        instance = await self.taken(number, now)
         if instance is not None:
             instance.waits, instance.reason, instance.wake = "", "", None
             self._recover(instance, now)
@@ -133,7 +139,7 @@ class Engine:
             Undecidable: the task waits for nothing of that kind; the instance is as it was.
             StoreError: the journal is away.
         """
-        instance = await self._taken(number, self.host.clock.wall(), waiting=True)
+        instance = await self.taken(number, self.host.clock.wall(), waiting=True)
         if instance is None:
             return False
         try:
@@ -143,7 +149,8 @@ class Engine:
             await self.store(instance, hold=hold and not instance.waits)
         return True
 
-    async def _taken(self, number: int, now: float, *, waiting: bool = False) -> Instance | None:
+    async def taken(self, number: int, now: float, *, waiting: bool = False) -> Instance | None:
+        """Take an instance as it is; ``None`` where somebody else holds it, or it is not ready, or does not wait."""
         row = await self.journal.claim(number, now, now + self.settings.lease, waiting=waiting)
         if row is None:
             return None
@@ -209,12 +216,17 @@ class Engine:
     async def _whole(self, instance: Instance) -> None:
         """Run an instance until it is over or waits."""
         try:
-            await self._advance(instance)
-            if instance.errors and not instance.waits:
-                await handle(self, instance)
+            while True:
+                await self._advance(instance)
+                if instance.errors and not instance.waits:
+                    await handle(self, instance)
+                if not instance.waits:
+                    close(instance, self.host.clock.wall())
+                await self.save(instance)
+                if not instance.waits or not await come(self, instance):
+                    break
             if not instance.waits:
-                close(instance, self.host.clock.wall())
-            await self.save(instance)
+                await tell_parent(self, instance)
         except Fenced:
             log.warning("the instance %d was taken over by another process", instance.id)
         except StoreError as error:
@@ -313,7 +325,7 @@ class Engine:
         if place.node.outside:
             run.dirty = True
             await self.save(instance)
-        cell = RunningCell(instance, run, self.host, self.rendering, self.cache, self.settings)
+        cell = RunningCell(instance, run, self.host, self.rendering, self.cache, self.settings, self)
         output = ""
         try:
             given: Any = place.node.run(cell)
@@ -345,6 +357,8 @@ class Engine:
             instance.ended_at = instance.ended_at or place.name
             return
         targets: tuple[str, ...] = place.leads.get(output, ())
+        if output in place.node.quiet and not targets:
+            return
         if place.node.goes_to:
             targets = (place.node.goes_to,)
         if not targets:

@@ -87,6 +87,27 @@ STOPPED = "*stopped*"
 """What ``cell.resumed`` is where somebody has ended the pause."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sub:
+    """How a workflow is that a cell runs."""
+
+    id: int
+    guid: str
+    status: str
+    """``ACTIVE`` where it waits for something, or another process runs it."""
+    end: str
+    """The end that was reached."""
+    context: Mapping[str, Any]
+    error: str = ""
+    reason: str = ""
+    """What it waits for."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is closed."""
+        return self.status != "ACTIVE"
+
+
 class Cell(Protocol):
     """One run of one cell, as its node sees it."""
 
@@ -161,8 +182,36 @@ class Cell(Protocol):
     def leads(self, output: str) -> bool:
         """Whether an output of this cell is connected."""
 
+    async def rest(self, seconds: float) -> bool:
+        """Wait in this process; ``False`` where another cell has ended it."""
+
     def stop(self, cell: str) -> bool:
-        """End the pause of another cell; ``False`` where it does not wait."""
+        """End the rest or the pause of another cell; ``False`` where it does not run."""
+
+    async def expect(self) -> str:
+        """Return the id that somebody answers to this run with: ``POST /api/v01/transactions/callbacks/ID``. It is the
+        same for every attempt. The run then waits with a ``Pause`` whose key begins with ``callback``."""
+
+    async def issue(self, value: Any, seconds: float) -> str:
+        """Return a token that stands for a value, once, for so many seconds."""
+
+    async def redeem(self, token: str) -> Any:
+        """Take such a token, and return what it stands for.
+
+        Raises:
+            LookupError: it is not good, or not any more.
+        """
+
+    async def sub(self, index: int, workflow: str, request: Any, label: str = "") -> Sub:
+        """Run another workflow as part of this run, or look how it is. Each ``index`` is run once, however often it is
+        asked for; where it is not over, pause with the key ``subworkflow`` and ask again.
+
+        Raises:
+            NodeFailed: there is no such workflow, or workflows run each other without an end.
+        """
+
+    async def search(self, where: Mapping[str, Any], before: int | None, most: int) -> list[dict[str, Any]]:
+        """Return instances, the newest first, by what columns of their list are."""
 
     def cached(self, key: str) -> Any:
         """Return what is kept under a key, for all instances that this process runs; ``None`` for nothing."""
@@ -218,6 +267,8 @@ class Node(Plugin[OptionsT], _Spec):
     inputs: ClassVar[Literal["each", "any", "all"]] = "each"
     """``each``: every input runs the cell. ``any``: only the first one does. ``all``: the cell runs once all of the
     transitions that lead to it have come."""
+    quiet: ClassVar[tuple[str, ...]] = ()
+    """Outputs that may lead nowhere: the way then ends there, and the instance does not fail."""
     role: ClassVar[Literal["", "start", "end", "comment"]] = ""
     """What the engine knows by itself; a ``comment`` is never run and need not be reached."""
 
@@ -242,6 +293,21 @@ class Node(Plugin[OptionsT], _Spec):
     def loops(self) -> bool:
         """Whether it takes time or chooses a way, so that a circle of cells it stands in may end."""
         return self.outside or self.pauses or self.slow or len(self.outputs) > 1
+
+    @property
+    def refers(self) -> Sequence[str]:
+        """The names of other cells that its parameters speak of; they have to be there."""
+        return ()
+
+    @property
+    def runs(self) -> str:
+        """The name of a workflow that it runs; none for nearly all."""
+        return ""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the ends of the workflow that it runs are its outputs."""
+        return False
 
     @property
     def goes_to(self) -> str:

@@ -69,13 +69,16 @@ def problems(section: WorkflowSection, path: Path) -> Iterator[Problem]:
     for name, cell in cells.items():
         possible = cell.possible
         for index, output in enumerate(cell.outputs or ()):
-            if output not in possible:
+            if output not in possible and not cell.node.ends:
                 told = ", ".join(cell.node.outputs) or "none"
                 message = f"{cell.original_name} has no output {output!r} here{near(output, possible, listed=False)}"
                 yield Problem((*path, "cells", name, "outputs", index), f"{message}; it has: {told}")
         if (target := cell.node.goes_to) and target not in cells:
             message = f"there is no cell {target!r}{near(target, cells)}"
             yield Problem((*path, "cells", name, "params"), message)
+        for other in cell.node.refers:
+            if other not in cells:
+                yield Problem((*path, "cells", name, "params"), f"there is no cell {other!r}{near(other, cells)}")
     seen: set[tuple[str, str]] = set()
     for index, (source, target) in enumerate(section.transitions):
         at = (*path, "transitions", index)
@@ -92,6 +95,8 @@ def _wrong_transition(cells: Mapping[str, CellSection], source: str, target: str
         yield Problem((*at, 0), f"there is no cell {name!r}{near(name, cells)}")
     elif cell.node.role == "end":
         yield Problem((*at, 0), f"leads from {name!r}, which is an end")
+    elif cell.node.ends and cell.outputs is None:
+        pass  # its outputs are the ends of another workflow: see the section
     elif output not in (*cell.offered, *((ERROR, *BY_PEOPLE) if cell.outputs is None else ())):
         told = ", ".join(cell.offered) or "none"
         message = f"the cell {name!r} does not declare the output {output!r}{near(output, cell.offered, listed=False)}"

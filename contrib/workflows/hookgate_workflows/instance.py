@@ -61,6 +61,8 @@ class Run:
     resumed: Any = None
     is_resumed: bool = False
     dirty: bool = True
+    stopped: asyncio.Event | None = None
+    """Set by somebody who ends its rest."""
 
     def row(self, instance: int, fence: int) -> dict[str, Any]:
         """Return it as the journal has it."""
@@ -157,6 +159,14 @@ class Instance:
     """Runs that have failed and led nowhere, by number: the token and the error of each."""
     aside: list[dict[str, Any]] = field(default_factory=list)
     """Runs that were not over when it was closed in errors."""
+    subs: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Instances that its cells have started, by run and index."""
+    depth: int = 0
+    """How many instances stand above it."""
+    parent_context: dict[str, Any] | None = None
+    """The context that the one above had."""
+    awaited: bool = False
+    """Whether the cell that has started it waits in this process."""
     documents: dict[str, Document] = field(default_factory=dict)
     new_documents: set[str] = field(default_factory=set)
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -201,6 +211,9 @@ class Instance:
             "child": self.child,
             "calls": self.call_count,
             "session": self.session if self.status == ACTIVE else without_session(self.session),
+            "subs": self.subs,
+            "depth": self.depth,
+            "parent_context": self.parent_context,
         }
         if self.failed or self.aside:
             state |= {"failed": {str(number): told for number, told in self.failed.items()}, "aside": self.aside}
@@ -266,6 +279,8 @@ class Instance:
         made.session = state.get("session")
         made.failed = {int(number): told for number, told in state.get("failed", {}).items()}
         made.aside = state.get("aside", [])
+        made.subs, made.depth = state.get("subs", {}), state.get("depth", 0)
+        made.parent_context = state.get("parent_context")
         for cell in row["cells"]:
             run = Run(
                 cell["number"],

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hookgate_storage import Database
 from hookgate_workflows.sessions import session_in
-from hookgate_workflows.tables import calls, cells, definitions, documents, instances, numbers
+from hookgate_workflows.tables import calls, cells, definitions, documents, instances, keys, numbers
 
 LOCK = 0x686F6F6B776F726B
 """Of the advisory locks on PostgreSQL that writers hold: each process has one of its own, so that none waits."""
@@ -32,6 +32,10 @@ _GO_ON = (
     .where(instances.c.id == bindparam("its_id"), instances.c.fence == bindparam("its_fence"))
     .values({each.name: bindparam(each.name) for each in instances.c if each.name not in ("id", "fence")})
 )
+
+
+_AT_LARGE = or_(instances.c.parent.is_(None), instances.c.method == "SUBWORKFLOW")
+"""Instances that go on by themselves: a handler for errors is run by its parent."""
 
 
 class Fenced(Exception):
@@ -240,13 +244,13 @@ class Journal:
 
     async def overdue(self, now: float, most: int) -> list[int]:
         """Return instances that are ready and that nobody holds, the oldest first."""
-        asked = select(instances.c.id).where(_ready(now), instances.c.parent.is_(None))
+        asked = select(instances.c.id).where(_ready(now), _AT_LARGE)
         async with self.database.transaction() as connection:
             return list((await connection.execute(asked.order_by(instances.c.id).limit(most))).scalars())
 
     async def next_wake(self) -> float | None:
         """Return when the next instance has waited long enough."""
-        here = and_(instances.c.status == ACTIVE, instances.c.waits == "time", instances.c.parent.is_(None))
+        here = and_(instances.c.status == ACTIVE, instances.c.waits == "time", _AT_LARGE)
         async with self.database.transaction() as connection:
             found: float | None = (await connection.execute(select(func.min(instances.c.wake)).where(here))).scalar()
             return found
@@ -266,7 +270,7 @@ class Journal:
         """Remove instances with all that belongs to them."""
 
         def write(connection: Connection) -> None:
-            for table in (calls, documents, cells):
+            for table in (calls, documents, cells, keys):
                 connection.execute(delete(table).where(table.c.instance.in_(ids)))
             connection.execute(delete(instances).where(instances.c.id.in_(ids)))
 

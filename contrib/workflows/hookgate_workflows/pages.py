@@ -29,7 +29,8 @@ from hookgate_workflows.deciding import Undecidable
 from hookgate_workflows.drawing import svg
 from hookgate_workflows.executors import JournalAway
 from hookgate_workflows.routerecord import CustomRouteSection
-from hookgate_workflows.transactions import listed, told_with_offers
+from hookgate_workflows.telling import listed
+from hookgate_workflows.transactions import told_with_offers
 
 ROUTES = "custom_routes"
 TRANSACTIONS, OPERATE = "transactions", "operate_transactions"

@@ -13,8 +13,11 @@ from urllib.parse import urlsplit
 import orjson
 
 from hookgate import Fault, Host, Response
-from hookgate_workflows.family import STOPPED, Called, NodeFailed
+from hookgate_workflows.family import STOPPED, Called, NodeFailed, Sub
 from hookgate_workflows.instance import ERROR, OK, WAITING, Document, Instance, Run
+from hookgate_workflows.resuming import expect, issue, redeem
+from hookgate_workflows.subworkflows import run_sub
+from hookgate_workflows.telling import listed
 from hookgate_workflows.templating import Compiled, Form, Template, Templated, TemplateFailed, plain
 
 if TYPE_CHECKING:
@@ -63,10 +66,17 @@ class RunningCell:
     """The run of a cell that is under way."""
 
     def __init__(
-        self, instance: Instance, run: Run, host: Host, rendering: Rendering, cache: Cache, settings: EngineSection
+        self,
+        instance: Instance,
+        run: Run,
+        host: Host,
+        rendering: Rendering,
+        cache: Cache,
+        settings: EngineSection,
+        engine: Any = None,
     ) -> None:
         self._instance, self._run, self._rendering, self._cache = instance, run, rendering, cache
-        self._settings = settings
+        self._settings, self._engine = settings, engine
         self.host = host
         self.name, self.number, self.attempt = run.token.cell, run.number, run.attempt
         self.key = f"{instance.guid}-{run.number}"
@@ -94,7 +104,7 @@ class RunningCell:
             "settings": self._settings.variables,
             "env": self._settings.environment,
             "user": {"name": instance.owner} if instance.owner else None,
-            "parent_instance_context": None,
+            "parent_instance_context": instance.parent_context,
             **more,
         }
 
@@ -189,12 +199,46 @@ class RunningCell:
         """Whether an output is connected."""
         return output in self._instance.graph.places[self.name].leads
 
+    async def rest(self, seconds: float) -> bool:
+        """Wait, in this process."""
+        self._run.stopped = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._run.stopped.wait()
+        except TimeoutError:
+            return True
+        return False
+
     def stop(self, cell: str) -> bool:
-        """End the pause of another cell."""
-        found = [run for run in self._instance.active.values() if run.token.cell == cell and run.status == WAITING]
+        """End the rest or the pause of another cell."""
+        found = [run for run in self._instance.active.values() if run.token.cell == cell and run is not self._run]
         for run in found:
-            run.until, run.resumed, run.key, run.dirty = self.host.clock.wall(), STOPPED, "", True
+            if run.status == WAITING:
+                run.until, run.resumed, run.key, run.dirty = self.host.clock.wall(), STOPPED, "", True
+            elif run.stopped is not None:
+                run.stopped.set()
         return bool(found)
+
+    async def expect(self) -> str:
+        """Return the id of a callback."""
+        return await expect(self._engine.journal, self._instance.id, self.number)
+
+    async def issue(self, value: Any, seconds: float) -> str:
+        """Return a token that is good for once."""
+        until = self.host.clock.wall() + seconds
+        return await issue(self._engine.journal, self._instance.id, self.number, value, until)
+
+    async def redeem(self, token: str) -> Any:
+        """Take such a token."""
+        return await redeem(self._engine.journal, token, self.host.clock.wall())
+
+    async def sub(self, index: int, workflow: str, request: Any, label: str = "") -> Sub:
+        """Run another workflow."""
+        return await run_sub(self._engine, self._instance, self._run, index, workflow, plain(request), label)
+
+    async def search(self, where: Mapping[str, Any], before: int | None, most: int) -> list[dict[str, Any]]:
+        """Return what was run."""
+        return [listed(row) for row in await self._engine.journal.page(where, before, most)]
 
     def cached(self, key: str) -> Any:
         """Return what is kept."""

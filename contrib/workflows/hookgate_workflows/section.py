@@ -67,7 +67,7 @@ class WorkflowEngine(Section[EngineSection]):
             from hookgate_workflows.retention import in_background
 
             self._engine = Engine(host, store.database, self.record, self._graph)
-            self._engine.older = older
+            self._engine.older, self._engine.executor = older, self.executor
             self.executor.begin(self._engine)
             host.start("what is old", in_background(self._engine))
         return self._engine
@@ -95,6 +95,16 @@ class WorkflowEngine(Section[EngineSection]):
         from hookgate_workflows.transactions import Transactions
 
         yield from pages(site, self.record.prefix, steps)
+        from hookgate_workflows.callbacks import Callbacks
+
+        callbacks, most = Callbacks(), self.record.limits.request
+        site.adopt(callbacks, ("workflow_engine",))
+        match = {"path": f"{self.record.prefix}/transactions/callbacks/{{id}}", "methods": ["POST"]}
+        limits = {"request_body": most, "buffered_body": most}
+        told = {"name": "workflow callbacks", "match": match, "limits": limits}
+        yield site.route(
+            told, ("workflow_engine",), {"match.path": "prefix"}, steps=Ways((("callbacks", callbacks),), ())
+        )
         if not entries:
             return
         step = Transactions()

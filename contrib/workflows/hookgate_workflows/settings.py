@@ -66,6 +66,9 @@ class EngineSection(Options):
     """Seconds that one template may take; then it is ended."""
     prefix: Prefix = "/api/v01"
     """What custom routes stand under, with `/custom` or `/public` behind it, and `/transactions`."""
+    callback_base: Annotated[str, Field(pattern=r"^https?://[^/?#{}@\\\s]+$", max_length=300)] | None = None
+    """What others reach this gateway at, such as `https://api.example.org`: `callback_url` of `async_json_call` begins
+    with it. Left out, it begins with the address that the call which has started the instance was sent to."""
     public_alias: Prefix | None = None
     """A second place for public routes, such as `/public` (X4)."""
     auth: Interceptors = ()

@@ -110,3 +110,17 @@ calls = Table(
     Column("seconds", Float, nullable=False),
 )
 """Calls to others, by the run of the cell that made them."""
+
+keys = Table(
+    "hookgate_workflow_keys",
+    metadata,
+    Column("key", String(100), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("instance", BigInteger, nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("until", Float),
+    Column("value", Text),
+    Column("come", Float),
+)
+"""What somebody outside names who answers to a run of a cell: the id of a ``callback`` or, as a digest, a token that is
+good for once (``ott``). ``value`` is what a callback has brought, or what a token stands for; ``come`` is when."""

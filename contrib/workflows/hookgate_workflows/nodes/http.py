@@ -46,6 +46,19 @@ def matching(status: int, codes: Sequence[str]) -> str | None:
     return min(found, key=lambda each: each.count("*"), default=None)
 
 
+def needs_place(template: Template, connection: str | None) -> None:
+    """See that a URL fits to its connection, or names its host where there is none.
+
+    Raises:
+        ValueError: it does not.
+    """
+    url = template.compiled.source
+    if connection is None and not _FIXED.match(url.partition("{{")[0].partition("{%")[0]):
+        raise ValueError("url: without a connection it is absolute and names its host itself: https://host/path")
+    if connection is not None and not url.startswith(("/", "{{", "{%")):
+        raise ValueError("url: with a connection it is a path that begins with '/'")
+
+
 class RetryOptions(Options):
     """When and how often a call is made again."""
 
@@ -116,11 +129,7 @@ class HttpCallOptions(CallOptions):
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
-        url = self.url.compiled.source
-        if self.connection is None and not _FIXED.match(url.partition("{{")[0].partition("{%")[0]):
-            raise ValueError("url: without a connection it is absolute and names its host itself: https://host/path")
-        if self.connection is not None and not url.startswith(("/", "{{", "{%")):
-            raise ValueError("url: with a connection it is a path that begins with '/'")
+        needs_place(self.url, self.connection)
         return self
 
 
