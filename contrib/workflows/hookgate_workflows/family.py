@@ -189,8 +189,8 @@ class Cell(Protocol):
         """End the rest or the pause of another cell; ``False`` where it does not run."""
 
     async def expect(self) -> str:
-        """Return the id that somebody answers to this run with: ``POST /api/v01/transactions/callbacks/ID``. It is the
-        same for every attempt. The run then waits with a ``Pause`` whose key begins with ``callback``."""
+        """Return the URL that somebody answers to this run at; behind its last slash is the id of the callback. It is
+        the same for every attempt. The run then waits with a ``Pause`` whose key begins with ``callback``."""
 
     async def issue(self, value: Any, seconds: float) -> str:
         """Return a token that stands for a value, once, for so many seconds."""

@@ -220,8 +220,13 @@ class RunningCell:
         return bool(found)
 
     async def expect(self) -> str:
-        """Return the id of a callback."""
-        return await expect(self._engine.journal, self._instance.id, self.number)
+        """Return the URL of a callback."""
+        key = await expect(self._engine.journal, self._instance.id, self.number)
+        base, asked = self._settings.callback_base, self.request.get("url") if isinstance(self.request, dict) else None
+        if base is None:
+            found = urlsplit(asked) if isinstance(asked, str) else None
+            base = f"{found.scheme}://{found.netloc}" if found is not None and found.netloc else ""
+        return f"{base}{self._settings.prefix}/transactions/callbacks/{key}"
 
     async def issue(self, value: Any, seconds: float) -> str:
         """Return a token that is good for once."""

@@ -118,6 +118,9 @@ class Compiled:
         except RecursionError:
             raise ValueError("is no template: it has too many parts within each other") from None
 
+    def __deepcopy__(self, memo: object) -> Compiled:
+        return self  # it never changes
+
     def render(self, variables: Mapping[str, Any], form: Form = "value") -> Any:
         """Return what the template gives, as plain values: a ``text``; a ``value``, which a text may say in JSON; or an
         ``inner`` one of a larger value, where a text stays one.

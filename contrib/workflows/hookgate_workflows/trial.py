@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hookgate import Host
-from hookgate_workflows.family import Called, NodeFailed
+from hookgate_workflows.family import Called, NodeFailed, Sub
 from hookgate_workflows.graph import Graph
 from hookgate_workflows.instance import Instance, Run, Token
 from hookgate_workflows.records import WorkflowSection
@@ -59,6 +59,26 @@ class TrialCell(RunningCell):
     def mark(self, task: str, status: str, message: str) -> None:
         """Note the status of another cell."""
         self.messages.append(f"{task}: {status} {message}")
+
+    async def expect(self) -> str:
+        """Return a URL that nobody calls."""
+        return "https://gateway.invalid/callbacks/trial"
+
+    async def issue(self, value: Any, seconds: float) -> str:
+        """Return a token that stands for nothing."""
+        return "trial-token"
+
+    async def redeem(self, token: str) -> Any:
+        """Refuse any token."""
+        raise LookupError("there are no tokens in a test")
+
+    async def sub(self, index: int, workflow: str, request: Any, label: str = "") -> Sub:
+        """Be over at once, at `end`."""
+        return Sub(index + 2, "", "CLOSED_IN_SUCCESS", "end", {})
+
+    async def search(self, where: Mapping[str, Any], before: int | None, most: int) -> list[dict[str, Any]]:
+        """Find nothing."""
+        return []
 
     async def call(self, method: str, url: str, **given: Any) -> Called:
         """Answer as the test says."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Self
 
 import orjson
 from pydantic import AliasChoices, Field, model_validator
@@ -75,8 +73,9 @@ class AsyncJsonCall(Node[AsyncJsonCallOptions]):
         options = self.options
         if cell.is_resumed:
             return self._come(cell)
-        key = await cell.expect()
-        more = {"callback_id": key, "callback_url": _base(cell) + key}
+        url = await cell.expect()
+        key = url.rpartition("/")[2]
+        more = {"callback_id": key, "callback_url": url}
         url = await cell.text(options.url, **more)
         headers = {name: await cell.text(value, **more) for name, value in options.headers.items()}
         names = {name.lower() for name in headers}
@@ -107,17 +106,6 @@ class AsyncJsonCall(Node[AsyncJsonCallOptions]):
         if self.options.output_context_key is not None:
             cell.set(self.options.output_context_key, cell.resumed)
         return Done()
-
-
-def _base(cell: Cell) -> str:
-    """Return what the URL of a callback begins with."""
-    section: Any = cell.host.section("workflow_engine")
-    base = section.record.callback_base
-    if base is None:
-        asked = cell.request.get("url") if isinstance(cell.request, Mapping) else None
-        found = urlsplit(asked) if isinstance(asked, str) else None
-        base = f"{found.scheme}://{found.netloc}" if found is not None and found.netloc else ""
-    return f"{base}{section.record.prefix}/transactions/callbacks/"
 
 
 class CallbackResponseOptions(Options):

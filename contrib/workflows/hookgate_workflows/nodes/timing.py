@@ -107,9 +107,10 @@ class ContextTimer(Node[ContextTimerOptions]):
         """Wait."""
         if cell.is_resumed:
             return Done(STOPPED_OUTPUT if cell.resumed == STOPPED else "ok")
-        key, now = self.options.context_key, cell.host.clock.wall()
+        key = self.options.context_key
         if key not in cell.context:
             raise NodeFailed(f"the context has no {key!r}, which should say how long the timer runs")
+        now = cell.host.clock.wall()
         try:
             until = time_of(cell.context[key], now)
         except ValueError as error:
