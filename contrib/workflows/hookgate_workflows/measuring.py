@@ -29,7 +29,7 @@ class Measures:
         self._seconds.observe(max(instance.closed - instance.created, 0.0), name)
 
 
-async def _nothing(connection: Any) -> None: ...
+def _nothing(connection: Any) -> None: ...
 
 
 def over(host: Host, instance: Any) -> Also | None:
