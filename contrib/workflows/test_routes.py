@@ -266,3 +266,19 @@ def test_what_is_wrong_with_a_route_is_told(tmp_path, wrong, said):
     told = refused(tmp_path, made)
     assert "custom_routes[0]" in told
     assert said in told
+
+
+ROUTE = {"route": "/lost", "method": "get", "workflow": "lost", "public": True}
+
+
+@pytest.mark.parametrize(
+    ("section", "body", "said"),
+    [
+        ("custom_routes", [ROUTE], "workflow: there is no workflow 'lost', nor a section workflows"),
+        ("custom_routes", [{**ROUTE, "proxy": "p1"}], "proxy: there is no proxy 'p1', nor a section proxies"),
+        ("bulk_actions", {"import": {"workflow": "lost"}}, "import.workflow: there is no workflow 'lost'"),
+        ("schedules", {"nightly": {"workflow": "lost", "cron": "0 3 * * *"}}, "workflow: there is no workflow 'lost'"),
+    ],
+)
+def test_what_is_named_is_missed_also_where_there_is_nothing_of_its_kind(tmp_path, section, body, said):
+    assert said in refused(tmp_path, {"workflow_engine": {}, section: body})

@@ -56,3 +56,6 @@ def test_what_is_deployed_counts_for_the_next_instances_only(gate):
     assert [went(number) for number in (old, beside, new)] == ["one", "one", "two"]
     number = first.json()["generation"]
     assert gate.call("GET", f"/objects/workflows/asks/diff?from={number}&to=live").json()["differences"] == differences
+
+    refused = gate.call("DELETE", "/objects/workflows/asks")
+    assert (refused.status_code, refused.json()["errors"][0]["object"]) == (409, "custom_routes/get ask"), "the last one"

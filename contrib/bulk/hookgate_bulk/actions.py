@@ -10,7 +10,7 @@ import orjson
 from hookgate import Item, Problem, Section, Site, hookimpl
 from hookgate_bulk.conversion import Row, Unreadable, told
 from hookgate_bulk.records import BulkActionSection, BulkCallSection, read_rows
-from hookgate_workflows import Graph, WorkflowSection, built
+from hookgate_workflows import Graph, WorkflowSection, built, unheld
 
 OWN_NAME = "call of "
 """What the workflow of a call is called, with the name of the action behind it."""
@@ -54,6 +54,7 @@ class BulkActions(Section[BulkActionSection]):
     def check(self, site: Site) -> Iterator[Problem]:
         """Tell what is wrong with actions."""
         yield from self._problems
+        yield from unheld(site, self.items, workflow="workflows")
 
 
 def _definition(call: BulkCallSection) -> dict[str, Any]:

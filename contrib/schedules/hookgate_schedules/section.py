@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hookgate import Host, Item, Section, hookimpl
+from hookgate import Host, Item, Problem, Section, Site, hookimpl
 from hookgate_schedules.records import ScheduleSection
 from hookgate_schedules.starting import Starter
+from hookgate_workflows import unheld
 
 
 class Schedules(Section[ScheduleSection]):
@@ -23,6 +24,11 @@ class Schedules(Section[ScheduleSection]):
         """What starts them; there once the gateway has started."""
         assert self._starter is not None
         return self._starter
+
+    @hookimpl
+    def check(self, site: Site) -> Iterator[Problem]:
+        """Tell workflows that are not there, with nothing else of their kind."""
+        yield from unheld(site, self.items, workflow="workflows")
 
     @hookimpl
     def startup(self, host: Host) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hookgate_workflows.journal import ACTIVE, ERRORS, SUCCESS, Fenced
     from hookgate_workflows.pages import OPERATE, TRANSACTIONS
     from hookgate_workflows.records import WorkflowSection
+    from hookgate_workflows.referring import unheld
     from hookgate_workflows.requests import is_json, request_of
     from hookgate_workflows.routerecord import WorkflowName
     from hookgate_workflows.schemas import Schema
@@ -40,6 +41,7 @@ _WHEN_NEEDED = {
         "pages": "OPERATE TRANSACTIONS",
         "records": "WorkflowSection",
         "requests": "is_json request_of",
+        "referring": "unheld",
         "routerecord": "WorkflowName",
         "schemas": "Schema",
         "section": "WorkflowEngine",
@@ -90,6 +92,7 @@ __all__ = [
     "older",
     "pattern",
     "request_of",
+    "unheld",
 ]
 
 

@@ -16,6 +16,7 @@ from hookgate import (
     hookimpl,
 )
 from hookgate_workflows.proxysteps import Forward
+from hookgate_workflows.referring import unheld
 from hookgate_workflows.routerecord import CustomRouteSection, path_of, prefix_of
 from hookgate_workflows.step import RunWorkflowOptions
 
@@ -122,6 +123,11 @@ class CustomRoutes(Section[CustomRouteSection]):
             if step is not None:
                 made.append((f"auth/{index}", step))
         return tuple(made)
+
+    @hookimpl
+    def check(self, site: Site) -> Iterator[Problem]:
+        """Tell workflows and proxies that are not there, with nothing else of their kind."""
+        yield from unheld(site, self.items, workflow="workflows", error_handler="workflows", proxy="proxies")
 
     @hookimpl
     def review(self, configuration: Loaded) -> Iterator[Problem]:
