@@ -90,7 +90,6 @@ def started(farm, backend, path):
     return number, "/" + url.split("/", 3)[3]
 
 
-@pytest.mark.row("WF-1")
 def test_an_instance_goes_on_with_what_the_callback_brings_and_twice_is_once(farm, backend):
     number, path = started(farm, backend, "/ask")
     assert path.startswith("/api/v01/transactions/callbacks/")

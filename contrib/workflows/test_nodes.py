@@ -267,7 +267,6 @@ def post(farm, name, body=None):
     return farm.public(f"/{name}", "POST", json=body)
 
 
-@pytest.mark.row("WF-1")
 def test_the_names_of_the_row_are_node_types():
     known = entry_points(group="hookgate.nodes")
 
@@ -277,7 +276,6 @@ def test_the_names_of_the_row_are_node_types():
     assert known["rest_call"].load() is known["json_call"].load() is known["http_call"].load()
 
 
-@pytest.mark.row("WF-1")
 def test_a_macro_goes_on_at_the_end_that_its_workflow_has_reached(farm):
     assert (post(farm, "macro", {"n": 2}).text, post(farm, "macro", {"n": 1}).text) == ("more", "less")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hookgate import ConfigError
 from hookgate.testing import running, upstream
 
 PLUGINS = Path(__file__).parent / "culprits"
@@ -474,3 +475,10 @@ def test_a_body_of_no_bytes_and_no_stream_is_refused_where_it_is_made(lane):
     ]
     for n, result in enumerate(each_served(flows, lane=lane)):
         is_refused(*result, f"culprit-{n}", "on_request")
+
+
+def test_a_section_of_the_house_that_takes_too_long_is_a_mistake_with_its_name():
+    with pytest.raises(ConfigError) as refused, running({"gateway": {"hook_timeout": 1e-6}, "routes": []}):
+        pass
+
+    assert "gateway: cannot be used: hookgate.gateway.record.DataPath does not come to an end" in str(refused.value)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "rows.md"
-DOORS = frozenset({"running", "serving", "run_cli", "CliRunner", "subprocess", "create_subprocess_exec"})
+DOORS = frozenset({"running", "serving", "processes", "run_cli", "CliRunner", "subprocess", "create_subprocess_exec"})
 """Names that lead to a real gateway or to the command line."""
 
 

@@ -141,6 +141,9 @@ async def _loaded(
         if review and not loader.problems:  # others come of references that nobody was to look up
             await loader.review(config)
             _refuse(located, references, loader.problems)
+    except KeyError:  # a section of the house did not come to its end in time
+        _refuse(located, references, loader.problems)
+        raise
     finally:
         loader.close()
     warnings = () if loader.problems else loader.warnings

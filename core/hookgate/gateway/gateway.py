@@ -213,8 +213,7 @@ class Gateway:
             try:
                 await bounded(backend.stop(), self.hosting.share(generation.config.gateway.stop_timeout))
             except GivenUp:
-                name = backend.connection.name
-                log.error("connection %s: its checks or its discovery do not end and are given up", name)  # noqa: TRY400
+                log.error("connection %s: checks or discovery do not end; given up", backend.connection.name)  # noqa: TRY400
         gone = await asyncio.to_thread(lambda: [p for p in generation.config.instances.values() if id(p) not in in_use])
         await self.hosting.end(gone, generation.config.gateway.stop_timeout)
         if not generation.in_flight:
