@@ -19,6 +19,14 @@ Calls = Callable[..., Called]
 """Takes what :meth:`~hookgate_workflows.Cell.call` is given, and returns the answer."""
 
 
+class _Nowhere:
+    """A house without any section."""
+
+    def section(self, name: str, *_: object) -> None:
+        """Say that there is none."""
+        raise LookupError(f"there is no section {name} here")
+
+
 class TrialCell(RunningCell):
     """The run of one cell, which a test gives to ``run``; afterwards :attr:`changes` has what it put into the context,
     and :attr:`documents` what it attached. ``calls`` answers in place of others."""
@@ -41,7 +49,7 @@ class TrialCell(RunningCell):
         instance = Instance(1, graph, request, context=dict(context or {}))
         run = Run(1, Token("trial"), "trial", resumed=resumed, is_resumed=is_resumed, kept=kept)
         settings = EngineSection()
-        super().__init__(instance, run, host, Rendering(1.0), Cache(lambda: 0.0), settings)  # type: ignore[arg-type]
+        super().__init__(instance, run, host or _Nowhere(), Rendering(1.0), Cache(lambda: 0.0), settings)  # type: ignore[arg-type]
         self._outputs, self._calls = outputs, calls
         self.changes, self.documents, self.messages = run.changes, instance.documents, run.messages
 

@@ -32,13 +32,14 @@ def conformance(
     except_rules: Mapping[str, str] | None = None,
     document: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Sequence[Sequence[Any]]] | None = None,
+    item: str = "conformance",
 ) -> None:
     """Hold a plugin against the contract. Call it from a test that is not async.
 
-    ``options`` are as in a document; of a section they are one item. Strings in them are mixed into the calls, so that
-    the plugin is met. ``examples`` is the number of random calls. ``except_rules`` names rules that do not hold, each
-    with the reason. ``document`` is what else the document says, for an item of a section that refers to something, and
-    for a plugin that asks its host for a section.
+    ``options`` are as in a document; of a section they are one item, called ``item``. Strings in them are mixed into the
+    calls, so that the plugin is met. ``examples`` is the number of random calls. ``except_rules`` names rules that do
+    not hold, each with the reason. ``document`` is what else the document says, for an item of a section that refers to
+    something, and for a plugin that asks its host for a section.
     ``arguments`` says what hooks of a family of yours are called with, where the kit cannot tell from its
     specification: ``{"greet": [("Ann",), ("",)]}``.
 
@@ -60,7 +61,7 @@ def conformance(
         if plugin.family == "interceptor":
             interceptors.check(plugin, given, drawn, report)
         elif plugin.family == "section":
-            sections.check(plugin, given, document or {}, report)
+            sections.check(plugin, item, given, document or {}, report)
         elif plugin.family == "command":
             commands.check(plugin, report)
         families.check(family, plugin, given, drawn, arguments or {}, report)

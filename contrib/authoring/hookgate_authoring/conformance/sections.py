@@ -19,7 +19,6 @@ from hookgate_authoring.conformance import bench
 from hookgate_authoring.conformance.report import Report
 from hookgate_authoring.conformance.state import changed, held
 
-ITEM = "conformance"
 """The name of the item, in a section of names."""
 STRANGE = "no-such-key-of-conformance"
 HOOKS = ("instances", "connections", "routes", "check", "detour", "readdress", "review")
@@ -34,7 +33,9 @@ RIGHT = (
 """What would be right, by the beginning of what the loader says."""
 
 
-def check(cls: type[Plugin[Any]], options: Mapping[str, Any], document: Mapping[str, Any], report: Report) -> None:
+def check(
+    cls: type[Plugin[Any]], item: str, options: Mapping[str, Any], document: Mapping[str, Any], report: Report
+) -> None:
     """Run every check of sections.
 
     Raises:
@@ -42,7 +43,7 @@ def check(cls: type[Plugin[Any]], options: Mapping[str, Any], document: Mapping[
     """
     assert issubclass(cls, Section)
     _check_schema(cls, report)
-    asyncio.run(_Trial(cls, options, document, report).run())
+    asyncio.run(_Trial(cls, item, options, document, report).run())
 
 
 def _check_schema(cls: type[Section[Any]], report: Report) -> None:
@@ -77,13 +78,18 @@ class _Holding(Catalogue):
 
 class _Trial:
     def __init__(
-        self, cls: type[Section[Any]], options: Mapping[str, Any], document: Mapping[str, Any], report: Report
+        self,
+        cls: type[Section[Any]],
+        item: str,
+        options: Mapping[str, Any],
+        document: Mapping[str, Any],
+        report: Report,
     ) -> None:
-        self.cls, self.report = cls, report
+        self.cls, self.item, self.report = cls, item, report
         self.name = bench.installed_as(cls)
-        self.written = {"names": {ITEM: options}, "list": [options], "record": options}[cls.shape]
+        self.written = {"names": {item: options}, "list": [options], "record": options}[cls.shape]
         self.empty: Any = {"names": {}, "list": []}.get(cls.shape)
-        self.place = (self.name,) if cls.shape == "record" else (self.name, ITEM if cls.shape == "names" else 0)
+        self.place = (self.name,) if cls.shape == "record" else (self.name, item if cls.shape == "names" else 0)
         self.beside = {"management": {"enabled": False}, **document}
         self.beside["gateway"] = {"hook_timeout": bench.PATIENCE, **self.beside.get("gateway", {})}
         self.answers: dict[str, list[list[Any]]] = defaultdict(list)
@@ -221,7 +227,7 @@ class _Trial:
         if self.cls.shape == "record":
             written = {**written, STRANGE: 1}
         elif self.cls.shape == "names":
-            written = {ITEM: {**written[ITEM], STRANGE: 1}}
+            written = {self.item: {**written[self.item], STRANGE: 1}}
         else:
             written = [{**written[0], STRANGE: 1}]
         problems: tuple[Problem, ...] = ()
