@@ -36,10 +36,10 @@ def conformance(
 ) -> None:
     """Hold a plugin against the contract. Call it from a test that is not async.
 
-    ``options`` are as in a document; of a section they are one item, called ``item``. Strings in them are mixed into the
-    calls, so that the plugin is met. ``examples`` is the number of random calls. ``except_rules`` names rules that do
-    not hold, each with the reason. ``document`` is what else the document says, for an item of a section that refers to
-    something, and for a plugin that asks its host for a section.
+    ``options`` are as in a document; of a section they are one item, called ``item``. Strings in them are mixed into
+    the calls, so that the plugin is met. ``examples`` is the number of random calls. ``except_rules`` names rules that
+    do not hold, each with the reason. ``document`` is what else the document says, for an item of a section that refers
+    to something, and for a plugin that asks its host for a section.
     ``arguments`` says what hooks of a family of yours are called with, where the kit cannot tell from its
     specification: ``{"greet": [("Ann",), ("",)]}``.
 
