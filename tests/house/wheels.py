@@ -42,6 +42,8 @@ NO_PLUGINS = {
     "hookgate.migrations",
     "hookgate.pages",
     "hookgate.pruning",
+    "hookgate.workflow_commands",
+    "hookgate.workflow_watchers",
     "pytest11",
 }
 """Groups of entry points that say something of what stands in others."""
