@@ -17,6 +17,7 @@ from .test_workspace import is_example, name_of
 from .workspace import ROOT, contributions, files, module, package, project, under
 
 DOWN = {
+    "email": {"workflows"},
     "bulk": {"management", "storage", "workflows"},
     "schedules": {"management", "storage", "workflows"},
     "webhooks": {"management", "storage", "workflows"},

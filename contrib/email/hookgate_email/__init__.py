@@ -1,0 +1,1 @@
+"""Cells of workflows that send mail."""
