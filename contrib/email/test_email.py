@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from contrib.workflows.served import document, refused, serving, setter, workflow
+from hookgate_email.nodes import SendEmail, SendEmailTemplate
 
 PASSWORD = "correct-horse"
 RESPONSE = "*response*"
@@ -135,7 +136,7 @@ def post(tmp_path_factory):
         "implicit": sending({**start, "port": implicit.port, "tls": "implicit"}),
         "plain": sending({"port": plain.port, "tls": "none"}),
         "hangs": sending({"port": plain.port, "tls": "none", "timeout": "300 ms"}),
-        "stripped": sending({"port": plain.port, **trusted}),
+        "stripped": sending({"port": plain.port}),  # and nobody logs in, which would fail as well
         "stranger": sending({"port": started.port, "user": "gateway", "password": PASSWORD}),
         "wrong": sending({**start, "password": "wrong-" + PASSWORD}),
         "silent": sending({"port": silent.getsockname()[1], "timeout": "200 ms"}),
@@ -265,6 +266,17 @@ def test_a_password_that_would_be_shown_is_refused_at_load(tmp_path, server, why
 
     assert why in told
     assert PASSWORD not in told
+
+
+@pytest.mark.parametrize("node", [SendEmail, SendEmailTemplate])
+def test_a_mail_that_may_have_been_sent_is_not_sent_again_by_itself(node):
+    assert node.outside
+    for given in (None, False, True):
+        words = {"subject": "a", "text": "a"}
+        more = {"templates": {"a": words}, "template": "a"} if node is SendEmailTemplate else words
+        more |= {} if given is None else {"may_repeat": given}
+        made = node.options_type(server={"host": "a"}, sender="a@example.com", to="a@example.com", **more)
+        assert node(made).may_repeat is bool(given)
 
 
 def test_the_library_is_imported_only_when_a_mail_is_sent():
