@@ -141,6 +141,7 @@ def sent(operation, kind):
         "rename-group": {"name": "theirs"},
         "decide": {"task": 1, "verdict": "done"},
         "check-bulk": {},
+        "decide-call": {"decision": "approve"},
         "start-bulk": {},
         "replay-bulk": {},
         "repair": {"action": "replay"},

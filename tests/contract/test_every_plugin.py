@@ -238,6 +238,7 @@ BESIDE = {
     ("section", "proxies"): {"connections": {"crm": {"targets": "http://127.0.0.1:9"}}, "keymanager": {}},
     ("section", "webhooks"): {"connections": {"crm": {"targets": "http://127.0.0.1:9"}}},
     ("section", "bulk_actions"): {"workflows": {"hello": HELLO}, "storage": {"served": FILLED}},
+    ("interceptor", "approval"): {"storage": {"served": FILLED}},
     ("interceptor", "bulk"): {"workflows": {"hello": HELLO}, "storage": {"served": FILLED}},
     ("section", "workflows"): {"storage": {"served": FILLED}},
     ("section", "lifecycles"): {"apis": [{"name": "conformance", "flow": [{"respond": {}}]}]},

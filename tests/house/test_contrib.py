@@ -19,6 +19,7 @@ from .workspace import ROOT, contributions, files, module, package, project, und
 DOWN = {
     "email": {"workflows"},
     "bulk": {"management", "storage", "workflows"},
+    "approval": {"management", "people", "storage"},
     "schedules": {"management", "storage", "workflows"},
     "webhooks": {"management", "storage", "workflows"},
     "keymanager": {"people", "storage"},

@@ -47,7 +47,7 @@ NO_USER_YET = {
 NO_TEST_FILE_YET: set[str] = set()
 """Hooks that only their example exercises, on the page that `test_python_on_a_page_runs` runs. The list only gets
 shorter."""
-ASK_STORE = {"auth-people", "interceptor-bulk", "interceptor-workflow", "workflows"}
+ASK_STORE = {"auth-people", "interceptor-approval", "interceptor-bulk", "interceptor-workflow", "workflows"}
 """Examples that are refused where there is no store."""
 NOTHING_TO_WRITE = {"storage", "variables"}
 """Sections that nobody writes into a file: they are always there, or their items are stored."""
