@@ -169,6 +169,7 @@ class Mortal:
         self.host = Host(database, clock)
         self.left, self.behind, self.gone = None, False, asyncio.Event()
         self.engine = Engine(self.host, database, EngineSection(lease=LEASE), lambda _: graph)
+        self.engine._watchers = ()  # they ask for sections, and there are none
         self._write, self.engine.journal.write = self.engine.journal.write, self.write
         self.executor = (
             Local(LocalOptions(poll=0.05)) if executor == "local" else Procrastinate(ProcrastinateOptions(poll=0.05))

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hookgate_schedules.tables import runs, schedules
 from hookgate_storage import Database
@@ -78,18 +77,18 @@ class Kept:
             await connection.execute(delete(schedules).where(schedules.c.seen < now - KEEP))
 
 
-async def started(connection: AsyncConnection, run: Mapping[str, Any], digest: str | None) -> None:
+def started(connection: Connection, run: Mapping[str, Any], digest: str | None) -> None:
     """Write a start, in the transaction that makes its instance.
 
     Raises:
         Fenced: another node has made it.
     """
-    if digest is not None and (await connection.execute(_moving(run["name"], digest, run["due"]))).rowcount != 1:
+    if digest is not None and connection.execute(_moving(run["name"], digest, run["due"])).rowcount != 1:
         raise Fenced
     taken = select(runs.c.due).where(runs.c.name == run["name"], runs.c.due == run["due"])
-    if (await connection.execute(taken)).first() is not None:
+    if connection.execute(taken).first() is not None:
         raise Fenced
-    await connection.execute(insert(runs).values(run))
+    connection.execute(insert(runs).values(run))
 
 
 def _moving(name: str, digest: str, due: float) -> Any:

@@ -8,13 +8,16 @@ import random
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hookgate import Host
 from hookgate_schedules.keeping import Kept, started
 from hookgate_schedules.records import ScheduleSection
 from hookgate_storage import StoreError
 from hookgate_workflows import ACTIVE, Also, Fenced, JournalAway, WorkflowEngine, Workflows
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logging.getLogger("hookgate.schedules")
 
@@ -137,8 +140,8 @@ class Starter:
             "at": self._host.clock.wall(),
         }
 
-        async def write(connection: Any) -> None:
-            await started(connection, run, digest)
+        def write(connection: Connection) -> None:
+            started(connection, run, digest)
 
         instance.also.append(Also(write))
         await engine.store(instance, hold=False)

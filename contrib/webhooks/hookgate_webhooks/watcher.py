@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hookgate import Host
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from hookgate_workflows import Also, Instance
 
 
@@ -46,7 +48,7 @@ def over(host: Host, instance: Instance) -> Also | None:
         for name in names
     ]
 
-    async def write(connection: Any) -> None:
-        await connection.execute(insert(deliveries), rows)
+    def write(connection: Connection) -> None:
+        connection.execute(insert(deliveries), rows)
 
     return Also(write, section.poke)
