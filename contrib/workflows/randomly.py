@@ -194,9 +194,11 @@ class Mortal:
         """End all that is under way, without a word to anybody."""
         self.left = -1
         tasks = [*self.engine.running.values(), *self.host.tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = set(tasks)
+        for _ in range(10):  # a driver amid its own clean-up may not hear the first word
+            for task in pending:
+                task.cancel()
+            pending = (await asyncio.wait(pending, timeout=1))[1] if pending else pending
         await self.executor.shutdown() if hasattr(self.executor, "_tasks") else None
 
 
